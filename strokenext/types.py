@@ -1,0 +1,214 @@
+"""Frozen values that travel between the stages of the library.
+
+Pixels never travel as bare arrays: a `Slice` or `Volume` says whether its numbers are Hounsfield units
+(``unit == "HU"``) or grey levels 0..255 that somebody windowed before us (``unit == "grey"``).
+No value here has room for a patient's name, number, date or place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+BoolArray = NDArray[np.bool_]
+ByteArray = NDArray[np.uint8]
+
+Unit = Literal["HU", "grey"]
+TaskName = Literal["presence", "subtype"]
+
+#: Class names by task; index 1 is the positive class whose probability the threshold is about.
+CLASSES: dict[str, tuple[str, str]] = {
+    "presence": ("non-stroke", "stroke"),
+    "subtype": ("ischemic", "hemorrhagic"),
+}
+
+
+@dataclass(frozen=True)
+class Window:
+    """A display window, width and level in HU (DICOM PS3.3 C.11.2.1.2)."""
+
+    width: float
+    level: float
+    name: str = ""
+
+    @property
+    def low(self) -> float:
+        """HU shown black."""
+        return self.level - self.width / 2
+
+    @property
+    def high(self) -> float:
+        """HU shown white."""
+        return self.level + self.width / 2
+
+
+class Edges(NamedTuple):
+    """Patient direction at each edge of the displayed image: letters of L R A P H F, or empty."""
+
+    left: str
+    right: str
+    top: str
+    bottom: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the file says about the picture, never about the patient."""
+
+    modality: str | None = None  # "CT", "MR", ...; None when the file has no such statement
+    image_type: tuple[str, ...] = ()  # DICOM (0008,0008) values, e.g. ("ORIGINAL", "PRIMARY", "AXIAL")
+    body_part: str | None = None  # DICOM (0018,0015), upper case
+    axial: bool | None = None  # from the orientation cosines; None when not stated
+    burned_in_text: bool | None = None  # DICOM (0028,0301)
+    slice_thickness: float | None = None  # mm
+    transfer_syntax: str | None = None  # its name
+    scope_problem: str | None = None  # a sentence when the header alone rules the image out
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One image, (H, W) float32 in HU or in grey levels 0..255, with what its file says about geometry.
+
+    `spacing` is (row, column) in mm; `edges` only where the file states an orientation; `windows` are
+    the file's own, in HU; `sha256` is of the bytes the image was read from; `notes` are sentences for
+    the reader (padding, missing rescale tags, inverted grey scale, ...).
+    """
+
+    pixels: FloatArray
+    unit: Unit
+    spacing: tuple[float, float] | None = None
+    edges: Edges | None = None
+    windows: tuple[Window, ...] = ()
+    header: Header = field(default_factory=Header)
+    kind: str = "array"  # "dicom", "png", "jpeg", "nifti", "array", ...
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+    padding: BoolArray | None = None  # True where the file marks the pixel as not tissue
+
+    def __post_init__(self) -> None:
+        pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
+        if pixels.ndim != 2 or 0 in pixels.shape:
+            raise ValueError(f"a slice has two dimensions, not shape {pixels.shape}")
+        if pixels is self.pixels and pixels.flags.writeable:
+            pixels = pixels.copy()  # never freeze the caller's own array
+        pixels.flags.writeable = False
+        object.__setattr__(self, "pixels", pixels)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file of a series that was not used, and why, in a sentence."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A stack of axial slices ordered from the feet to the head, all of one shape and unit.
+
+    `positions` are mm along the slice normal, ascending, or None where the file has no geometry;
+    `spacing` is that of a pixel within the slice, (row, column) in mm.
+    """
+
+    slices: tuple[Slice, ...]
+    positions: tuple[float, ...] | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.slices:
+            raise ValueError("a volume has at least one slice")
+        if len({(s.shape, s.unit) for s in self.slices}) != 1:
+            raise ValueError("the slices of a volume share one shape and one unit")
+        if self.positions is not None and len(self.positions) != len(self.slices):
+            raise ValueError("one position per slice")
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def __iter__(self) -> Iterator[Slice]:
+        return iter(self.slices)
+
+    def __getitem__(self, index: int) -> Slice:
+        return self.slices[index]
+
+    @property
+    def unit(self) -> Unit:
+        """"HU" or "grey", the same for every slice."""
+        return self.slices[0].unit
+
+    @property
+    def spacing(self) -> tuple[float, float] | None:
+        """(row, column) in mm."""
+        return self.slices[0].spacing
+
+    def array(self) -> FloatArray:
+        """(D, H, W) float32, a copy, in the volume's unit."""
+        return np.stack([s.pixels for s in self.slices])
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether the model may judge this image; `reason` is a sentence when it may not."""
+
+    accepted: bool
+    reason: str = ""
+    code: str = "ok"  # short machine name of the reason: "modality", "blank", "no-skull", ...
+
+
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """Grad-CAM evidence in absolute logit units, on the model's true grid.
+
+    `maps` is (E, h, w) float32, non-negative, one map per encoder, before any scaling: the part of the
+    class logit that each cell contributes. `affine` is the (2, 3) matrix that takes a pixel (x, y) of
+    the original image to the model's input; `input_size` is the side of that input in pixels.
+    `full_scale` is the value drawn at the top of the colour bar, fixed per model.
+    """
+
+    maps: FloatArray
+    encoders: tuple[str, ...]
+    class_name: str
+    method: str
+    affine: NDArray[np.float64]
+    input_size: int
+    full_scale: float
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the true map."""
+        return int(self.maps.shape[1]), int(self.maps.shape[2])
+
+    @property
+    def total(self) -> FloatArray:
+        """(h, w): the sum over encoders."""
+        return np.asarray(self.maps.sum(axis=0), dtype=np.float32)
+
+    @property
+    def peak(self) -> float:
+        """Largest value of the summed map, in logit units."""
+        return float(self.total.max())
+
+    @property
+    def share(self) -> dict[str, float]:
+        """Each encoder's part of the summed heat; all zero when there is no heat."""
+        sums = self.maps.reshape(len(self.maps), -1).sum(axis=1)
+        whole = float(sums.sum())
+        return {e: (float(s) / whole if whole > 0 else 0.0) for e, s in zip(self.encoders, sums, strict=True)}
+
+
+def with_notes(image: Slice, *notes: str) -> Slice:
+    """The same slice with sentences added to its notes."""
+    return replace(image, notes=image.notes + notes)
