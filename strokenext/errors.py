@@ -77,3 +77,9 @@ class BusyError(StrokeNeXtError):
 
     http_status = 503
     exit_code = 6
+
+
+class DataError(StrokeNeXtError):
+    """A data set, manifest, split or result file that is missing, incomplete or contradicts itself."""
+
+    exit_code = 7
