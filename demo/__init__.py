@@ -1,0 +1,1 @@
+"""The page and the routes: everything a person or a program meets over HTTP."""

@@ -1,0 +1,237 @@
+"""The models behind the page and the API: loaded on a thread of their own, used by a bounded number at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from strokenext.errors import BusyError, ModelError, OptionError, StrokeNeXtError
+from strokenext.types import Slice, Volume
+
+from . import zerogpu
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from strokenext import Prediction, Predictor, SeriesPrediction, Triage
+
+    Answer = Prediction | Triage | SeriesPrediction | "SeriesTriage"
+
+TASKS = ("presence", "subtype", "triage")
+Progress = Callable[[int, int], None]
+log = logging.getLogger("strokenext.service")
+
+
+class NotReadyError(BusyError):
+    """A prediction asked for while the models are still being loaded."""
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """What the page shows about the models; `message` is a sentence for a person."""
+
+    status: Literal["loading", "ready", "failed"]
+    message: str
+    presence: bool = False
+    subtype: bool = False
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to predict; picklable, so that it can travel to a ZeroGPU process."""
+
+    explain: bool = True
+    method: str = "gradcam"
+    threshold: float | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class SeriesTriage:
+    """The cascade over a series: presence on every slice, subtype on the slice with the most evidence."""
+
+    presence: SeriesPrediction
+    subtype: Prediction | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The two answers in the form each has alone; `subtype` is null where the cascade stops."""
+        return {"presence": self.presence.to_json(), "subtype": self.subtype.to_json() if self.subtype else None}
+
+
+class Service:
+    """Two predictors, their loading state, and a door that lets a bounded number of requests through.
+
+    `start()` returns at once; the models load on a background thread, so that the page is up before them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._predictors: dict[str, Predictor] = {}
+        self._error: StrokeNeXtError | None = None
+        self._state = ServiceState("loading", "The models are loading. This takes a few seconds.")
+        self._loaded = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._slots = threading.BoundedSemaphore(settings.workers)
+        self._door = threading.Lock()
+        self._inside = 0
+        self._compute = zerogpu.gpu(self._answer)
+
+    def start(self) -> None:
+        """Begin to load the models; does nothing the second time."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._load, name="strokenext-loader", daemon=True)
+            self._thread.start()
+
+    def wait(self, seconds: float | None = None) -> ServiceState:
+        """Block until loading has ended, well or badly, or the time is over."""
+        self._loaded.wait(seconds)
+        return self._state
+
+    def state(self) -> ServiceState:
+        """The state at this moment."""
+        return self._state
+
+    def ready(self) -> bool:
+        """Whether the presence model answers."""
+        return self._state.status == "ready"
+
+    @property
+    def error(self) -> StrokeNeXtError | None:
+        """Why loading failed, when it did."""
+        return self._error
+
+    @property
+    def presence(self) -> Predictor:
+        """The presence predictor. Raises NotReadyError while it loads, ModelError when it failed to."""
+        return self._predictor("presence")
+
+    @property
+    def subtype(self) -> Predictor:
+        """The subtype predictor. Raises NotReadyError while it loads, ModelError when it failed to."""
+        return self._predictor("subtype")
+
+    def predict(
+        self,
+        source: Slice | Volume | bytes | Path | BinaryIO,
+        task: str = "triage",
+        *,
+        explain: bool = True,
+        method: str = "gradcam",
+        threshold: float | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> Answer:
+        """Decode (unless already a Slice or Volume) and judge one image or series within a slot of the service.
+
+        A slice gives a Prediction, or a Triage for task "triage"; a series gives a SeriesPrediction or a
+        SeriesTriage. `threshold` applies to presence in a triage. Raises BusyError when too many wait,
+        NotReadyError while the models load, and what decoding and predicting raise.
+        """
+        _image, answer = self.judge(source, task, Options(explain, method, threshold, force), progress)
+        return answer
+
+    def judge(
+        self,
+        source: Slice | Volume | bytes | Path | BinaryIO,
+        task: str,
+        options: Options,
+        progress: Progress | None = None,
+    ) -> tuple[Slice | Volume, Answer]:
+        """As `predict`, and also the decoded image, for those who draw on it."""
+        if task not in TASKS:
+            raise OptionError(f"There is no task '{task}'. Choose one of: {', '.join(TASKS)}.")
+        needed = ("presence", "subtype") if task == "triage" else (task,)
+        for name in needed:
+            self._predictor(name)
+        with self.slot():
+            image = decode(source)
+            # A function cannot travel to another process, so ZeroGPU shows no progress within a series.
+            return image, self._compute(image, task, options, None if zerogpu.active() else progress)
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Room for one piece of heavy work. Raises BusyError when `queue` others already wait for one."""
+        with self._door:
+            if self._inside >= self.settings.workers + self.settings.queue:
+                raise BusyError("The service is busy with other images. Try again in a few seconds.")
+            self._inside += 1
+        try:
+            with self._slots:
+                yield
+        finally:
+            with self._door:
+                self._inside -= 1
+
+    def _predictor(self, task: str) -> Predictor:
+        state = self._state
+        if task in self._predictors and state.status == "ready":
+            return self._predictors[task]
+        if state.status == "loading":
+            raise NotReadyError("The models are still loading. Try again in a few seconds.")
+        raise ModelError(state.message or f"The {task} model could not be loaded.")
+
+    def _answer(self, image: Slice | Volume, task: str, options: Options, progress: Progress | None) -> Answer:
+        settings: dict[str, Any] = {"explain": options.explain, "threshold": options.threshold, "force": options.force}
+        if isinstance(image, Volume):
+            if task != "triage":
+                return self._predictors[task].predict_volume(image, progress=progress, **settings)
+            return self._triage_volume(image, settings, progress)
+        settings["method"] = options.method
+        if task != "triage":
+            return self._predictors[task].predict(image, **settings)
+        import strokenext
+
+        return strokenext.triage(image, **self._predictors, **settings)
+
+    def _triage_volume(self, volume: Volume, settings: dict[str, Any], progress: Progress | None) -> SeriesTriage:
+        series = self._predictors["presence"].predict_volume(volume, progress=progress, **settings)
+        if series.decision not in {"stroke", "indeterminate"} or series.peak is None:
+            return SeriesTriage(series, None)
+        settings = {**settings, "threshold": None}
+        return SeriesTriage(series, self._predictors["subtype"].predict(volume[series.peak], **settings))
+
+    def _load(self) -> None:
+        try:
+            self._load_models()
+        except StrokeNeXtError as error:
+            self._fail(error)
+        except Exception:
+            # The thread ends here whatever happened; the page must say so, and the log keep the details.
+            log.exception("loading the models failed")
+            self._fail(ModelError("The models could not be loaded. The server's log says why."))
+        finally:
+            self._loaded.set()
+
+    def _load_models(self) -> None:
+        import strokenext
+
+        settings = self.settings
+        presence = strokenext.load(settings.presence, task="presence", device=settings.device)
+        self._predictors["presence"] = presence
+        device = str(presence.device)
+        self._state = replace(self._state, presence=True, device=device)
+        try:
+            self._predictors["subtype"] = strokenext.load(settings.subtype, task="subtype", device=settings.device)
+        except StrokeNeXtError as error:
+            log.warning("the subtype model is not available: %s", error)
+            self._state = ServiceState("ready", f"The subtype model is not available. {error}", True, False, device)
+        else:
+            self._state = ServiceState("ready", "The models are ready.", True, True, device)
+
+    def _fail(self, error: StrokeNeXtError) -> None:
+        self._error = error
+        self._state = replace(self._state, status="failed", message=str(error))
+
+
+def decode(source: Slice | Volume | bytes | Path | BinaryIO) -> Slice | Volume:
+    """A Slice or Volume from whatever was given; one already decoded is passed through."""
+    if isinstance(source, (Slice, Volume)):
+        return source
+    import strokenext
+
+    return strokenext.read_any(source if isinstance(source, (bytes, Path)) else source.read())

@@ -1,0 +1,107 @@
+"""What can be chosen when the page is started: flags, each with a STROKENEXT_... variable, and their defaults."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MEBI = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One start of the page and the API. `max_upload` is in bytes of one whole request."""
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    device: str = "auto"
+    presence: str | None = None  # bundled name, folder or Hub id; None is the bundled default
+    subtype: str | None = None
+    auth: tuple[str, str] | None = None  # user, password
+    data_dir: Path | None = None  # None keeps uploads in a private folder that is removed at exit
+    max_upload: int = 256 * MEBI
+    workers: int = 2  # images judged at the same time
+    queue: int = 16  # images that may wait
+
+
+def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from command-line flags, then variables, then defaults. Exits with a sentence like argparse does."""
+    parser = build_parser(environment)
+    values = vars(parser.parse_args(arguments))
+    values["max_upload"] = int(values["max_upload"] * MEBI)
+    return Settings(**values)
+
+
+def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentParser:
+    """The parser whose --help documents every setting and its variable."""
+    parser = argparse.ArgumentParser(
+        prog="app.py",
+        description="StrokeNeXt: the page and the API for head CT. Research use only. Not a medical device.",
+        epilog="Exit codes: 0 stopped by the user, 2 a wrong option, 4 a model that cannot be loaded, "
+        "5 a device that is not there, 7 a port that cannot be opened.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    base = Settings()
+
+    def option(flag: str, kind: object, default: object, help_text: str, *fallbacks: str) -> None:
+        variable = "STROKENEXT_" + flag.strip("-").upper().replace("-", "_")
+        given = next((environment[name] for name in (variable, *fallbacks) if environment.get(name)), None)
+        parser.add_argument(flag, type=kind, default=default if given is None else given, help=f"{help_text} [{variable}]")  # type: ignore[arg-type]
+
+    on_space = "SPACE_ID" in environment
+    option("--host", str, "0.0.0.0" if on_space else base.host, "address to listen on", "GRADIO_SERVER_NAME")
+    option("--port", _port, base.port, "port to listen on, 0 for a free one", "GRADIO_SERVER_PORT")
+    option("--device", _device, base.device, "auto, cpu, cuda, cuda:N or mps")
+    option("--presence", str, None, "stroke presence model: bundled name, folder or Hub owner/repo")
+    option("--subtype", str, None, "stroke subtype model: bundled name, folder or Hub owner/repo")
+    option("--auth", _auth, None, "user:password asked by page and API; the variable keeps it out of process lists")
+    option("--data-dir", Path, None, "folder for uploads; without one they live in a folder removed at exit")
+    option("--max-upload", _size, base.max_upload // MEBI, "largest request in MiB")
+    option("--workers", _count, base.workers, "images judged at the same time")
+    option("--queue", _waiting, base.queue, "images that may wait before others are turned away")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not '{text}'")
+    return int(text)
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a device; use auto, cpu, cuda, cuda:N or mps")
+    return text
+
+
+def _auth(text: str) -> tuple[str, str]:
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise argparse.ArgumentTypeError("give a user and a password as user:password")
+    return user, password
+
+
+def _size(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not 0 < size <= 4096:
+        raise argparse.ArgumentTypeError(f"a size in MiB is a number above 0 and at most 4096, not '{text}'")
+    return size
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 64):
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 to 64, not '{text}'")
+    return int(text)
+
+
+def _waiting(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= 10000):
+        raise argparse.ArgumentTypeError(f"give a whole number from 0 to 10000, not '{text}'")
+    return int(text)
