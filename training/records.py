@@ -62,7 +62,11 @@ class Record:
 
     def to_dict(self) -> dict[str, object]:
         """JSON-able."""
-        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "size": list(self.size), "extra": dict(self.extra)}
+        return {
+            **{f.name: getattr(self, f.name) for f in fields(self)},
+            "size": list(self.size),
+            "extra": dict(self.extra),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Record:
@@ -73,8 +77,7 @@ class Record:
             raise DataError(f"A manifest line needs path and source and knows no field {odd}.")
         given = dict(values)
         if "size" in given:
-            rows, columns = given["size"]  # type: ignore[misc]
-            given["size"] = (int(rows), int(columns))
+            given["size"] = tuple(int(side) for side in given["size"])  # type: ignore[attr-defined]
         return cls(**given)  # type: ignore[arg-type]
 
 
@@ -132,7 +135,9 @@ def read_manifest(file: str | Path) -> Manifest:
         raise DataError(f"{source} does not begin with the header of a {FORMAT} file. Prepare the data again.")
     header, rest = lines[0], lines[1:]
     if header["records"] != len(rest):
-        raise DataError(f"{source} should hold {header['records']} records and holds {len(rest)}. Prepare the data again.")
+        raise DataError(
+            f"{source} should hold {header['records']} records and holds {len(rest)}. Prepare the data again."
+        )
     records = tuple(Record.from_dict(line) for line in rest)
     if len({r.path for r in records}) != len(records):
         raise DataError(f"{source} lists a path twice. Prepare the data again.")
@@ -147,6 +152,9 @@ def write_csv(records: Iterable[Record], file: str | Path) -> Path:
         writer = csv.writer(stream)
         writer.writerow(names)
         for r in records:
-            row = r.to_dict() | {"size": f"{r.size[0]}x{r.size[1]}", "extra": json.dumps(dict(r.extra), ensure_ascii=False)}
+            row = r.to_dict() | {
+                "size": f"{r.size[0]}x{r.size[1]}",
+                "extra": json.dumps(dict(r.extra), ensure_ascii=False),
+            }
             writer.writerow(["" if row[name] is None else row[name] for name in names])
     return target
