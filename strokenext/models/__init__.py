@@ -1,0 +1,62 @@
+"""From a zoo row to a network. Each has `features(x)`, `head(features)`, `forward` and the names `encoders`.
+
+Weights are random unless `pretrained=True` is asked for: a constructor never downloads on its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ..errors import HubUnavailableError, OptionError
+from ..zoo import ModelRow, row
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: More outputs than any task here has; a larger number is a mistake.
+MAX_CLASSES = 1000
+
+
+def build(model: str | ModelRow, classes: int | None = None, **arguments: object) -> nn.Module:
+    """A network with random weights, in training mode, from a zoo row or its name.
+
+    `classes` is the number of outputs (the row's own when None: 2, or 1 mask for the U-Net); `arguments`
+    override the row's. Raises ModelNotFoundError for a name that is not in the zoo, OptionError for an argument
+    its builder does not take or a value out of range, HubUnavailableError when `pretrained=True` cannot download.
+    """
+    chosen = row(model) if isinstance(model, str) else model
+    builder = _builder(chosen)
+    known = inspect.signature(builder).parameters
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise OptionError(f"{chosen.title} has no option '{unknown[0]}'. It takes: {', '.join(known)}.")
+    outputs = chosen.classes if classes is None else classes
+    if not isinstance(outputs, int) or not 1 <= outputs <= MAX_CLASSES:
+        raise OptionError(f"A model has 1 to {MAX_CLASSES} classes, not {outputs}.")
+    options = {**chosen.arguments, **arguments, "classes": outputs}
+    try:
+        return builder(**options)
+    except OSError as error:
+        if not options.get("pretrained"):
+            raise
+        raise HubUnavailableError(
+            f"The ImageNet weights for {chosen.title} could not be downloaded ({_first_line(error)}). "
+            "Connect to the internet once, or build it with pretrained=False."
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"{chosen.title} cannot be built with these options: {_first_line(error)}.") from error
+
+
+def _builder(chosen: ModelRow) -> Callable[..., nn.Module]:
+    module, _, function = chosen.builder.partition(":")
+    builder: Callable[..., nn.Module] = getattr(import_module(module), function)
+    return builder
+
+
+def _first_line(error: BaseException) -> str:
+    """The first line of an error's text, without its final stop."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")

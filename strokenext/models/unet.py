@@ -1,0 +1,55 @@
+"""U-Net for lesion masks (Ronneberger et al., arXiv 1505.04597) with batch norm and padded convolutions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: Number of halvings between the input and the bottom.
+DEPTH = 4
+
+
+def _double(inputs: int, outputs: int) -> nn.Sequential:
+    """(N, inputs, h, w) -> (N, outputs, h, w): two 3 x 3 convolutions with batch norm and ReLU."""
+    layers: list[nn.Module] = []
+    for channels in (inputs, outputs):
+        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    """(N, 3, H, W) -> (N, classes, H, W) logits, one map per lesion class; any H and W of 16 or more."""
+
+    encoders = ("A",)
+
+    def __init__(self, classes: int = 1, width: int = 32) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(DEPTH + 1)]
+        self.down = nn.ModuleList(_double(i, o) for i, o in zip((3, *widths), widths, strict=False))
+        # A step up sees the map from below, resized, next to the map of its own level.
+        self.up = nn.ModuleList(_double(below + here, here) for below, here in zip(widths[1:], widths, strict=False))
+        self.classifier = nn.Conv2d(width, classes, 1)
+
+    def features(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, H, W) -> the last decoder map, (N, width, H, W)."""
+        levels: list[Tensor] = []
+        for index, block in enumerate(self.down):
+            x = block(x if index == 0 else F.max_pool2d(x, 2))
+            levels.append(x)
+        for block, skip in zip(reversed(self.up), reversed(levels[:-1]), strict=True):
+            x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+            x = block(torch.cat((skip, x), dim=1))
+        return (x,)
+
+    def head(self, features: tuple[Tensor, ...]) -> Tensor:
+        """The decoder map -> (N, classes, H, W) logits."""
+        return self.classifier(features[0])  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+def unet(classes: int = 1, width: int = 32) -> UNet:
+    """U-Net of four halvings; `width` is the channel count of the first level."""
+    return UNet(classes, width)
