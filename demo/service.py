@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
 from strokenext.errors import BusyError, ModelError, OptionError, StrokeNeXtError
 from strokenext.types import Slice, Volume
@@ -19,9 +19,8 @@ from .settings import Settings
 if TYPE_CHECKING:
     from strokenext import Prediction, Predictor, SeriesPrediction, Triage
 
-    Answer = Prediction | Triage | SeriesPrediction | "SeriesTriage"
-
 TASKS = ("presence", "subtype", "triage")
+Answer: TypeAlias = "Prediction | Triage | SeriesPrediction | SeriesTriage"
 Progress = Callable[[int, int], None]
 log = logging.getLogger("strokenext.service")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,18 +43,19 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
         description="StrokeNeXt: the page and the API for head CT. Research use only. Not a medical device.",
         epilog="Exit codes: 0 stopped by the user, 2 a wrong option, 4 a model that cannot be loaded, "
         "5 a device that is not there, 7 a port that cannot be opened.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     base = Settings()
 
-    def option(flag: str, kind: object, default: object, help_text: str, *fallbacks: str) -> None:
+    def option(flag: str, kind: Callable[[str], object], default: object, text: str, *fallbacks: str) -> None:
         variable = "STROKENEXT_" + flag.strip("-").upper().replace("-", "_")
         given = next((environment[name] for name in (variable, *fallbacks) if environment.get(name)), None)
-        parser.add_argument(flag, type=kind, default=default if given is None else given, help=f"{help_text} [{variable}]")  # type: ignore[arg-type]
+        # The value found in a variable may be a password: --help names the variable, never its content.
+        text = f"{text} ({variable}, default {default})" if default is not None else f"{text} ({variable})"
+        parser.add_argument(flag, type=kind, default=default if given is None else given, help=text)
 
-    on_space = "SPACE_ID" in environment
-    option("--host", str, "0.0.0.0" if on_space else base.host, "address to listen on", "GRADIO_SERVER_NAME")
-    option("--port", _port, base.port, "port to listen on, 0 for a free one", "GRADIO_SERVER_PORT")
+    host = "0.0.0.0" if "SPACE_ID" in environment else base.host
+    option("--host", str, host, "address to listen on", "GRADIO_SERVER_NAME")
+    option("--port", _port, base.port, "port to listen on, 0 for any free one", "GRADIO_SERVER_PORT")
     option("--device", _device, base.device, "auto, cpu, cuda, cuda:N or mps")
     option("--presence", str, None, "stroke presence model: bundled name, folder or Hub owner/repo")
     option("--subtype", str, None, "stroke subtype model: bundled name, folder or Hub owner/repo")

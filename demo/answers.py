@@ -1,0 +1,65 @@
+"""From what the library answers to the JSON of POST /predict."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+from PIL import Image
+
+import strokenext
+from strokenext.types import Slice, Volume
+
+from . import schemas
+from .service import Answer, SeriesTriage
+
+
+def to_json(image: Slice | Volume, answer: Answer, task: str, overlay: bool) -> dict[str, Any]:
+    """The JSON of one answer, checked against its promised schema."""
+    body = answer.to_json()
+    if isinstance(image, Volume):
+        found = _series(body, task, isinstance(answer, SeriesTriage))
+        schema: type[schemas.Common] = schemas.SeriesAnswer
+        pictured = _peak(image, answer) if overlay else None
+    elif task == "triage":
+        found = {**_headline(body["presence"]), **body, "task": task}
+        schema = schemas.TriageAnswer
+        pictured = (image, answer.presence) if overlay else None
+    else:
+        found, schema = {**_headline(body), **body}, schemas.SliceAnswer
+        pictured = (image, answer) if overlay else None
+    found["overlay"] = picture(*pictured) if pictured else None
+    return schema.model_validate(found).model_dump(by_alias=True)
+
+
+def picture(image: Slice, prediction: Any) -> str:
+    """The slice with its evidence drawn on it, as a base64 PNG; the plain slice where there is no evidence."""
+    pixels = strokenext.render(image, prediction.heat, window=prediction.window)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _headline(prediction: dict[str, Any]) -> dict[str, Any]:
+    label, probabilities = prediction["label"], prediction["probabilities"]
+    return {
+        "class": label,
+        "confidence": probabilities[label] if label is not None and probabilities else None,
+        "decision": prediction["decision"],
+        "notice": schemas.NOTICE,
+    }
+
+
+def _series(body: dict[str, Any], task: str, cascade: bool) -> dict[str, Any]:
+    series = body["presence"] if cascade else body
+    label, probability = series["label"], series["probability"]
+    positive = strokenext.CLASSES["subtype" if task == "subtype" else "presence"][1]
+    confidence = None if probability is None else (probability if label == positive else 1 - probability)
+    headline = {"class": label, "confidence": confidence, "decision": series["decision"], "notice": schemas.NOTICE}
+    return {**headline, **series, "task": task, "subtype": body["subtype"] if cascade else None}
+
+
+def _peak(volume: Volume, answer: Any) -> tuple[Slice, Any] | None:
+    series = answer.presence if isinstance(answer, SeriesTriage) else answer
+    return None if series.peak is None else (volume[series.peak], series.slices[series.peak])

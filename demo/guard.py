@@ -1,0 +1,103 @@
+"""What stands in front of every route of page and API: a limit on request bodies, and safe response headers."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .problems import problem
+
+#: Bytes of form fields and part headers allowed on top of the files.
+FORM_BYTES = 64 * 1024
+DRAIN_SECONDS = 10.0
+PRIVATE = ("/predict", "/models", "/health", "/gradio_api/")
+
+
+class BodyLimit:
+    """ASGI middleware: a body above `limit` bytes is answered with 413, by its declared and by its real length."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit + FORM_BYTES
+        self.sentence = f"The file is too large: this service takes at most {limit / 2**20:g} MiB at a time."
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > self.limit:
+            if "expect" not in headers:  # a client that asks first has sent nothing to read away
+                await self._drain(receive)
+            await self._refuse(scope, receive, send)
+            return
+        await self._count(scope, receive, send)
+
+    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen, started, refused = 0, False, False
+
+        async def counted() -> Message:
+            nonlocal seen, refused
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen <= self.limit or refused:
+                return message
+            refused = True
+            if not started:
+                await self._drain(receive)
+                await self._refuse(scope, receive, send)
+            return {"type": "http.disconnect"}
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            if not refused:
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, counted, watched)
+        except ClientDisconnect:
+            if not refused:
+                raise
+
+    async def _drain(self, receive: Receive) -> None:
+        """Read a bounded amount away: a client still sending would see a broken connection, not the answer."""
+        end, left = time.monotonic() + DRAIN_SECONDS, self.limit
+        while left > 0 and time.monotonic() < end:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                return
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await problem(413, "too_large", self.sentence, {"Connection": "close"})(scope, receive, send)
+
+
+class SafeHeaders:
+    """ASGI middleware: no sniffing, no foreign frames, no referrer, nothing about an image kept in caches."""
+
+    def __init__(self, app: ASGIApp, frames: str = "'self'") -> None:
+        self.app = app
+        self.policy = f"frame-ancestors {frames}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        private = scope["path"].startswith(PRIVATE)
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "same-origin"
+                headers.setdefault("Content-Security-Policy", self.policy)
+                if private:
+                    headers["Cache-Control"] = "no-store"
+            await send(message)
+
+        await self.app(scope, receive, guarded)

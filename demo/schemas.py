@@ -1,0 +1,122 @@
+"""What each route takes and answers. Unknown fields of an answer pass through; the named ones are promised."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+NOTICE = "Research use only. Not a medical device."
+
+
+def _empty_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
+class Ask(BaseModel):
+    """The options of POST /predict, as form fields or query parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task: Literal["presence", "subtype", "triage"] = Field("presence", description="The question to answer.")
+    threshold: Annotated[float | None, BeforeValidator(_empty_is_none)] = Field(
+        None, ge=0, le=1, description="Operating threshold of the positive class instead of the model's own."
+    )
+    explain: bool = Field(True, description="Compute the evidence map.")
+    overlay: bool = Field(False, description="Also answer the picture with its evidence as a base64 PNG.")
+    force: bool = Field(False, description="Answer even where the image is outside the model's scope.")
+
+
+class Answer(BaseModel):
+    """A base that keeps what the library adds to its own JSON."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True, serialize_by_alias=True)
+
+
+class GateOut(Answer):
+    """Whether the model may judge this image, and the sentence why not."""
+
+    accepted: bool
+    reason: str
+    code: str
+
+
+class PredictionOut(Answer):
+    """One judged image. Where it is outside the model's scope the numbers are null and `gate.reason` says why."""
+
+    task: Literal["presence", "subtype"]
+    input: dict[str, Any]
+    label: str | None
+    probabilities: dict[str, float] | None
+    probability: float | None = Field(description="Calibrated probability of the positive class.")
+    decision: str = Field(description="A class name, 'indeterminate' or 'refused'.")
+    threshold: float
+    band: tuple[float, float]
+    interval: tuple[float, float] | None
+    logit: float | None
+    gate: GateOut
+    heat: dict[str, Any] | None
+    provenance: dict[str, Any]
+
+
+class Common(Answer):
+    """What every answer of POST /predict begins with, whatever the task."""
+
+    class_: str | None = Field(alias="class", description="The more probable side of the threshold; null if refused.")
+    confidence: float | None = Field(description="The calibrated probability of that class, 0..1.")
+    decision: str
+    notice: str = NOTICE
+    overlay: str | None = Field(None, description="Base64 PNG, when asked for.")
+
+
+class SliceAnswer(PredictionOut, Common):
+    """Answer for one image and one question."""
+
+
+class TriageAnswer(Common):
+    """Presence first; `subtype` is null unless presence is positive or indeterminate."""
+
+    task: Literal["triage"]
+    presence: PredictionOut
+    subtype: PredictionOut | None
+
+
+class SeriesAnswer(Common):
+    """Answer for a series: `slices` holds one prediction each, from the feet to the head."""
+
+    task: Literal["presence", "subtype", "triage"]
+    slices: list[PredictionOut]
+    peak: int | None = Field(description="Index in `slices` of the slice with the highest probability.")
+    probability: float | None
+    subtype: PredictionOut | None = Field(None, description="Triage only: of the peak slice.")
+
+
+class Health(Answer):
+    """State of the service. Answered with 200 while models load, so that a host sees the page is up."""
+
+    status: Literal["loading", "ready", "failed"]
+    ready: bool
+    message: str
+    models: dict[str, bool]
+    device: str
+    version: str
+
+
+class Models(Answer):
+    """The architectures that can be built, and the models the repository brings along."""
+
+    zoo: list[dict[str, Any]]
+    bundled: list[dict[str, Any]]
+
+
+class ErrorBody(BaseModel):
+    """A machine name and a sentence for a person."""
+
+    code: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Every error of every route has this shape."""
+
+    error: ErrorBody

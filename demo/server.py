@@ -1,0 +1,153 @@
+"""The process: page and API on one FastAPI app, one uvicorn server, and models that load once it is up."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from strokenext.errors import StrokeNeXtError
+
+from . import zerogpu
+from .settings import Settings, parse
+
+PORT_TAKEN = 7
+HUB_FRAMES = "'self' https://huggingface.co https://*.hf.space"
+#: Everything Gradio turns on by itself that would store, send or publish what a reader looks at.
+QUIET: dict[str, Any] = {
+    "show_error": False,
+    "run_history": False,
+    "enable_monitoring": False,
+    "ssr_mode": False,
+    "pwa": False,
+    "mcp_server": False,
+    "footer_links": [],
+    "allowed_paths": [],
+}
+
+
+class PortError(StrokeNeXtError):
+    """The address asked for cannot be listened on."""
+
+    exit_code = PORT_TAKEN
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, build, serve until stopped; the exit code that --help documents."""
+    settings = parse(arguments)
+    prepare_process(settings)
+    try:
+        serve(settings)
+    except StrokeNeXtError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def prepare_process(settings: Settings) -> None:
+    """Where uploads go, what Gradio may not send, and what the log shows. Before gradio is imported."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for name in ("httpx", "httpcore", "pydicom", "PIL", "matplotlib", "asyncio"):
+        # These quote addresses, file names or tag values.
+        logging.getLogger(name).setLevel(logging.CRITICAL if name == "pydicom" else logging.ERROR)
+    os.environ["GRADIO_TEMP_DIR"] = str(upload_folder(settings.data_dir))
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def upload_folder(data_dir: Path | None) -> Path:
+    """A folder only this user can read; without a data directory, one that disappears at exit."""
+    if data_dir is None:
+        folder = Path(tempfile.mkdtemp(prefix="strokenext-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+    folder = data_dir.expanduser().resolve() / "uploads"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def serve(settings: Settings) -> None:
+    """Open the port, build, and answer until the process is told to stop.
+
+    Raises PortError, and DeviceError or ModelError when a device was named and is not there.
+    """
+    import uvicorn
+
+    listener = open_port(settings.host, settings.port)
+    with listener:
+        app, service = build(settings)
+        if settings.device not in {"auto", "cpu"} or zerogpu.active():
+            # A device somebody named must be there; ZeroGPU wants every model in place before it starts.
+            service.start()
+            service.wait()
+            if service.error is not None:
+                raise service.error
+            zerogpu.startup()
+        config = uvicorn.Config(
+            app,
+            access_log=False,  # its lines hold the names of uploaded files
+            log_level="warning",
+            proxy_headers="SPACE_ID" in os.environ,
+            forwarded_allow_ips="*" if "SPACE_ID" in os.environ else None,
+            timeout_graceful_shutdown=3,  # the page keeps event streams open
+        )
+        port = listener.getsockname()[1]
+        shown = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
+        print(f"StrokeNeXt is at http://{shown}:{port} (research use only, Ctrl+C stops it)", flush=True)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises PortError with what to do, before anything slow has begun."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise PortError(f"'{host}' is not an address this machine can listen on. Give another --host.") from error
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(256)
+    except OSError as error:
+        listener.close()
+        reason = "another program is using it" if error.errno in {48, 98, 10048} else "the system does not allow it"
+        raise PortError(f"Port {port} on {host} cannot be opened: {reason}. Give another --port, or 0.") from error
+    return listener
+
+
+def build(settings: Settings) -> tuple[Any, Any]:
+    """The FastAPI app with API and page, and its Service, whose models load once the app is started."""
+    import gradio
+    from fastapi import FastAPI
+    from starlette.middleware.cors import CORSMiddleware
+
+    from . import app as page
+    from . import api, guard
+    from .service import Service
+
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+
+    app = FastAPI(title="StrokeNeXt", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.add_middleware(guard.BodyLimit, limit=settings.max_upload)
+    app.add_middleware(guard.SafeHeaders, frames=HUB_FRAMES if "SPACE_ID" in os.environ else "'self'")
+    app.add_middleware(CORSMiddleware, allow_origins=())  # no other site; also keeps Gradio from allowing any
+    api.add_routes(app, service)
+    options = {**QUIET, **page.page_options(), "auth": settings.auth, "max_file_size": settings.max_upload}
+    gradio.mount_gradio_app(app, page.build(service), path="/", **options)
+    return app, service
