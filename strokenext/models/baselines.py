@@ -5,6 +5,8 @@ Ramos and Sappa (arXiv 2602.15087) compare StrokeNeXt with these six networks, o
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -21,15 +23,15 @@ class Single(nn.Module):
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
-        self.body = body
+        self.body: Any = body
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) -> the last feature map, (N, d, h, w)."""
-        return (self.body.forward_features(x),)  # type: ignore[operator]
+        return (self.body.forward_features(x),)
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
         """The feature map -> (N, classes) logits."""
-        return self.body.forward_head(features[0])  # type: ignore[operator, no-any-return]
+        return self.body.forward_head(features[0])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
@@ -39,21 +41,21 @@ class SingleVGG(Single):
     """VGG split at its last convolution (14 x 14 at 224 px), before the final max pool, which belongs to the head."""
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (self.body.features[:-1](x),)  # type: ignore[index, operator]
+        return (self.body.features[:-1](x),)
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
-        pooled = self.body.features[-1](features[0])  # type: ignore[index, operator]
-        return self.body.forward_head(pooled)  # type: ignore[operator, no-any-return]
+        pooled = self.body.features[-1](features[0])
+        return self.body.forward_head(pooled)
 
 
 class SingleSwin(Single):
     """Swin keeps channels last inside; outside its map is (N, d, h, w) like every other."""
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
-        return (self.body.forward_features(x).permute(0, 3, 1, 2),)  # type: ignore[operator]
+        return (self.body.forward_features(x).permute(0, 3, 1, 2),)
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
-        return self.body.forward_head(features[0].permute(0, 2, 3, 1))  # type: ignore[operator, no-any-return]
+        return self.body.forward_head(features[0].permute(0, 2, 3, 1))
 
 
 class FrozenBody(nn.Module):
@@ -86,13 +88,13 @@ class FrozenBody(nn.Module):
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
         """The feature map -> (N, classes) logits."""
-        return self.classifier(torch.mean(features[0], dim=(2, 3)))  # type: ignore[no-any-return]
+        return self.classifier(torch.mean(features[0], dim=(2, 3)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
 
 
-def _timm(name: str, classes: int, pretrained: bool, **arguments: object) -> nn.Module:
+def _timm(name: str, classes: int, pretrained: bool, **arguments: Any) -> nn.Module:
     return timm.create_model(name, pretrained=pretrained, num_classes=classes, **arguments)
 
 
@@ -133,5 +135,5 @@ def resnet10t(classes: int = 2, pretrained: bool = False) -> Single:
 
 def resnet50_frozen(classes: int = 2, pretrained: bool = False) -> FrozenBody:
     """ResNet-50 whose layers stay fixed under a new two-layer head; train it with `pretrained=True`."""
-    body = timm.create_model("resnet50", pretrained=pretrained, num_classes=0, global_pool="")
-    return FrozenBody(body, int(body.num_features), classes)  # type: ignore[arg-type]
+    body: Any = _timm("resnet50", 0, pretrained, global_pool="")
+    return FrozenBody(body, int(body.num_features), classes)

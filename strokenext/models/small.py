@@ -54,7 +54,7 @@ class CustomCNN(nn.Module):
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
         """The feature map -> (N, classes) logits."""
-        return self.classifier(torch.mean(features[0], dim=(2, 3)))  # type: ignore[no-any-return]
+        return self.classifier(torch.mean(features[0], dim=(2, 3)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
@@ -91,7 +91,7 @@ class SmallCNN(nn.Module):
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
         """The feature map -> (N, classes) logits."""
-        return self.classifier(features[0])  # type: ignore[no-any-return]
+        return self.classifier(features[0])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))

@@ -38,7 +38,7 @@ class CNN3D(nn.Module):
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
         """The feature map -> (N, classes) logits."""
-        return self.classifier(torch.mean(self.last(features[0]), dim=(2, 3, 4)))  # type: ignore[no-any-return]
+        return self.classifier(torch.mean(self.last(features[0]), dim=(2, 3, 4)))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
