@@ -297,7 +297,7 @@ def test_every_architecture_is_explained(row: ModelRow) -> None:
         np.testing.assert_allclose(logits, model(x)[0].numpy(), atol=1e-5)
     kept = model.features(x)
     for f in kept:
-        f.retain_grad()
+        f.requires_grad_() if f.is_leaf else f.retain_grad()  # a leaf where the encoder is frozen
     model.head(kept)[0, 1].backward()
     wanted = torch.stack([torch.relu((f.grad.mean((2, 3), keepdim=True) * f).sum(1))[0] for f in kept])
     np.testing.assert_allclose(found, wanted.detach().numpy(), atol=1e-5)
