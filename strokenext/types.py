@@ -175,7 +175,9 @@ class Heat:
     `maps` is (E, h, w) float32, non-negative, one map per encoder, before any scaling: the part of the
     class logit that each cell contributes. `affine` is the (2, 3) matrix that takes a pixel (x, y) of
     the original image to the model's input; `input_size` is the side of that input in pixels.
-    `full_scale` is the value drawn at the top of the colour bar, fixed per model.
+    `full_scale` is the value drawn at the top of the colour bar, fixed per model. `absolute` is False for
+    methods whose numbers are no logits; their full scale is this image's own peak and says nothing about
+    another image.
     """
 
     maps: FloatArray
@@ -185,6 +187,7 @@ class Heat:
     affine: NDArray[np.float64]
     input_size: int
     full_scale: float
+    absolute: bool = True
 
     @property
     def grid(self) -> tuple[int, int]:
