@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 import strokenext
 from strokenext.errors import InputError, OptionError, StrokeNeXtError
 
-from . import answers, docs, problems, schemas
+from . import docs, problems, reply, schemas
 from .service import Options, Service
 
 log = logging.getLogger("strokenext.api")
@@ -121,7 +121,7 @@ def _work(service: Service, source: BinaryIO, ask: schemas.Ask) -> Callable[[], 
         try:
             options = Options(explain=ask.explain, threshold=ask.threshold, force=ask.force)
             image, answer = service.judge(source, ask.task, options)
-            return answers.to_json(image, answer, ask.task, ask.overlay)
+            return reply.to_json(image, answer, ask.task, ask.overlay)
         except StrokeNeXtError:
             raise
         except Exception as error:
@@ -162,7 +162,6 @@ def _form() -> dict[str, Any]:
 
 def _password(auth: tuple[str, str] | None) -> Callable[[Request], None]:
     """HTTP Basic, compared in constant time; nothing is asked when there is no password."""
-    import base64
 
     wanted = "" if auth is None else base64.b64encode(":".join(auth).encode()).decode()
 

@@ -12,12 +12,17 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strokenext.errors import StrokeNeXtError
 
 from . import zerogpu
 from .settings import Settings, parse
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from .service import Service
 
 PORT_TAKEN = 7
 HUB_FRAMES = "'self' https://huggingface.co https://*.hf.space"
@@ -126,13 +131,23 @@ def open_port(host: str, port: int) -> socket.socket:
     return listener
 
 
-def build(settings: Settings) -> tuple[Any, Any]:
-    """The FastAPI app with API and page, and its Service, whose models load once the app is started."""
+def build(settings: Settings) -> tuple[FastAPI, Service]:
+    """The app with API and page, and its Service, whose models load once the app is started."""
     import gradio
+
+    from . import app as page
+
+    app, service = build_api(settings)
+    options = {**QUIET, **page.page_options(), "auth": settings.auth, "max_file_size": settings.max_upload}
+    gradio.mount_gradio_app(app, page.build(service), path="/", **options)
+    return app, service
+
+
+def build_api(settings: Settings) -> tuple[FastAPI, Service]:
+    """The app with the API alone, behind the limits and headers that stand in front of the page too."""
     from fastapi import FastAPI
     from starlette.middleware.cors import CORSMiddleware
 
-    from . import app as page
     from . import api, guard
     from .service import Service
 
@@ -148,6 +163,4 @@ def build(settings: Settings) -> tuple[Any, Any]:
     app.add_middleware(guard.SafeHeaders, frames=HUB_FRAMES if "SPACE_ID" in os.environ else "'self'")
     app.add_middleware(CORSMiddleware, allow_origins=())  # no other site; also keeps Gradio from allowing any
     api.add_routes(app, service)
-    options = {**QUIET, **page.page_options(), "auth": settings.auth, "max_file_size": settings.max_upload}
-    gradio.mount_gradio_app(app, page.build(service), path="/", **options)
     return app, service

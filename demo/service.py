@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
+from strokenext.cascade import SeriesTriage as SeriesTriage
 from strokenext.errors import BusyError, ModelError, OptionError, StrokeNeXtError
 from strokenext.types import Slice, Volume
 
@@ -48,18 +49,6 @@ class Options:
     method: str = "gradcam"
     threshold: float | None = None
     force: bool = False
-
-
-@dataclass(frozen=True)
-class SeriesTriage:
-    """The cascade over a series: presence on every slice, subtype on the slice with the most evidence."""
-
-    presence: SeriesPrediction
-    subtype: Prediction | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The two answers in the form each has alone; `subtype` is null where the cascade stops."""
-        return {"presence": self.presence.to_json(), "subtype": self.subtype.to_json() if self.subtype else None}
 
 
 class Service:
@@ -175,24 +164,17 @@ class Service:
         raise ModelError(state.message or f"The {task} model could not be loaded.")
 
     def _answer(self, image: Slice | Volume, task: str, options: Options, progress: Progress | None) -> Answer:
-        settings: dict[str, Any] = {"explain": options.explain, "threshold": options.threshold, "force": options.force}
-        if isinstance(image, Volume):
-            if task != "triage":
-                return self._predictors[task].predict_volume(image, progress=progress, **settings)
-            return self._triage_volume(image, settings, progress)
-        settings["method"] = options.method
-        if task != "triage":
-            return self._predictors[task].predict(image, **settings)
         import strokenext
 
-        return strokenext.triage(image, **self._predictors, **settings)
-
-    def _triage_volume(self, volume: Volume, settings: dict[str, Any], progress: Progress | None) -> SeriesTriage:
-        series = self._predictors["presence"].predict_volume(volume, progress=progress, **settings)
-        if series.decision not in {"stroke", "indeterminate"} or series.peak is None:
-            return SeriesTriage(series, None)
-        settings = {**settings, "threshold": None}
-        return SeriesTriage(series, self._predictors["subtype"].predict(volume[series.peak], **settings))
+        settings: dict[str, Any] = {"explain": options.explain, "threshold": options.threshold, "force": options.force}
+        if isinstance(image, Volume):
+            if task == "triage":
+                return strokenext.triage_series(image, **self._predictors, **settings, progress=progress)
+            return self._predictors[task].predict_volume(image, **settings, progress=progress)
+        settings["method"] = options.method
+        if task == "triage":
+            return strokenext.triage(image, **self._predictors, **settings)
+        return self._predictors[task].predict(image, **settings)
 
     def _load(self) -> None:
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Literal
 
@@ -53,6 +53,10 @@ class ModelRow:
     def channels(self) -> int:
         """Channels of one input."""
         return self.input_shape[0]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain JSON values."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | {"arguments": dict(self.arguments)}
 
 
 _STROKENEXT = "Ramos and Sappa, StrokeNeXt, arXiv 2602.15087; encoders of Liu et al., arXiv 2201.03545, from timm"

@@ -1,0 +1,40 @@
+"""One input to its answer, with the models loaded once for all of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import strokenext
+
+from ..types import Slice, Volume
+from .inputs import Item
+
+
+class Judge:
+    """The predictors of the task, and the options of the run. Loads the models, so raises ModelError, DeviceError."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        first = "presence" if options.task == "triage" else options.task
+        self.first = strokenext.load(options.model, task=first, device=options.device)
+        self.second = None
+        if options.task == "triage":
+            self.second = strokenext.load(options.subtype_model, task="subtype", device=options.device)
+
+    def __call__(self, item: Item, progress: Callable[[int, int], None]) -> tuple[Slice | Volume, Any]:
+        """The decoded image or series, and its Prediction, Triage, SeriesPrediction or SeriesTriage."""
+        image = strokenext.read_series(list(item.files)) if item.files else strokenext.read_any(item.path)
+        options = self.options
+        common = {"threshold": options.threshold, "force": options.force}
+        if isinstance(image, Volume):
+            # The evidence of every slice of a series is worth its time only when it is drawn.
+            common |= {"explain": bool(options.overlays), "progress": progress}
+            if self.second is None:
+                return image, self.first.predict_volume(image, **common)
+            return image, strokenext.triage_series(image, self.first, self.second, **common)
+        common["explain"] = options.explain
+        if self.second is None:
+            return image, self.first.predict(image, **common)
+        return image, strokenext.triage(image, presence=self.first, subtype=self.second, **common)

@@ -1,0 +1,82 @@
+"""The flags of the command line, and the words of its --help."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+EPILOG = """\
+exit codes
+  0    every input was judged (an image refused by the scope gate counts as judged)
+  1    some inputs failed; the others were judged and written
+  2    wrong usage, or no input could be used
+  3    no input was found
+  4    a model cannot be found, trusted or downloaded
+  5    the device asked for is not there
+  130  interrupted; what had been judged was written
+  141  the program reading the output went away
+
+JSON  {"schema": "strokenext-predictions/1", "version", "task", "interrupted",
+       "results": [{"path", "kind": "slice"|"series", "prediction": {...}}],
+       "errors": [{"path", "code", "message"}]}
+      "prediction" has the keys input, task, label, probabilities, probability, decision, threshold, band,
+      interval, logit, gate, heat, provenance; of a triage, presence and subtype, each in that form.
+CSV   one line per image and question, and for a series one for the whole and one per slice:
+      path, kind, slice, task, label, decision, probability, threshold, band_low, band_high, interval_low,
+      interval_high, logit, gate_accepted, gate_reason, heat_peak, model, weights_sha256, error
+      A text that a spreadsheet would run as a formula starts with an apostrophe.
+
+Research use only. Not a medical device.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `python -m strokenext`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m strokenext",
+        description="Stroke on non-contrast head CT: a probability with its evidence, for files, folders and globs.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="predict | models | info")
+    _add_predict(commands)
+    models = commands.add_parser("models", help="list the bundled models and the architectures")
+    models.add_argument("--json", action="store_true", help="as JSON on standard output")
+    info = commands.add_parser("info", help="say what a file is, without anything about the patient")
+    info.add_argument("file", help="DICOM, PNG, JPEG, NIfTI, zip, or a folder with one series")
+    return parser
+
+
+def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="judge images and series",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    predict.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="files, folders (searched to the bottom; the DICOM files of one folder are one series) or globs",
+    )
+    predict.add_argument("--task", choices=("presence", "subtype", "triage"), default="presence")
+    predict.add_argument("--json", metavar="FILE", help="write everything as JSON; - is standard output")
+    predict.add_argument("--csv", metavar="FILE", help="write a table; - is standard output")
+    predict.add_argument("--overlays", metavar="FOLDER", help="write each picture with its evidence as PNG")
+    predict.add_argument("--force", action="store_true", help="judge images outside the model's scope too")
+    predict.add_argument("--threshold", type=_probability, help="operating threshold 0..1 instead of the model's own")
+    predict.add_argument("--model", help="bundled name, folder or Hub owner/repo; in a triage the presence model")
+    predict.add_argument("--subtype-model", help="the subtype model of a triage")
+    predict.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default auto)")
+    predict.add_argument("--no-explain", dest="explain", action="store_false", help="leave out the evidence map")
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"the threshold is a number from 0 to 1, not '{text}'")
+    return value

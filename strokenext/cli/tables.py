@@ -1,0 +1,147 @@
+"""Outcomes as JSON and CSV, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import NotFoundError, OptionError
+from .inputs import Failure
+
+SCHEMA = "strokenext-predictions/1"
+STDOUT = "-"
+COLUMNS = (
+    *("path", "kind", "slice", "task", "label", "decision", "probability", "threshold"),
+    *("band_low", "band_high", "interval_low", "interval_high", "logit"),
+    *("gate_accepted", "gate_reason", "heat_peak", "model", "weights_sha256", "error"),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One judged input: `prediction` is the library's own JSON of a slice or a series."""
+
+    path: str
+    kind: str
+    prediction: dict[str, Any]
+
+
+def to_json(outcomes: list[Outcome], failures: list[Failure], task: str, interrupted: bool) -> str:
+    """The document that --help describes."""
+    from .. import __version__
+
+    document = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "task": task,
+        "interrupted": interrupted,
+        "results": [vars(outcome) for outcome in outcomes],
+        "errors": [
+            {"path": f.path, "code": type(f.error).__name__.removesuffix("Error"), "message": str(f.error)}
+            for f in failures
+        ],
+    }
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def to_csv(outcomes: list[Outcome], failures: list[Failure]) -> str:
+    """The table that --help describes, RFC 4180 with one header line."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, restval="")
+    writer.writeheader()
+    for outcome in outcomes:
+        for row in _rows(outcome):
+            writer.writerow({key: _cell(value) for key, value in row.items()})
+    for failure in failures:
+        writer.writerow({"path": _cell(failure.path), "error": _cell(str(failure.error))})
+    return buffer.getvalue()
+
+
+def check_target(target: str | None) -> None:
+    """Before hours of work: raises OptionError when a file cannot be written there."""
+    if target is None or target == STDOUT:
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise OptionError(f"'{target}' is a folder. Give the name of a file to write.")
+    if not path.absolute().parent.is_dir():
+        raise OptionError(f"The folder of '{target}' does not exist. Create it first.")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise OptionError(f"The folder of '{target}' cannot be written to.")
+
+
+def write(target: str, content: str | bytes) -> None:
+    """To standard output for "-", else to a temporary neighbour that then takes the file's name."""
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    if target == STDOUT:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+        return
+    path = Path(target).absolute()
+    handle, temporary = -1, ""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private, a report is an ordinary file
+        os.replace(temporary, path)
+    except OSError as error:
+        raise NotFoundError(f"'{target}' cannot be written: {error.strerror}.") from error
+    finally:
+        if temporary and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
+    body = outcome.prediction
+    parts = [body["presence"], body["subtype"]] if "presence" in body else [body]
+    for part in parts:
+        if part is None:
+            continue
+        kind = "series" if "slices" in part else "slice"
+        index = body.get("subtype_slice", "") if kind != outcome.kind else ""
+        yield {"path": outcome.path, "slice": index, **_row(part), "kind": kind}
+        for number, single in enumerate(part.get("slices", ())):
+            yield {"path": outcome.path, "slice": number, **_row(single), "kind": "slice"}
+
+
+def _row(part: dict[str, Any]) -> dict[str, Any]:
+    band, interval = part.get("band") or ("", ""), part.get("interval") or ("", "")
+    gate, provenance = part.get("gate") or {}, part.get("provenance") or {}
+    plain = {key: part.get(key) for key in ("task", "label", "decision", "probability", "threshold", "logit")}
+    return {
+        **plain,
+        "band_low": band[0],
+        "band_high": band[1],
+        "interval_low": interval[0],
+        "interval_high": interval[1],
+        "gate_accepted": gate.get("accepted"),
+        "gate_reason": gate.get("reason"),
+        "heat_peak": (part.get("heat") or {}).get("peak"),
+        "model": provenance.get("model"),
+        "weights_sha256": provenance.get("weights_sha256"),
+    }
+
+
+def _cell(value: object) -> object:
+    """Numbers as they are; a text that a spreadsheet would take for a formula gets an apostrophe."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return "'" + value
+    return value
