@@ -1,0 +1,48 @@
+"""`python -m training STAGE ...`: runs one stage; a deliberate error is a sentence and an exit code, no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from strokenext.errors import StrokeNeXtError
+
+#: Stage to the module with its `main(argv) -> int`, and what it does.
+STAGES = {
+    "prepare": ("prepare", "folders of head CT to a manifest"),
+    "split": ("splits", "a manifest to a seeded split file"),
+    "audit": ("audit", "leakage between the parts of a split; exit code 1 when a grouped one leaks"),
+    "train": ("train", "a recipe to a checkpoint"),
+    "evaluate": ("evaluate", "a checkpoint and a manifest to a result file"),
+    "benchmark": ("benchmark", "parameters, operations, latency, throughput and memory of the models"),
+    "report": ("report", "result files to one HTML page, a PDF and the README's tables"),
+    "publish": ("publish", "a checkpoint or the Space to the Hub, or to a folder with --dry-run"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the stage named first. Returns its exit code; 64 for an unknown stage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: python -m training STAGE ...\n")
+        for name, (_, what) in STAGES.items():
+            print(f"  {name:10s} {what}")
+        print("\npython -m training STAGE --help lists the flags of one.")
+        return 0 if arguments else 64
+    if arguments[0] not in STAGES:
+        print(f"There is no stage '{arguments[0]}'. The stages are: {', '.join(STAGES)}.", file=sys.stderr)
+        return 64
+    stage = import_module(f"training.{STAGES[arguments[0]][0]}")
+    try:
+        return int(stage.main(arguments[1:]) or 0)
+    except StrokeNeXtError as problem:
+        print(problem, file=sys.stderr)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""Readers of the forms in which labelled head CT comes: a folder to images with labels.
+
+`read` looks at a folder and picks the reader: our `slices.csv` form, a DICOM tree with a label table, or class
+folders (TEKNOFEST 2021 in all its forms, Kaggle Normal/Stroke, train/validation/test; see `folders`). No pixel is
+decoded here and no DICOM tag is read: patients come from folders, tables and file names alone.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from strokenext.errors import DataError
+
+from .records import Scalar
+
+#: Labels in words to (presence, subtype).
+CLASSES: dict[str, tuple[int, int | None]] = {
+    "normal": (0, None),
+    "stroke": (1, None),
+    "ischemic": (1, 0),
+    "hemorrhagic": (1, 1),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image with what its source says of it, before it is opened."""
+
+    file: Path
+    source: str
+    presence: int | None = None
+    subtype: int | None = None
+    patient: str | None = None
+    evaluation_only: bool = False
+    extra: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader made of a folder: the images, and the files it left out with the reason of each."""
+
+    form: str
+    images: tuple[Found, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read(name: str, folder: str | Path, labels: str | Path | None = None) -> Reading:
+    """Read a folder under the source name given. `labels` is a CSV for a tree whose folders name no classes.
+
+    Raises DataError when the folder does not exist or holds nothing that a reader understands.
+    """
+    from . import folders
+
+    root = Path(folder)
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}. Give --source NAME=FOLDER.")
+    if labels is not None:
+        reading = _read_tree_with_table(name, root, Path(labels))
+    elif (root / "slices.csv").is_file():
+        reading = _read_slices_csv(name, root)
+    else:
+        reading = folders.read_class_folders(name, root)
+    if not reading.images:
+        raise DataError(
+            f"No labelled image was found in {root}. Expected slices.csv, class folders such as Normal and Stroke, "
+            "or --labels with a table of files and labels."
+        )
+    return reading
+
+
+# --- our own form -------------------------------------------------------------------------------------------------
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _read_slices_csv(name: str, root: Path) -> Reading:
+    """`slices.csv` of ../shared/data or of the same columns; which caveats apply is decided by the columns."""
+    rows = _rows(root / "slices.csv")
+    columns = set(rows[0]) if rows else set()
+    if {"hemorrhage", "label_trust"} <= columns:
+        made, form = [_ct_ich(name, root, r) for r in rows], "slices.csv with hemorrhage per slice (ct_ich)"
+    elif "edema_pixels" in columns:
+        made, form = [_phe_sich(name, root, r) for r in rows], "slices.csv with edema masks (phe_sich)"
+    elif {"image", "label"} <= columns:
+        made, form = [_labelled_row(name, root, r) for r in rows], "slices.csv with labels"
+    else:
+        raise DataError(f"{root / 'slices.csv'} needs the columns image and label, or those of ct_ich or phe_sich.")
+    images, left_out = [], []
+    for row, found in zip(rows, made, strict=True):
+        if isinstance(found, str):
+            left_out.append((row["image"], found))
+        elif not found.file.is_file():
+            left_out.append((row["image"], "the table names it and it is not there"))
+        else:
+            images.append(found)
+    return Reading(form, tuple(images), tuple(left_out))
+
+
+def _ct_ich(name: str, root: Path, row: dict[str, str]) -> Found | str:
+    """Head trauma: `hemorrhage` is about THIS slice; `patient_label` covers whole patients and is not used."""
+    if row["label_trust"] == "doubtful":
+        return "the patient's slice labels are doubtful"
+    bleeds = int(row["hemorrhage"])
+    extra: dict[str, Scalar] = {"types": row["types"], "fracture": int(row["fracture"]), "slice": int(row["slice"])}
+    return Found(root / row["image"], name, bleeds, 1 if bleeds else None, f"{name}/{row['patient']}", extra=extra)
+
+
+def _phe_sich(name: str, root: Path, row: dict[str, str]) -> Found | str:
+    """Every patient bleeds; a slice with edema shows blood, one without is not annotated and so has no label."""
+    if row["near_blank"] == "1":
+        return "near blank"
+    if row["duplicate_of"]:
+        return f"exact repeat of {row['duplicate_of']}"
+    shown = int(row["edema_pixels"]) > 0
+    extra: dict[str, Scalar] = {"slice": int(row["slice"])}
+    if shown:
+        extra |= {"types": "intraparenchymal", "lesion_pixels": int(row["edema_pixels"])}
+        extra |= {"mask": row["edema_mask"], "mask_of": "perihematomal edema"}
+    else:
+        extra["unlabelled"] = "a bleeding patient's slice without annotation: neither normal nor proven to bleed"
+    label = 1 if shown else None
+    return Found(root / row["image"], name, label, label, f"{name}/{row['patient']}", extra=extra)
+
+
+def _labelled_row(name: str, root: Path, row: dict[str, str]) -> Found | str:
+    """`label` in words. Rows of `lesion_masks` name their own source; those and their patients are for evaluation."""
+    from .folders import class_of
+
+    label = class_of(row["label"])
+    if label is None:
+        return f"the label '{row['label']}' is none of {', '.join(CLASSES)}"
+    presence, subtype = CLASSES[label]
+    source = row.get("source") or name
+    patient = row.get("patient") or ""
+    if patient.endswith("?"):  # AISD slices without a patient id: they could be anyone's, so they stay together
+        patient = "unnamed"
+    extra: dict[str, Scalar] = {}
+    if row.get("mask"):
+        kind = "infarct" if subtype == 0 else "blood"
+        extra |= {"mask": row["mask"], "lesion_pixels": int(row.get("lesion_pixels") or 0), "mask_of": kind}
+    if row.get("note"):
+        extra["note"] = row["note"]
+    only = source in ("aisd", "mbh") or row.get("use") in ("test", "evaluation")
+    owner = f"{source}/{patient}" if patient else None
+    return Found(root / row["image"], source, presence, subtype, owner, only, extra)
+
+
+# --- a tree with a label table ------------------------------------------------------------------------------------
+
+_KEYS = ("path", "file", "image", "filename", "name", "folder", "series", "patient", "id")
+_LABELS = ("label", "class", "diagnosis", "subtype", "presence")
+_PLAIN = {"0": "normal", "1": "stroke"}
+
+
+def _read_tree_with_table(name: str, root: Path, table: Path) -> Reading:
+    """DICOM (or picture) tree; a row applies to the file, file stem or enclosing folder that its first column names."""
+    from .folders import class_of
+
+    if not table.is_file():
+        raise DataError(f"There is no label table at {table}.")
+    rows = _rows(table)
+    lower = {c.strip().lower(): c for c in (rows[0] if rows else {})}
+    key = next((lower[k] for k in _KEYS if k in lower), None)
+    label = next((lower[k] for k in _LABELS if k in lower), None)
+    if key is None or label is None:
+        raise DataError(f"{table} needs a column among {', '.join(_KEYS)} and one among {', '.join(_LABELS)}.")
+    named = {r[key].strip().strip("/"): r for r in rows}
+    images, left_out = [], []
+    for file in sorted(p for p in root.rglob("*") if p.is_file() and p != table.resolve() and not _hidden(p, root)):
+        relative = file.relative_to(root)
+        row = next((named[k] for k in _names(relative) if k in named), None)
+        text = row[label].strip() if row else ""
+        word = class_of(_PLAIN.get(text, text)) if row else None
+        if row is None or word is None:
+            reason = "no row of the label table names it" if row is None else f"the label '{text}' is not understood"
+            left_out.append((relative.as_posix(), reason))
+            continue
+        presence, subtype = CLASSES[word]
+        folder = relative.parts[0] if len(relative.parts) > 1 else ""
+        patient = row[lower["patient"]] if "patient" in lower else folder
+        images.append(Found(file, name, presence, subtype, f"{name}/{patient}" if patient else None))
+    return Reading("a tree with a label table", tuple(images), tuple(left_out))
+
+
+def _names(relative: Path) -> Iterator[str]:
+    """What a table may call a file, the most exact first: its path, name, stem, then its folders from the inside."""
+    yield relative.as_posix()
+    yield relative.name
+    yield relative.stem
+    for folder in relative.parents:
+        if folder != Path("."):
+            yield folder.as_posix()
+            yield folder.name
+
+
+def _hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") or part == "__MACOSX" for part in file.relative_to(root).parts)
