@@ -68,6 +68,7 @@ class Header:
     slice_thickness: float | None = None  # mm
     transfer_syntax: str | None = None  # its name
     scope_problem: str | None = None  # a sentence when the header alone rules the image out
+    colour: float | None = None  # share of pixels clearly coloured, 0..1; None when there is one channel
 
 
 @dataclass(frozen=True, eq=False)

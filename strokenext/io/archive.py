@@ -1,0 +1,63 @@
+"""Zip archives read in memory: nothing is extracted, so a member's path cannot reach the disk."""
+
+from __future__ import annotations
+
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from ..errors import DamagedFileError, InputError, TooLargeError, UnsupportedFormatError
+from . import limits
+from .quiet import guarded
+from .source import Member, base_name, is_clutter, natural
+
+_DAMAGED = "This zip archive is damaged or cut short. Pack or copy it again."
+#: Others (LZMA above all) let a few bytes ask for gigabytes of dictionary.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def members(source: Path | bytes) -> tuple[Member, ...]:
+    """The files of an archive, natural order, each read (bounded) when asked for.
+
+    Raises TooLargeError for a bomb by count, size or ratio, UnsupportedFormatError for encryption and
+    rare compression, DamagedFileError, InputError when it is empty or is a document.
+    """
+    size = source.stat().st_size if isinstance(source, Path) else len(source)
+    if size > limits.MAX_ARCHIVE:
+        raise TooLargeError(f"This archive is larger than {limits.MAX_ARCHIVE // limits.MIB} MB. Give the head alone.")
+    with guarded(_DAMAGED):
+        archive = zipfile.ZipFile(BytesIO(source) if isinstance(source, bytes) else source)
+        entries = [e for e in archive.infolist() if not e.is_dir() and not is_clutter(e.filename)]
+    _check(entries, size)
+    entries.sort(key=lambda e: natural(e.filename))
+    # the members share the open archive, which closes when the last of them is forgotten
+    return tuple(_member(archive, e) for e in entries)
+
+
+def _check(entries: list[zipfile.ZipInfo], size: int) -> None:
+    if not entries:
+        raise InputError("This zip archive holds no files. Pack the folder of images and give that.")
+    if any(e.filename == "[Content_Types].xml" for e in entries):
+        raise UnsupportedFormatError("This file is an office document. Give the images themselves.")
+    limits.check_members(len(entries))
+    total = sum(e.file_size for e in entries)
+    if total > limits.MAX_ARCHIVE or (total > limits.RATIO_FLOOR and total > limits.MAX_RATIO * max(size, 1)):
+        raise TooLargeError(
+            f"This archive would unpack to {total // limits.MIB} MB, more than is read. Give the head series alone."
+        )
+    if any(e.flag_bits & 0x1 for e in entries):
+        raise UnsupportedFormatError("This zip archive is encrypted. Unpack it with its password and give the folder.")
+    if any(e.compress_type not in _METHODS for e in entries):
+        raise UnsupportedFormatError("This zip archive uses a rare compression. Pack it again with ordinary zip.")
+
+
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Member:
+    def load() -> bytes:
+        limits.check_file(entry.file_size)
+        with guarded(_DAMAGED), archive.open(entry) as stream:
+            data = stream.read(limits.MAX_FILE + 1)
+        if len(data) != entry.file_size:
+            raise DamagedFileError(_DAMAGED)
+        return data
+
+    return Member(base_name(entry.filename), entry.file_size, load)

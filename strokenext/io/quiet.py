@@ -1,0 +1,64 @@
+"""A wall around third-party parsers: no foreign exception, warning or log line leaves it.
+
+Their messages may quote the file, and with it the patient; a hostile file may raise anything at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import DamagedFileError, StrokeNeXtError, TooLargeError
+
+_LOGGERS = (
+    "pydicom",
+    "pydicom.pixels.decoders.base",
+    "pydicom.pixels.utils",
+    "PIL.Image",
+    "PIL.PngImagePlugin",
+    "PIL.TiffImagePlugin",
+    "nibabel.global",
+)
+#: `warnings.catch_warnings` saves and restores state of the whole process, so only one thread may be inside.
+_WARNINGS = threading.RLock()
+
+
+class _Muffle(logging.Filter):
+    """Drops records of the threads that are inside `guarded`, and of no other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(self.inside, "depth", 0) == 0
+
+
+_MUFFLE = _Muffle()
+for _name in _LOGGERS:
+    logging.getLogger(_name).addFilter(_MUFFLE)
+
+
+@contextmanager
+def guarded(sentence: str) -> Iterator[None]:
+    """Turn any foreign exception into DamagedFileError(sentence); our own pass through unchanged.
+
+    The cause is dropped on purpose: its text may hold patient data.
+    """
+    inside = _MUFFLE.inside
+    inside.depth = getattr(inside, "depth", 0) + 1
+    try:
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except StrokeNeXtError:
+        raise
+    except MemoryError:
+        raise TooLargeError("This file needs more memory than there is. Give the head series alone.") from None
+    except Exception:  # the boundary to parsers of untrusted bytes: any type can come, none is swallowed
+        raise DamagedFileError(sentence) from None
+    finally:
+        inside.depth -= 1
