@@ -88,10 +88,11 @@ def fetch(place: HubId, task: str | None = None, progress: Progress | None = Non
     the weights; without it huggingface_hub shows its own bar. Raises ModelNotFoundError, ModelError and
     HubUnavailableError.
     """
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError
 
     # Its bases are the HTTP library's own error and OSError; hf_xet adds RuntimeError.
-    failures: Any = (*HfHubHTTPError.__bases__, HFValidationError, RuntimeError)
+    failures: Any = (*HfHubHTTPError.__bases__, RuntimeError)
+    _check_name(place)
     connection = _connection()
     cached = _cached(place, task, connection)
     if cached is not None and (place.pinned or connection.offline):
@@ -110,6 +111,17 @@ def fetch(place: HubId, task: str | None = None, progress: Progress | None = Non
         commit = _commit_of(folder)
         _log.info("%s is commit %s; ask for '%s@%s' to pin it.", place, commit, place.repo, commit)
     return folder
+
+
+def _check_name(place: HubId) -> None:
+    """Raises ModelNotFoundError for a name the Hub has no repositories under, such as one with "--"."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(place.repo)
+    except HFValidationError as error:
+        raise ModelNotFoundError(f"'{place.repo}' is not a name the Hub allows. Check the spelling.") from error
 
 
 def _connection() -> _Connection:
@@ -228,7 +240,8 @@ def _wrong_files(place: HubId, connection: _Connection) -> str:
     """Why the repository holds no model of ours: it names a pickle, or what is missing."""
     from huggingface_hub import HfApi
 
-    files = HfApi(endpoint=connection.endpoint).list_repo_files(place.repo, revision=place.revision)
+    info = HfApi(endpoint=connection.endpoint).model_info(place.repo, revision=place.revision, timeout=TIMEOUT)
+    files = [sibling.rfilename for sibling in info.siblings or []]
     here = [f for f in files if f.startswith(f"{place.subfolder}/")] if place.subfolder else files
     pickles = [f for f in here if f.lower().endswith(PICKLES)]
     if pickles and not any(f.endswith(WEIGHTS) for f in here):
@@ -243,8 +256,6 @@ def _sentence(error: Exception, place: HubId, connection: _Connection) -> Stroke
     """The library's error for one of huggingface_hub's."""
     from huggingface_hub import errors as hf
 
-    if isinstance(error, hf.HFValidationError):
-        return ModelNotFoundError(f"'{place.repo}' is not a name the Hub allows. Check the spelling.")
     site = connection.endpoint or "https://huggingface.co"
     status = error.response.status_code if isinstance(error, hf.HfHubHTTPError) else None
     if isinstance(error, hf.GatedRepoError):

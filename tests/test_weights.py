@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -300,10 +301,8 @@ def test_a_damaged_record_is_read_or_refused_never_a_crash(data: st.DataObject) 
     text = bytearray(record().with_weights("0" * 64, (1.0, 2.0)).to_json().encode())
     for _ in range(data.draw(st.integers(1, 4))):
         text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(ModelError):  # any other exception fails the test
         ModelConfig.from_json(bytes(text[: data.draw(st.integers(0, len(text)))]))
-    except ModelError as refusal:
-        assert str(refusal).endswith((".", ")"))
 
 
 # --- where a model comes from ----------------------------------------------------------------------------------
