@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
 
-from PIL import Image
-
-import strokenext
-from strokenext.types import Slice, Volume
+from strokenext.overlay import png, render
+from strokenext.types import CLASSES, Slice, Volume
 
 from . import schemas
 from .service import Answer, SeriesTriage
@@ -35,10 +32,7 @@ def to_json(image: Slice | Volume, answer: Answer, task: str, overlay: bool) -> 
 
 def picture(image: Slice, prediction: Any) -> str:
     """The slice with its evidence drawn on it, as a base64 PNG; the plain slice where there is no evidence."""
-    pixels = strokenext.render(image, prediction.heat, window=prediction.window)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return base64.b64encode(png(render(image, prediction.heat, window=prediction.window))).decode("ascii")
 
 
 def _headline(prediction: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +48,7 @@ def _headline(prediction: dict[str, Any]) -> dict[str, Any]:
 def _series(body: dict[str, Any], task: str, cascade: bool) -> dict[str, Any]:
     series = body["presence"] if cascade else body
     label, probability = series["label"], series["probability"]
-    positive = strokenext.CLASSES["subtype" if task == "subtype" else "presence"][1]
+    positive = CLASSES["subtype" if task == "subtype" else "presence"][1]
     confidence = None if probability is None else (probability if label == positive else 1 - probability)
     headline = {"class": label, "confidence": confidence, "decision": series["decision"], "notice": schemas.NOTICE}
     return {**headline, **series, "task": task, "subtype": body["subtype"] if cascade else None}

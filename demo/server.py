@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .service import Service
 
-PORT_TAKEN = 7
+PORT_TAKEN = 9
 HUB_FRAMES = "'self' https://huggingface.co https://*.hf.space"
 #: Everything Gradio turns on by itself that would store, send or publish what a reader looks at.
 QUIET: dict[str, Any] = {

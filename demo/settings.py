@@ -42,7 +42,7 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
         prog="app.py",
         description="StrokeNeXt: the page and the API for head CT. Research use only. Not a medical device.",
         epilog="Exit codes: 0 stopped by the user, 2 a wrong option, 4 a model that cannot be loaded, "
-        "5 a device that is not there, 7 a port that cannot be opened.",
+        "5 a device that is not there, 9 a port that cannot be opened.",
     )
     base = Settings()
 

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import InputError, NotFoundError, StrokeNeXtError
+from ..io.sniff import HEAD, IMAGE_KINDS, sniff
 
 Look = Literal["dicom", "image", "container"]
 OVERLAY_SUFFIX = ".overlay.png"
+DICOM_NAMES = frozenset({"dcm", "dicom", "ima"})
+IMAGE_NAMES = frozenset({"png", "jpg", "jpeg"})
 
 
 @dataclass(frozen=True)
@@ -52,30 +55,22 @@ def find(patterns: Iterable[str]) -> tuple[list[Item], list[Failure]]:
 
 
 def look(path: Path) -> Look | None:
-    """What a file appears to be by its first bytes; None for anything that is no image."""
+    """What a file found in a folder appears to be by its first bytes; None for anything that is no image.
+
+    A damaged file with the name of an image is still worth its sentence; a zip is taken only by its name,
+    because documents are zips too.
+    """
+    suffix = path.name.lower().rsplit(".", 1)[-1]
     try:
         with path.open("rb") as file:
-            head = file.read(132)
+            kind = sniff(file.read(HEAD))
     except OSError:
         return "image"  # reading it properly will say what is wrong with it
-    if head[128:] == b"DICM":
+    if kind == "dicom" or suffix in DICOM_NAMES:
         return None if path.name.upper() == "DICOMDIR" else "dicom"
-    if head.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+    if kind in IMAGE_KINDS or suffix in IMAGE_NAMES:
         return "image"
-    lower = path.name.lower()
-    if lower.endswith((".dcm", ".dicom", ".ima")) or _bare_dicom(head):
-        return "dicom"
-    if lower.endswith((".png", ".jpg", ".jpeg")):
-        return "image"  # a damaged one is worth a sentence
-    if lower.endswith((".nii", ".nii.gz", ".zip")):
-        return "container"
-    return None
-
-
-def _bare_dicom(head: bytes) -> bool:
-    # A data set without preamble begins with group 0002 or 0008, little or big endian (PS3.10, PS3.5).
-    starts = {b"\x02\0\0\0", b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\0\x08\0\x05", b"\0\x08\0\x08"}
-    return len(head) > 8 and head[:4] in starts
+    return "container" if kind == "nifti" or suffix in {"zip", "nii"} or path.name.lower().endswith(".nii.gz") else None
 
 
 def _expand(pattern: str) -> list[Path]:

@@ -34,7 +34,7 @@ class Judge:
             if self.second is None:
                 return image, self.first.predict_volume(image, **common)
             return image, strokenext.triage_series(image, self.first, self.second, **common)
-        common["explain"] = options.explain
+        common |= {"explain": options.explain, "name": item.path.name}
         if self.second is None:
             return image, self.first.predict(image, **common)
         return image, strokenext.triage(image, presence=self.first, subtype=self.second, **common)

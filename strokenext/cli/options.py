@@ -13,6 +13,7 @@ exit codes
   3    no input was found
   4    a model cannot be found, trusted or downloaded
   5    the device asked for is not there
+  8    the results cannot be written
   130  interrupted; what had been judged was written
   141  the program reading the output went away
 

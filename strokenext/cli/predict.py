@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .. import render
-from ..errors import DamagedFileError, NotFoundError, OptionError, StrokeNeXtError
+from ..errors import DamagedFileError, OptionError, OutputError, StrokeNeXtError
+from ..overlay import png, render
 from ..types import Slice, Volume
 from .inputs import OVERLAY_SUFFIX, Failure, Item, find
 from .judge import Judge
@@ -126,7 +125,7 @@ class Pictures:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise NotFoundError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+                raise OutputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
 
     def draw(self, item: Item, image: Slice | Volume, answer: Any) -> None:
         """One PNG of a slice, or a folder with one per slice of a series."""
@@ -149,9 +148,6 @@ class Pictures:
         return path
 
     def _save(self, path: Path, image: Slice, prediction: Any) -> None:
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.fromarray(render(image, prediction.heat, window=prediction.window)).save(buffer, "PNG")
+        picture = png(render(image, prediction.heat, window=prediction.window))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(str(path), buffer.getvalue())
+        write(str(path), picture)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import NotFoundError, OptionError
+from ..errors import OptionError, OutputError
+from ..version import __version__
 from .inputs import Failure
 
 SCHEMA = "strokenext-predictions/1"
@@ -36,8 +37,6 @@ class Outcome:
 
 def to_json(outcomes: list[Outcome], failures: list[Failure], task: str, interrupted: bool) -> str:
     """The document that --help describes."""
-    from .. import __version__
-
     document = {
         "schema": SCHEMA,
         "version": __version__,
@@ -95,7 +94,7 @@ def write(target: str, content: str | bytes) -> None:
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private, a report is an ordinary file
         os.replace(temporary, path)
     except OSError as error:
-        raise NotFoundError(f"'{target}' cannot be written: {error.strerror}.") from error
+        raise OutputError(f"'{target}' cannot be written: {error.strerror}.") from error
     finally:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)

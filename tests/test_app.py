@@ -1,0 +1,137 @@
+"""`python app.py` as a stranger starts it: one real server, its page, its state while loading, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+
+from tests.tiny_models import save_pair
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLE = ROOT / "assets" / "examples" / "hemorrhage.dcm"
+FIRST_PAGE_SECONDS = 20
+
+
+class Server(NamedTuple):
+    """A running app.py and the seconds until it answered with its page."""
+
+    process: subprocess.Popen[str]
+    url: str
+    first_page: float
+    folder: Path
+
+
+def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("STROKENEXT_", "GRADIO_", "SPACE"))}
+    return subprocess.Popen(
+        [sys.executable, "app.py", *arguments],
+        cwd=ROOT,
+        env=clean | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("app")
+    assets = save_pair(folder / "assets")
+    began = time.monotonic()
+    process = start("--port", "0", "--device", "cpu", STROKENEXT_ASSETS=str(assets), TMPDIR=str(folder))
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://[\d.]+:\d+", line)
+    assert found, process.communicate(timeout=10)[1]
+    url = found.group()
+    assert httpx.get(url, timeout=30).status_code == 200
+    yield Server(process, url, time.monotonic() - began, folder)
+    process.kill()
+    process.wait()
+
+
+def test_first_page_comes_soon(server, record_property):
+    record_property("first_page_seconds", round(server.first_page, 1))
+    print(f"first page after {server.first_page:.1f} s")
+    assert server.first_page < FIRST_PAGE_SECONDS
+
+
+def test_health_tells_when_the_models_are_there(server):
+    end = time.monotonic() + 60
+    state = httpx.get(f"{server.url}/health").json()
+    while state["status"] == "loading" and time.monotonic() < end:
+        time.sleep(0.2)
+        state = httpx.get(f"{server.url}/health").json()
+    assert state["ready"] is True, state
+    answer = httpx.post(f"{server.url}/predict", files={"file": EXAMPLE.read_bytes()}, data={"force": "1"}, timeout=60)
+    assert answer.status_code == 200
+    assert answer.json()["class"] in {"stroke", "non-stroke"}
+
+
+def test_page_and_api_share_the_headers_and_allow_no_other_site(server):
+    for path in ("/", "/health", "/gradio_api/info", "/docs"):
+        headers = httpx.get(server.url + path, headers={"origin": "https://elsewhere.example"}).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in headers
+
+
+def test_what_gradio_turns_on_by_itself_is_off(server):
+    config = httpx.get(f"{server.url}/config").json()
+    assert not config.get("analytics_enabled")
+    assert not config.get("run_history")
+    assert not config.get("show_error")
+    assert config.get("footer_links") == []
+    assert httpx.get(f"{server.url}/monitoring").status_code in {401, 403, 404}
+    assert httpx.get(f"{server.url}/gradio_api/file=/etc/passwd").status_code in {403, 404}
+
+
+def test_too_large_an_upload_to_the_page_is_refused(server):
+    headers = {"content-length": str(10**15), "expect": "100-continue"}
+    assert httpx.post(f"{server.url}/gradio_api/upload", headers=headers, content=b"").status_code == 413
+
+
+def test_the_port_in_use_is_a_sentence(server):
+    port = server.url.rsplit(":", 1)[1]
+    process = start("--port", port)
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 9
+    assert "another program" in error
+    assert "Traceback" not in error
+    assert output == ""
+
+
+def test_a_device_that_is_not_there_is_a_sentence():
+    process = start("--port", "0", "--device", "cuda:31")
+    error = process.communicate(timeout=90)[1]
+    assert process.returncode == 5
+    assert "cuda:31" in error
+    assert "Traceback" not in error
+
+
+def test_help_needs_no_gradio():
+    began = time.monotonic()
+    output = start("--help").communicate(timeout=30)[0]
+    assert "STROKENEXT_AUTH" in output
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+def test_interrupt_ends_it_cleanly_and_removes_the_uploads(server):
+    assert list(server.folder.glob("strokenext-*"))
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(timeout=20) == 0
+    assert server.process.stderr is not None
+    error = server.process.stderr.read()
+    assert "Traceback" not in error
+    assert ".dcm" not in error
+    assert not list(server.folder.glob("strokenext-*"))

@@ -1,0 +1,37 @@
+"""Two tiny models with fixed random weights, so that the tests of API, CLI and page need no trained ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+NAMES = {"presence": "strokenext-atto-presence", "subtype": "strokenext-atto-subtype"}
+
+
+def save_pair(assets: Path, size: int = 64) -> Path:
+    """A presence and a subtype model in Hub layout under `assets`, by the names of the bundled ones."""
+    import torch
+
+    from strokenext.models import build
+    from strokenext.preprocess import Preprocess
+    from strokenext.types import CLASSES
+    from strokenext.weights import ModelConfig, save_model
+
+    for seed, (task, name) in enumerate(NAMES.items()):
+        torch.manual_seed(seed)
+        config = ModelConfig(
+            name=name,
+            architecture="strokenext_atto",
+            arguments={},
+            task=task,
+            classes=CLASSES[task],
+            preprocess=Preprocess(size=size),
+            threshold=0.5,
+            band=(0.499, 0.501),
+            temperature=1.0,
+            heat_scale=1.0,
+            trained_on="Nothing: random weights for tests.",
+            licence="Apache-2.0",
+            experimental=task == "subtype",
+        )
+        save_model(assets / name, build("strokenext_atto").eval(), config, f"# {name}\n\nRandom weights for tests.\n")
+    return assets
