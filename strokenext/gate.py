@@ -1,0 +1,295 @@
+"""Is this an axial head CT slice that the model may judge? A reason in a sentence when it is not.
+
+What makes a head CT unlike other pictures is its skull: a closed ring of *saturated* white (bone lies
+far above any brain window) around homogeneous, darker tissue, in black air. The gate measures that on
+a small copy of the head, with rules whose limits were set on half of the patients in the project's
+data and measured on the other half (``python -m training.gate_check``, results/gate.json). A refusal
+costs the reader a click, a wrong answer on an MRI costs more; but the limits lean towards accepting,
+because pictures of other hospitals look unlike ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .head import AIR, brain_level, find_head
+from .types import BoolArray, ByteArray, FloatArray, Gate, Slice, Window
+from .windows import grey01
+
+#: Shorter sides than this hold too little detail for any finding.
+MIN_SIDE = 64
+#: A picture whose grey levels (0..1, 1st to 99.9th percentile) span less is blank.
+MIN_RANGE = 0.06
+#: The head is measured on a copy of this many pixels along its longer side: a skull is then 4 to 8 pixels thick.
+SIZE = 144
+#: Bone is brighter than brain by this share of the way from brain to the brightest 0.5 %: above fresh blood.
+BONE_SHARE = 0.6
+#: Enclosed: bone is met in at least 14 of 16 directions. A missing bone flap leaves most of the brain enclosed.
+ENCLOSED = 0.87
+#: Modalities that say nothing against CT: not stated, "other", secondary capture, scanned document.
+NEUTRAL = (None, "", "CT", "OT", "SC", "DOC")
+#: DICOM body parts that no head scan carries. Neck and spine are left to the pixels: combined scans name them.
+OTHER_PARTS = ("CHEST", "THORAX", "LUNG", "HEART", "BREAST", "ABDOMEN", "LIVER", "PELVIS", "HIP", "KNEE", "LEG", "FOOT",
+               "ANKLE", "HAND", "WRIST", "ELBOW", "ARM", "SHOULDER", "EXTREMITY", "COLON", "KIDNEY")  # fmt: skip
+#: Length of a head or vertex slice in mm, from neonates to the largest adults with ears and nose.
+HEAD_MM = (60.0, 290.0)
+#: The window every HU picture is looked at through: bone and fresh blood white, air and fat black.
+WINDOW = Window(80.0, 40.0, "brain")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the gate measures; shares are 0..1.
+
+    `skull` is the share of directions in which bone lies in the outer third of the head; `saturation` the
+    share of bone pixels at the top of the grey scale; `brain` the share of the head that is broad, even tissue
+    enclosed by bone; `bone` the share that is bone; `cut` the share of the head's box edge where soft tissue runs
+    into the picture's edge; `area` the share of the picture that the head covers; `rings` the number of closed
+    skulls; `texture` the fine grain of the brain relative to its level; `level` and `top` the grey of brain and bone.
+    """
+
+    skull: float
+    saturation: float
+    brain: float
+    bone: float
+    cut: float
+    area: float
+    rings: int
+    texture: float
+    level: float
+    top: float
+
+
+class _Rule(NamedTuple):
+    code: str
+    broken: Callable[[Evidence], bool]
+    reason: str
+
+
+#: Asked in this order; the first broken rule gives the reason.
+RULES: tuple[_Rule, ...] = (
+    _Rule(
+        "no-background", lambda e: e.area > 0.93 and (e.skull < 0.9 or e.saturation < 0.6),
+        "The picture has no dark background around a head, so it is not taken for a head CT slice: it looks like a "
+        "photograph, a document or a very tight crop.",
+    ),
+    _Rule(
+        "no-skull", lambda e: e.saturation < 0.55 or e.bone < 0.06,
+        "No bright skull surrounds darker brain, as it does in every head CT: an MRI, another picture, a scan whose "
+        "skull was removed or a bone window looks like this.",
+    ),
+    _Rule(
+        "cropped", lambda e: e.cut > 0.16 and e.skull < 0.85,
+        "The picture cuts through the head, so part of the brain is missing. Give the whole slice.",
+    ),
+    _Rule(
+        "several", lambda e: e.rings > 1,
+        "The picture shows several slices. Give one slice at a time, or the series as a folder or zip.",
+    ),
+    _Rule(
+        "vertex", lambda e: e.brain < 0.07 and e.bone > 0.5,
+        "The slice lies at the top of the skull and shows almost no brain.",
+    ),
+    _Rule(
+        "no-brain", lambda e: e.brain < 0.09 or (e.brain < 0.2 and e.skull < 0.6),
+        "The slice shows almost no brain inside the skull: it lies at the skull base, the face or the neck, or it is "
+        "another part of the body.",
+    ),
+    _Rule(
+        "drawing", lambda e: e.texture < 0.004,
+        "The picture is a drawing: its tissue has none of the grain of a CT image.",
+    ),
+)  # fmt: skip
+
+
+def judge(image: Slice) -> Gate:
+    """Whether `image` is an axial head CT slice with brain; never raises, costs under 30 ms."""
+    stated = _header(image)
+    if stated is not None:
+        return stated
+    if min(image.shape) < MIN_SIDE:
+        rows, columns = image.shape
+        return _no("too-small", f"The picture has only {columns} x {rows} pixels; at least {MIN_SIDE} are needed.")
+    grey = grey01(image, WINDOW)
+    if image.padding is not None:
+        grey = np.where(image.padding, np.float32(0), grey)
+    low, high = np.percentile(grey[::2, ::2], (1, 99.9))
+    if high - low < MIN_RANGE:
+        return _no("blank", "The picture is blank or nearly so.")
+    verdict = _look(grey, image)
+    if verdict.code in ("no-skull", "no-background", "no-head", "no-brain") and _edge_level(grey) > 0.5:
+        if _look((1.0 - grey).astype(np.float32), image).accepted:
+            return _no("inverted", "The grey scale is inverted: bone is black and air is white. Invert the picture.")
+    return verdict
+
+
+def measure(grey: FloatArray) -> Evidence | None:
+    """The evidence in a picture (H, W) of grey levels 0..1, or None where no head stands out."""
+    head = find_head(grey)
+    return None if head is None else _evidence(grey, head.mask)
+
+
+def _header(image: Slice) -> Gate | None:
+    """What the file itself rules out."""
+    header = image.header
+    if header.modality not in NEUTRAL:
+        return _no("modality", f"The file says it is {header.modality}, not CT.")
+    if {"LOCALIZER", "SCOUT"} & {str(v).upper() for v in header.image_type}:
+        return _no("localizer", "This is a localizer (scout) image, not an axial slice.")
+    if header.axial is False:
+        return _no("not-axial", "The file says the image is not an axial slice (it is coronal, sagittal or oblique).")
+    part = (header.body_part or "").upper()
+    if "HEAD" not in part and any(word in part for word in OTHER_PARTS):
+        return _no("body-part", f"The file says the image shows another part of the body ({part.lower()}).")
+    if header.scope_problem:
+        return _no("header", header.scope_problem)
+    return None
+
+
+def _look(grey: FloatArray, image: Slice) -> Gate:
+    """The judgement of the pixels alone."""
+    head = find_head(grey)
+    if head is None:
+        return _no("no-head", "No head stands out from the background of the picture.")
+    if image.spacing is not None:
+        length = max(head.extent[0] * image.spacing[1], head.extent[1] * image.spacing[0])
+        if not HEAD_MM[0] <= length <= HEAD_MM[1]:
+            return _no("size", f"The object in the picture is {length / 10:.0f} cm long, which is no head.")
+    evidence = _evidence(grey, head.mask)
+    for rule in RULES:
+        if rule.broken(evidence):
+            return _no(rule.code, rule.reason)
+    if _more_heads(grey, head.mask):
+        several = next(rule for rule in RULES if rule.code == "several")
+        return _no(several.code, several.reason)
+    return Gate(True)
+
+
+def _no(code: str, reason: str) -> Gate:
+    return Gate(False, reason, code)
+
+
+def _edge_level(grey: FloatArray) -> float:
+    return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+
+
+def _evidence(grey: FloatArray, mask: BoolArray) -> Evidence:
+    small, inside = _crop(grey, mask)
+    count = max(int(inside.sum()), 1)
+    level, top = brain_level(small, inside), float(np.percentile(small[inside], 99.5))
+    bone = tissue = np.zeros_like(inside)
+    for _ in range(2):  # the second round reads the brain's level where the first found enclosed tissue
+        threshold = level + BONE_SHARE * (top - level)
+        bone = (small >= threshold) & inside
+        tissue = _tissue(small, inside & ~bone & (_enclosure(bone) >= ENCLOSED), level, threshold)
+        if tissue.sum() > 50:
+            level = float(np.median(small[tissue]))
+    broad = cv2.morphologyEx(tissue.astype(np.uint8), cv2.MORPH_OPEN, _disc(9)).astype(np.bool_)
+    grain = (small - cv2.GaussianBlur(small, (0, 0), 1.5))[broad]
+    return Evidence(
+        skull=_skull(bone, inside),
+        saturation=float((small[bone] > 0.97 * top).mean()) if bone.any() else 0.0,
+        brain=float(broad.sum() / count),
+        bone=float(bone.sum() / count),
+        cut=_cut(grey, mask, 0.5 * level, level + BONE_SHARE * (top - level)),
+        area=float(mask.mean()),
+        rings=_rings(bone, broad),
+        texture=float(grain.std() / max(level, 0.02)) if grain.size > 20 else 1.0,
+        level=level,
+        top=top,
+    )
+
+
+def _crop(grey: FloatArray, mask: BoolArray) -> tuple[FloatArray, BoolArray]:
+    """The head on black and its mask, cut to the head's box, longer side SIZE, in a square with a black rim."""
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    box = (slice(y, y + height), slice(x, x + width))
+    scale = SIZE / max(width, height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(np.where(mask[box], grey[box], np.float32(0)), size, interpolation=how)
+    inside = cv2.resize(mask[box].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    left, top = (SIZE + 8 - size[0]) // 2, (SIZE + 8 - size[1]) // 2
+    rim = (top, SIZE + 8 - size[1] - top, left, SIZE + 8 - size[0] - left)
+    small = cv2.copyMakeBorder(small, *rim, cv2.BORDER_CONSTANT, value=0)
+    inside = cv2.copyMakeBorder(inside, *rim, cv2.BORDER_CONSTANT, value=0)
+    return np.asarray(small, dtype=np.float32), np.asarray(inside > 0)
+
+
+def _disc(side: int) -> ByteArray:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), dtype=np.uint8)
+
+
+def _tissue(small: FloatArray, where: BoolArray, level: float, threshold: float) -> BoolArray:
+    """Pixels like brain: not air, not much above the brain's level once noise is smoothed away."""
+    soft = cv2.GaussianBlur(small, (0, 0), 1.0)
+    like = where & (soft > 0.5 * level) & (soft < min(threshold, 1.9 * level + 0.02))
+    closed = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    return np.asarray((closed > 0) & (small < threshold))
+
+
+def _enclosure(bone: BoolArray) -> FloatArray:
+    """For every pixel the share of 16 directions in which bone is met before the picture ends."""
+    side = bone.shape[0]
+    reach = int(side * 1.42) + 2
+    shift = (reach - side) / 2
+    total = np.zeros(bone.shape, np.float32)
+    for turn in range(8):
+        matrix = cv2.getRotationMatrix2D(((side - 1) / 2,) * 2, turn * 22.5, 1.0)
+        matrix[:, 2] += shift
+        turned = cv2.warpAffine(bone.astype(np.uint8), matrix, (reach, reach), flags=cv2.INTER_NEAREST)
+        behind = np.maximum.accumulate(turned, axis=1)
+        ahead = np.maximum.accumulate(turned[:, ::-1], axis=1)[:, ::-1]
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        total += cv2.warpAffine(behind + ahead, matrix, (side, side), flags=flags)
+    return total / np.float32(16)
+
+
+def _skull(bone: BoolArray, inside: BoolArray) -> float:
+    """Share of 96 directions from the head's centre in which bone lies in the outer third of the way out."""
+    rows, columns = np.nonzero(inside)
+    angle = np.arange(96, dtype=np.float32)[:, None] * np.float32(2 * np.pi / 96)
+    radius = np.arange(SIZE, dtype=np.float32)[None]
+    x = (columns.mean() + radius * np.cos(angle)).astype(np.float32)
+    y = (rows.mean() + radius * np.sin(angle)).astype(np.float32)
+    along = cv2.remap(inside.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
+    hit = cv2.remap(bone.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
+    rim = np.where(along, radius, 0).max(axis=1, keepdims=True)
+    return float((hit & (radius >= 0.68 * rim) & (radius <= rim)).any(axis=1).mean())
+
+
+def _cut(grey: FloatArray, mask: BoolArray, low: float, high: float) -> float:
+    """Share of the head's box outline along which soft tissue runs into the edge of the picture."""
+    soft = mask & (grey > low) & (grey < high)
+    touching = sum(int(line.sum()) for line in (soft[0], soft[-1], soft[:, 0], soft[:, -1]))
+    _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return touching / (2 * (width + height))
+
+
+def _rings(bone: BoolArray, brain: BoolArray) -> int:
+    """Closed skulls of at least a twentieth of the picture that hold brain: 1 in a single slice."""
+    closed = cv2.morphologyEx(bone.astype(np.uint8), cv2.MORPH_CLOSE, _disc(3))
+    contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    found = 0
+    for contour in contours:
+        if cv2.contourArea(contour) >= 0.05 * bone.size:
+            filled = cv2.drawContours(np.zeros_like(closed), [contour], -1, 1, cv2.FILLED) > 0
+            found += bool(brain[filled].mean() > 0.35)
+    return found
+
+
+def _more_heads(grey: FloatArray, mask: BoolArray) -> bool:
+    """Whether another part of the picture, at least a third of the head's size, is a head with brain too."""
+    rest = np.where(cv2.dilate(mask.astype(np.uint8), _disc(5)) > 0, np.float32(0), grey)
+    if float((rest > AIR).mean()) < 0.2 * float(mask.mean()):
+        return False
+    head = find_head(rest)
+    if head is None or head.mask.sum() < mask.sum() / 3:
+        return False
+    second = _evidence(rest, head.mask)
+    return second.skull > 0.8 and second.saturation > 0.6 and second.brain > 0.2
