@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,13 @@ def test_saving_and_loading_leave_the_callers_model_and_random_numbers_alone(tmp
     assert torch.equal(torch.rand(3), expected)
     assert model.training
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+
+
+def test_several_threads_load_at_once(tmp_path: Path) -> None:
+    places = [model_folder(tmp_path, task) for task in ("presence", "subtype")] * 4
+    with ThreadPoolExecutor(4) as pool:
+        names = [config.name for _, config in pool.map(load_model, places)]
+    assert names == ["small-presence", "small-subtype"] * 4
 
 
 def test_saving_again_replaces_all_three_and_leaves_no_temporary_file(folder: Path) -> None:
