@@ -33,6 +33,7 @@ def triage_series(
     subtype: Predictor,
     *,
     explain: bool = False,
+    method: str = "gradcam",
     threshold: float | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -42,8 +43,10 @@ def triage_series(
     Subtype is asked only when presence is positive or indeterminate, and of the peak slice alone: the subtype
     model was made for slices that show a lesion.
     """
-    series = presence.predict_volume(volume, explain=explain, threshold=threshold, force=force, progress=progress)
+    series = presence.predict_volume(
+        volume, explain=explain, method=method, threshold=threshold, force=force, progress=progress
+    )
     if series.decision not in {"stroke", "indeterminate"} or series.peak is None:
         return SeriesTriage(series)
-    kind = subtype.predict(volume[series.peak], explain=explain, force=force)
+    kind = subtype.predict(volume[series.peak], explain=explain, method=method, force=force)
     return SeriesTriage(series, kind, series.peak)

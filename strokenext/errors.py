@@ -83,3 +83,10 @@ class DataError(StrokeNeXtError):
     """A data set, manifest, split or result file that is missing, incomplete or contradicts itself."""
 
     exit_code = 7
+
+
+class OutputError(StrokeNeXtError):
+    """A place where results cannot be written."""
+
+    http_status = 500
+    exit_code = 8

@@ -67,10 +67,15 @@ def grey(image: Slice, window: Window | None = None, brightness: float = 0.0, co
     if image.unit == "HU":
         if (brightness, contrast) != (0.0, 1.0):
             raise OptionError("This image has HU: choose a window instead of brightness and contrast.")
-        return to_bytes(grey01(image, window or choices(image)[0]))
+        return to_bytes(grey01(image, window or default_window(image)))
     if window is not None:
         raise OptionError("This image has no HU, so a window cannot be applied: use brightness and contrast.")
     return to_bytes(brightness_contrast(image, brightness, contrast))
+
+
+def default_window(image: Slice) -> Window:
+    """The window to draw an image with HU through when none is chosen: its file's own first one, else the brain's."""
+    return choices(image)[0]
 
 
 def part_of_scale(heat: Heat, shape: tuple[int, int], encoder: str = "both", cells: bool = False) -> FloatArray:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from toy import Pair
 
 from strokenext import explain
 from strokenext.errors import ModelError, OptionError
@@ -19,34 +20,6 @@ from strokenext.zoo import ModelRow, list_models
 #: The larger ones are the same code with more layers and would only make the test slow.
 LIGHT = [row for row in list_models("slice") if row.params < 30_000_000]
 FAST = [m.name for m in METHODS.values() if not m.slow]
-
-
-class Pair(nn.Module):
-    """Two small convolutional encoders, pooled, joined and classified: the shape of StrokeNeXt."""
-
-    encoders = ("A", "B")
-
-    def __init__(self, seed: int = 0, width: int = 6) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.a, self.b = (
-            nn.Sequential(nn.Conv2d(3, width, 3, 4, 1), nn.GELU(), nn.Conv2d(width, width, 3, 2, 1)) for _ in "AB"
-        )
-        self.norm = nn.BatchNorm1d(2 * width)
-        self.norm.running_mean.normal_()
-        self.fc = nn.Sequential(nn.Linear(2 * width, 8), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Linear(8, 2))
-        with torch.no_grad():  # logits and heat of the order of 1
-            for weight in (*self.a.parameters(), *self.b.parameters(), *self.fc.parameters()):
-                weight *= 3
-
-    def features(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.a(x), self.b(x)
-
-    def head(self, features: tuple[Tensor, ...]) -> Tensor:
-        return self.fc(self.norm(torch.cat([f.mean((2, 3)) for f in features], 1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""A folder written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from .errors import OutputError
+
+#: How many folders of one name are counted up before giving up.
+MAX_COPIES = 10_000
+
+
+def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> Path:
+    """Write `files` (relative name to content) as a new folder and return where it is.
+
+    Nothing that exists is overwritten: a taken name gets a number ("case-2"). The files are written beside
+    the target under a temporary name which is renamed at the end, so a failure leaves nothing behind.
+    Raises OutputError when the place cannot be written.
+    """
+    target = Path(folder)
+    made = [p for p in (target.parent, *target.parent.parents) if not p.exists()]
+    working = target.parent / f".{target.name}.{secrets.token_hex(6)}.part"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        working.mkdir()
+        for name, content in files.items():
+            place = working / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        return _settle(working, target)
+    except OSError as problem:
+        reason = problem.strerror or type(problem).__name__
+        sentence = f"The results could not be written to {target} ({reason}). Choose another folder."
+        raise OutputError(sentence) from problem
+    finally:
+        if working.exists():  # only after a failure
+            shutil.rmtree(working, ignore_errors=True)
+            _remove_empty(made)
+
+
+def _settle(working: Path, target: Path) -> Path:
+    """Rename to the first free name; renaming is what claims it, so two writers cannot take the same."""
+    for number in range(1, MAX_COPIES):
+        place = target if number == 1 else target.with_name(f"{target.name}-{number}")
+        if os.path.lexists(place):
+            continue
+        try:
+            os.rename(working, place)
+        except (FileExistsError, NotADirectoryError):
+            continue
+        except OSError:
+            if not os.path.lexists(place):
+                raise
+            continue  # another writer was faster
+        return place
+    raise FileExistsError(None, "too many folders of this name")
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:  # innermost first
+        try:
+            folder.rmdir()
+        except OSError:
+            return  # in use by now
