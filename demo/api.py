@@ -119,6 +119,8 @@ def _description_routes(app: FastAPI) -> APIRouter:
 def _work(service: Service, source: BinaryIO, ask: schemas.Ask) -> Callable[[], dict[str, Any]]:
     def work() -> dict[str, Any]:
         try:
+            if ask.task == "triage":
+                _ = service.subtype  # a client that asks for both questions must hear when one cannot be answered
             options = Options(explain=ask.explain, threshold=ask.threshold, force=ask.force)
             image, answer = service.judge(source, ask.task, options)
             return reply.to_json(image, answer, ask.task, ask.overlay)

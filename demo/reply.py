@@ -18,16 +18,20 @@ def to_json(image: Slice | Volume, answer: Answer, task: str, overlay: bool) -> 
     if isinstance(image, Volume):
         found = _series(body, task, isinstance(answer, SeriesTriage))
         schema: type[schemas.Common] = schemas.SeriesAnswer
-        pictured = _peak(image, answer) if overlay else None
     elif task == "triage":
-        found = {**_headline(body["presence"]), **body, "task": task}
-        schema = schemas.TriageAnswer
-        pictured = (image, answer.presence) if overlay else None
+        found, schema = {**_headline(body["presence"]), **body, "task": task}, schemas.TriageAnswer
     else:
         found, schema = {**_headline(body), **body}, schemas.SliceAnswer
-        pictured = (image, answer) if overlay else None
-    found["overlay"] = picture(*pictured) if pictured else None
+    found["overlay"] = _overlay(image, answer) if overlay else None
     return schema.model_validate(found).model_dump(by_alias=True)
+
+
+def _overlay(image: Slice | Volume, answer: Any) -> str | None:
+    """Base64 PNG of the slice, or of a series' peak slice, with the evidence for presence where both were asked."""
+    first = getattr(answer, "presence", answer)
+    if isinstance(image, Slice):
+        return picture(image, first)
+    return None if first.peak is None else picture(image[first.peak], first.slices[first.peak])
 
 
 def picture(image: Slice, prediction: Any) -> str:
@@ -52,8 +56,3 @@ def _series(body: dict[str, Any], task: str, cascade: bool) -> dict[str, Any]:
     confidence = None if probability is None else (probability if label == positive else 1 - probability)
     headline = {"class": label, "confidence": confidence, "decision": series["decision"], "notice": schemas.NOTICE}
     return {**headline, **series, "task": task, "subtype": body["subtype"] if cascade else None}
-
-
-def _peak(volume: Volume, answer: Any) -> tuple[Slice, Any] | None:
-    series = answer.presence if isinstance(answer, SeriesTriage) else answer
-    return None if series.peak is None else (volume[series.peak], series.slices[series.peak])

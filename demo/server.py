@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from strokenext.errors import StrokeNeXtError
 
@@ -26,17 +26,6 @@ if TYPE_CHECKING:
 
 PORT_TAKEN = 9
 HUB_FRAMES = "'self' https://huggingface.co https://*.hf.space"
-#: Everything Gradio turns on by itself that would store, send or publish what a reader looks at.
-QUIET: dict[str, Any] = {
-    "show_error": False,
-    "run_history": False,
-    "enable_monitoring": False,
-    "ssr_mode": False,
-    "pwa": False,
-    "mcp_server": False,
-    "footer_links": [],
-    "allowed_paths": [],
-}
 
 
 class PortError(StrokeNeXtError):
@@ -138,7 +127,7 @@ def build(settings: Settings) -> tuple[FastAPI, Service]:
     from . import app as page
 
     app, service = build_api(settings)
-    options = {**QUIET, **page.page_options(), "auth": settings.auth, "max_file_size": settings.max_upload}
+    options = {**page.page_options(), "auth": settings.auth, "max_file_size": settings.max_upload, "mcp_server": False}
     gradio.mount_gradio_app(app, page.build(service), path="/", **options)
     return app, service
 

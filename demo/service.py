@@ -118,7 +118,8 @@ class Service:
 
         A slice gives a Prediction, or a Triage for task "triage"; a series gives a SeriesPrediction or a
         SeriesTriage. `threshold` applies to presence in a triage. Raises BusyError when too many wait,
-        NotReadyError while the models load, and what decoding and predicting raise.
+        NotReadyError while the models load, and what decoding and predicting raise. Without a subtype model a
+        triage ends after presence; ask for `service.subtype` first where that must be an error.
         """
         _image, answer = self.judge(source, task, Options(explain, method, threshold, force), progress)
         return answer
@@ -133,9 +134,7 @@ class Service:
         """As `predict`, and also the decoded image, for those who draw on it."""
         if task not in TASKS:
             raise OptionError(f"There is no task '{task}'. Choose one of: {', '.join(TASKS)}.")
-        needed = ("presence", "subtype") if task == "triage" else (task,)
-        for name in needed:
-            self._predictor(name)
+        self._predictor("presence" if task == "triage" else task)
         with self.slot():
             image = decode(source)
             # A function cannot travel to another process, so ZeroGPU shows no progress within a series.
@@ -166,15 +165,19 @@ class Service:
     def _answer(self, image: Slice | Volume, task: str, options: Options, progress: Progress | None) -> Answer:
         import strokenext
 
-        settings: dict[str, Any] = {"explain": options.explain, "threshold": options.threshold, "force": options.force}
+        common: dict[str, Any] = vars(options)
         if isinstance(image, Volume):
-            if task == "triage":
-                return strokenext.triage_series(image, **self._predictors, **settings, progress=progress)
-            return self._predictors[task].predict_volume(image, **settings, progress=progress)
-        settings["method"] = options.method
-        if task == "triage":
-            return strokenext.triage(image, **self._predictors, **settings)
-        return self._predictors[task].predict(image, **settings)
+            common = {**common, "progress": progress}
+        if task == "triage" and "subtype" in self._predictors:
+            return strokenext.triage(
+                image, presence=self._predictors["presence"], subtype=self._predictors["subtype"], **common
+            )
+        predictor = self._predictors["presence" if task == "triage" else task]
+        if isinstance(image, Volume):
+            series = predictor.predict_volume(image, **common)
+            return SeriesTriage(series) if task == "triage" else series
+        found = predictor.predict(image, **common)
+        return strokenext.Triage(found, None) if task == "triage" else found
 
     def _load(self) -> None:
         try:

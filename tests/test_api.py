@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import pickle
 import re
+import sys
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -17,7 +20,7 @@ from starlette.testclient import TestClient
 
 from demo import zerogpu
 from demo.server import build_api
-from demo.service import Service
+from demo.service import Options, Service
 from demo.settings import Settings, build_parser, parse
 from tests.tiny_models import save_pair
 
@@ -376,10 +379,30 @@ class TestSettings:
         assert wrong.split("=")[0] in capsys.readouterr().err
 
 
-def test_without_zerogpu_the_function_is_left_alone(monkeypatch):
-    monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
+class TestZeroGpu:
+    def test_elsewhere_the_function_is_left_alone(self, monkeypatch):
+        monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
 
-    def function() -> int:
-        return 1
+        def function() -> int:
+            return 1
 
-    assert zerogpu.gpu(function) is function
+        assert zerogpu.gpu(function) is function
+
+    def test_there_the_package_decorates_and_is_told_when_all_is_in_place(self, monkeypatch):
+        calls: list[object] = []
+        spaces = ModuleType("spaces")
+        spaces.zero = SimpleNamespace(startup=lambda: calls.append("startup"))  # type: ignore[attr-defined]
+        spaces.GPU = lambda f, duration: lambda: (calls.append(duration), f())[1]  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "spaces", spaces)
+        monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+        assert zerogpu.gpu(lambda: 7, seconds=30)() == 7
+        zerogpu.startup()
+        assert calls == [30, "startup"]
+
+    def test_question_and_answer_can_travel_to_another_process(self, ready):
+        _, service = ready
+        image, answer = service.judge(DICOM, "triage", Options(threshold=0.0, force=True))
+        for value in (image, Options(), answer):
+            again = pickle.loads(pickle.dumps(value))
+            if hasattr(value, "to_json"):
+                assert again.to_json() == value.to_json()

@@ -280,4 +280,5 @@ class TestBeingStopped:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == b""
+        process.stderr.close()
         assert process.wait(timeout=30) == 141
