@@ -1,13 +1,14 @@
-"""Zip archives read in memory: nothing is extracted, so a member's path cannot reach the disk."""
+"""Zip archives and gzip streams read in memory: nothing is extracted, so a member's path cannot reach the disk."""
 
 from __future__ import annotations
 
+import gzip
 import zipfile
 from io import BytesIO
 from pathlib import Path
 
 from ..errors import DamagedFileError, InputError, TooLargeError, UnsupportedFormatError
-from . import limits
+from . import limits, sniff
 from .quiet import guarded
 from .source import Member, base_name, is_clutter, natural
 
@@ -61,3 +62,20 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Member:
         return data
 
     return Member(base_name(entry.filename), entry.file_size, load)
+
+
+def gunzip(data: bytes) -> bytes:
+    """The one file inside a gzip stream; of a NIfTI no more than its header declares.
+
+    Raises TooLargeError before a bomb goes off, DamagedFileError, and what `nifti.declared_size` raises.
+    """
+    from . import nifti  # only here: an archive of pictures needs no nibabel
+
+    with guarded("This gzip file is damaged or cut short. Copy it again."):
+        stream = gzip.GzipFile(fileobj=BytesIO(data))
+        head = stream.read(nifti.HEADER)
+        if sniff.sniff(head) == "nifti":
+            return head + stream.read(max(0, nifti.declared_size(head) - len(head)))
+        plain = head + stream.read(limits.MAX_FILE + 1)
+        limits.check_file(len(plain))
+        return plain

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
@@ -114,7 +114,7 @@ def _rle(source: bytes, runner: DecodeRunner) -> bytes:
 
 def _packbits(segment: bytes, size: int) -> NDArray[np.uint8]:
     """`size` bytes of a segment; the spare bytes take what zero padding at its end decodes to."""
-    buffer = np.empty(size + 256, np.uint8)
+    buffer: Any = np.empty(size + 256, np.uint8)  # typed as bytearray by imagecodecs
     try:
         plane = imagecodecs.packbits_decode(segment, out=buffer)
     except imagecodecs.ImcdError:

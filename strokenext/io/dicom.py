@@ -74,7 +74,7 @@ def slices(ds: Dataset, indices: Sequence[int], sha256: str) -> Iterator[Slice]:
     only = list(indices) if len(indices) == 1 else None
     stored: Iterator[tuple[Any, Any]] = iter(())
     with guarded(_DAMAGED):
-        stored = decoder.iter_array(ds, indices=only, raw=pixels.is_palette(ds), allow_excess_frames=False)  # type: ignore[arg-type]
+        stored = decoder.iter_array(ds, indices=only, raw=pixels.is_palette(ds), allow_excess_frames=False)
     for index in only or range(max(indices) + 1):
         with guarded(_DAMAGED):
             array, _ = next(stored)

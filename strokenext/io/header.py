@@ -25,9 +25,9 @@ _SCOUT = re.compile(r"LOCALI[SZ]ER|SCOUT|SURVIEW|TOPOGRAM|SCANOGRAM")
 _MAPS = frozenset({"PERFUSION", "RCBF", "RCBV", "CBF", "CBV", "MTT", "TTP", "TMAX", "DOSE_INFO", "SCREEN SAVE"})
 #: Modalities that make no statement against CT: "other", secondary capture and document scan.
 _NEUTRAL = frozenset({"CT", "OT", "SC", "DOC"})
-_OTHER_PARTS = frozenset(
-    "CHEST THORAX LUNG HEART ABDOMEN PELVIS LIVER KIDNEY SPINE TSPINE LSPINE SSPINE HIP LEG KNEE ANKLE FOOT ARM "
-    "ELBOW HAND WRIST SHOULDER EXTREMITY BREAST COLON BLADDER PROSTATE AORTA WHOLEBODY FEMUR TIBIA".split()
+_OTHER_PARTS = re.compile(
+    r"CHEST|THORAX|LUNG|HEART|ABDOMEN|PELVIS|LIVER|KIDNEY|[TLS]?SPINE|HIP|LEG|KNEE|ANKLE|FOOT|ARM|ELBOW|HAND|WRIST|"
+    r"SHOULDER|EXTREMITY|BREAST|COLON|BLADDER|PROSTATE|AORTA|WHOLEBODY|FEMUR|TIBIA"
 )
 _GROUPS = (
     "PlanePositionSequence",
@@ -159,7 +159,7 @@ def _scope_problem(header: Header, localizer: bool) -> str | None:
         return "The file says that this image is not axial; only axial slices can be judged."
     if _MAPS & set(header.image_type):
         return "The file says that this is a computed map or a report page, not a CT slice."
-    if header.body_part is not None and header.body_part.replace(" ", "") in _OTHER_PARTS:
+    if header.body_part is not None and _OTHER_PARTS.fullmatch(header.body_part.replace(" ", "")):
         return f"The file says that the body part is {header.body_part}; only the head can be judged."
     return None
 

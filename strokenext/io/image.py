@@ -57,7 +57,8 @@ def from_pil(image: Image.Image) -> Slice:
     limits.check_image(image.height, image.width)
     with guarded(_DAMAGED):
         pixels, notes, colour = _decode(image)
-    return _slice(pixels, notes, colour, (image.format or "image").lower(), hashlib.sha256(pixels.tobytes()).hexdigest())
+    sha256 = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return _slice(pixels, notes, colour, (image.format or "image").lower(), sha256)
 
 
 def from_array(array: NDArray[Any]) -> Slice:
@@ -68,7 +69,7 @@ def from_array(array: NDArray[Any]) -> Slice:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
-        raise InputError(f"An array of shape {array.shape} is not an image. Give (rows, columns) or (rows, columns, 3).")
+        raise InputError(f"An array of shape {array.shape} is no image. Give (rows, columns) or (rows, columns, 3).")
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
     if array.dtype not in (np.uint8, np.uint16):
@@ -83,9 +84,8 @@ def from_array(array: NDArray[Any]) -> Slice:
 
 def _slice(pixels: FloatArray, notes: tuple[str, ...], colour: float | None, kind: str, sha256: str) -> Slice:
     lossy = ("JPEG compression has changed the grey levels a little.",) if kind in ("jpeg", "mpo") else ()
-    return Slice(
-        pixels=pixels, unit="grey", header=Header(colour=colour), kind=kind, sha256=sha256, notes=(NO_HU, *notes, *lossy)
-    )
+    notes = (NO_HU, *notes, *lossy)
+    return Slice(pixels, "grey", header=Header(colour=colour), kind=kind, sha256=sha256, notes=notes)
 
 
 def _open(data: bytes) -> Image.Image:

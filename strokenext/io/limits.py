@@ -60,3 +60,12 @@ def check_members(count: int) -> None:
         raise TooLargeError(
             f"This folder or archive holds more than {MAX_MEMBERS} files. Give the folder of the head series alone."
         )
+
+
+def check_voxels(count: int) -> None:
+    """Raise TooLargeError when the images of a series together are above `MAX_VOXELS`."""
+    if count > MAX_VOXELS:
+        raise TooLargeError(
+            f"These images together hold more than {MAX_VOXELS // 10**6} million pixels, the most that is read. "
+            "Give fewer or smaller ones."
+        )

@@ -1,11 +1,9 @@
-"""NIfTI-1 and NIfTI-2, plain or gzipped, to axial slices in radiological convention, feet to head."""
+"""NIfTI-1 and NIfTI-2 to axial slices in radiological convention (patient's right on the left), feet to head."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import math
-import warnings  # noqa: F401
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -17,7 +15,172 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 from numpy.typing import NDArray
 
 from ..errors import DamagedFileError, InputError, UnsupportedFormatError
-from ..types import Edges, FloatArray, Header, Slice, Volume, Window
+from ..types import Edges, Header, Slice, Volume, Window
 from . import limits
 from .grey import stretched
+from .header import AXIAL_WITHIN_DEGREES
 from .quiet import guarded
+
+#: Bytes of the longer of the two headers.
+HEADER = 540
+_DAMAGED = "This NIfTI file is damaged or cut short. Export or copy it again."
+_MM = {"meter": 1000.0, "micron": 0.001}
+_AIR = -1000.0
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the voxels are and what they mean: `shape` in voxels, `affine` to mm in patient space (RAS+)."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    offset: int
+    slope: float
+    intercept: float
+    affine: NDArray[np.float64]
+    oriented: bool  # the file states an orientation
+    window: Window | None  # cal_min to cal_max
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return self.offset + math.prod(self.shape) * self.dtype.itemsize
+
+
+def declared_size(head: bytes) -> int:
+    """Bytes that a NIfTI file has by its header (at least `HEADER` bytes of it).
+
+    Raises TooLargeError above the limits, InputError for a time series, UnsupportedFormatError for colours.
+    """
+    with guarded(_DAMAGED):
+        return _layout(head).size
+
+
+def read(data: bytes) -> Volume:
+    """A whole uncompressed NIfTI file. Raises what `declared_size` does, and DamagedFileError when it is short."""
+    with guarded(_DAMAGED):
+        layout = _layout(data)
+        if len(data) < layout.size:
+            raise DamagedFileError(_DAMAGED)
+        return _volume(data, layout)
+
+
+def _layout(head: bytes) -> _Layout:
+    version_2 = head[4:8] == b"n+2\x00"
+    # nibabel's own checks would print; what matters is checked here
+    header = (Nifti2Header if version_2 else Nifti1Header).from_fileobj(BytesIO(head), check=False)
+    shape = tuple(int(n) for n in header.get_data_shape())
+    if len(shape) > 3 and math.prod(shape[3:]) != 1:
+        raise InputError(f"This NIfTI file holds {shape[3]} volumes or channels. Save the one to be read on its own.")
+    if len(shape) < 2 or min(shape) < 1:
+        raise DamagedFileError(_DAMAGED)
+    columns, rows, depth = (*shape[:3], 1)[:3]
+    # whichever axis turns out to be feet to head; `_volume` checks again once that is known
+    limits.check_volume(*sorted((columns, rows, depth)))
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise UnsupportedFormatError("This NIfTI file holds colours or complex numbers. Save it as plain values.")
+    slope, intercept = header.get_slope_inter()
+    offset = int(header["vox_offset"])
+    if not 348 <= offset <= 64 * limits.MIB:  # extensions may sit between header and voxels
+        raise DamagedFileError(_DAMAGED)
+    low, high = float(header["cal_min"]), float(header["cal_max"])
+    layout = _Layout(
+        shape=(columns, rows, depth),
+        dtype=dtype,
+        offset=offset,
+        slope=1.0 if slope is None else float(slope),
+        intercept=0.0 if intercept is None else float(intercept),
+        affine=_affine(header),
+        oriented=int(header["qform_code"]) > 0 or int(header["sform_code"]) > 0,
+        window=Window(high - low, (high + low) / 2, "file") if 1 <= high - low <= 1e5 and abs(low) <= 1e5 else None,
+    )
+    limits.check_file(layout.size)
+    return layout
+
+
+def _affine(header: Nifti1Header) -> NDArray[np.float64]:
+    """Voxel to mm. Raises DamagedFileError for one that is singular or not finite."""
+    affine = np.array(header.get_best_affine(), dtype=np.float64)
+    affine[:3] *= _MM.get(header.get_xyzt_units()[0], 1.0)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise DamagedFileError("This NIfTI file states an impossible orientation. Export it again.")
+    return affine
+
+
+def _volume(data: bytes, layout: _Layout) -> Volume:
+    raw = np.frombuffer(data, layout.dtype, math.prod(layout.shape), layout.offset).reshape(layout.shape, order="F")
+    to_lps = ornt_transform(io_orientation(layout.affine), axcodes2ornt(("L", "P", "S")))
+    stack = apply_orientation(raw, to_lps)  # a view
+    affine = layout.affine @ inv_ornt_aff(to_lps, layout.shape)
+    limits.check_volume(stack.shape[2], stack.shape[1], stack.shape[0])
+    sample = _sample(stack) * layout.slope + layout.intercept
+    hounsfield = _fits_hounsfield(sample)
+    tilt, positions = _geometry(affine, stack.shape[2])
+    notes = [_unit_note(hounsfield, sample)]
+    if not layout.oriented:
+        notes.append("This NIfTI file states no orientation: its sides and the order of its slices are not known.")
+    elif tilt > 1:
+        notes.append(f"The slices are tilted by {tilt:.0f} degrees against the axial plane.")
+    column, row = (float(np.linalg.norm(affine[:3, i])) for i in (0, 1))
+    header = Header(axial=tilt <= AXIAL_WITHIN_DEGREES if layout.oriented else None)
+    sha256 = hashlib.sha256(data).hexdigest()
+    bounds = None if hounsfield or layout.dtype == np.uint8 else Window(*_span(sample))
+    slices = tuple(
+        Slice(
+            pixels=_pixels(stack[:, :, k].T, layout, hounsfield, bounds),
+            unit="HU" if hounsfield else "grey",
+            spacing=(row, column),
+            edges=Edges("R", "L", "A", "P") if layout.oriented else None,
+            windows=(layout.window,) if layout.window and hounsfield else (),
+            header=header,
+            kind="nifti",
+            sha256=sha256,
+            notes=tuple(notes),
+        )
+        for k in range(stack.shape[2])
+    )
+    return Volume(slices, positions if layout.oriented else None, notes=tuple(notes), sha256=sha256)
+
+
+def _pixels(raw: NDArray[Any], layout: _Layout, hounsfield: bool, bounds: Window | None) -> NDArray[np.float32]:
+    values = np.asarray(raw, dtype=np.float64) * layout.slope + layout.intercept
+    values = np.nan_to_num(values, nan=_AIR if hounsfield else 0.0, posinf=32767.0, neginf=-32768.0)
+    if not hounsfield:
+        values = np.clip(values, 0, 255) if bounds is None else stretched(values, bounds)
+    return values.astype(np.float32)
+
+
+def _sample(stack: NDArray[Any]) -> NDArray[np.float64]:
+    """About a million finite raw values spread over the volume; a single zero when none is finite."""
+    step = max(1, math.ceil((stack.size / 1e6) ** (1 / 3)))
+    values = stack[::step, ::step, ::step].astype(np.float64).ravel()
+    finite = values[np.isfinite(values)]
+    return finite if finite.size else np.zeros(1)
+
+
+def _fits_hounsfield(values: NDArray[np.float64]) -> bool:
+    """Whether air (-1000), soft tissue and bone are all there, which grey levels and MR never show."""
+    air, soft = np.mean((values > -1100) & (values < -850)), np.mean((values > -50) & (values < 120))
+    return bool(air > 0.01 and soft > 0.01 and values.max() > 250 and values.min() > -32769)
+
+
+def _unit_note(hounsfield: bool, sample: NDArray[np.float64]) -> str:
+    span = f"{sample.min():.0f} to {sample.max():.0f}"
+    if hounsfield:
+        return f"NIfTI states no unit; the values ({span}) are those of CT and are taken as HU."
+    return f"No HU: NIfTI states no unit, and the values ({span}) are not those of CT with air, tissue and bone."
+
+
+def _span(sample: NDArray[np.float64]) -> tuple[float, float]:
+    """(width, level) from the 0.5th to the 99.5th percentile."""
+    low, high = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
+    return max(high - low, 1e-6), (high + low) / 2
+
+
+def _geometry(affine: NDArray[np.float64], depth: int) -> tuple[float, tuple[float, ...]]:
+    """Degrees of tilt of the slices, and their positions in mm along the normal, feet to head."""
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    normal *= (-1.0 if normal[2] < 0 else 1.0) / np.linalg.norm(normal)
+    positions = tuple(float(normal @ (affine[:3, 3] + k * affine[:3, 2])) for k in range(depth))
+    return math.degrees(math.acos(min(1.0, abs(float(normal[2]))))), positions

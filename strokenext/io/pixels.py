@@ -89,7 +89,7 @@ def _hounsfield(
     step = ds
     if not ds.get("ModalityLUTSequence"):
         step = Dataset()  # of an enhanced file, the values of this frame
-        step.RescaleSlope, step.RescaleIntercept = str(facts.slope)[:16], str(facts.intercept)[:16]
+        step.RescaleSlope, step.RescaleIntercept = f"{facts.slope:.10g}", f"{facts.intercept:.10g}"
     hu = np.asarray(apply_modality_lut(stored, step), dtype=np.float32)
     if padding is not None:
         level = float(np.median(hu[padding]))
@@ -180,4 +180,3 @@ def _remarks(ds: Dataset, facts: headers.Frame) -> list[str]:
     if facts.secondary_capture:
         found.append("This is a secondary capture: a picture stored as DICOM after somebody processed it.")
     return found
-

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from ..errors import InputError, NotFoundError
 from . import limits, sniff
@@ -117,7 +117,7 @@ def members(source: SeriesSource) -> Bundle:
         return _several(source)
     if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) and not hasattr(source, "read"):
         raise InputError(f"A series cannot be read from a {type(source).__name__}. Give a folder, a zip or files.")
-    return _single(source, _name(source, 1))
+    return _single(cast("FileSource", source), _name(source, 1))
 
 
 def _single(source: FileSource, name: str) -> Bundle:
@@ -146,7 +146,7 @@ def _several(sources: Iterable[FileSource]) -> Bundle:
         bundle = members(one) if isinstance(one, str | os.PathLike) else _single(one, _name(one, number))
         found.extend(bundle.members)
         limits.check_members(len(found))
-    return Bundle(tuple(found), True)
+    return Bundle(tuple(sorted(found, key=lambda m: natural(m.name))), True)
 
 
 def _name(source: object, number: int) -> str:

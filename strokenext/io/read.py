@@ -1,0 +1,157 @@
+"""The doors of the room: whatever the caller has becomes a slice, a volume, or one clear error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from ..errors import InputError, StrokeNeXtError
+from ..types import Slice, Volume
+from . import series, sniff
+from .source import Bundle, Member, SeriesSource, base_name, existing, members, read_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+
+def read_slice(
+    source: str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any],
+    *,
+    name: str | None = None,
+    frame: int | None = None,
+) -> Slice:
+    """One image (H, W) in HU where the file has them, else in grey levels 0..255 with a note that says so.
+
+    The content decides what the file is. `frame` (from 0) chooses from a file that holds several images;
+    `name` is put before the sentence of an error. Arrays: uint8 or uint16, grey or RGB(A).
+    Raises InputError or one of its subclasses, nothing else.
+    """
+    try:
+        return _slice(source, frame)
+    except StrokeNeXtError as error:
+        if name is None:
+            raise
+        raise type(error)(f"{base_name(name)}: {error}") from None
+
+
+def read_series(source: SeriesSource, *, progress: series.Progress | None = None) -> Volume:
+    """The slices of a folder, zip, list of files, multi-frame DICOM or NIfTI, from the feet to the head.
+
+    The largest axial CT series is taken; everything else is in `left_out` with a reason. `progress` is
+    called with the steps done and in all. Raises InputError or a subclass when nothing can be used.
+    """
+    return series.read(members(source), progress)
+
+
+def read_any(source: Any, *, progress: series.Progress | None = None) -> Slice | Volume:
+    """A volume from folders, archives, NIfTI, lists and files of several images; a slice from anything else."""
+    if isinstance(source, list | tuple) and len(source) == 1:
+        return read_any(source[0], progress=progress)
+    if isinstance(source, list | tuple) or _is_bundle(source):
+        return read_series(source, progress=progress)
+    if _is_pixels(source):
+        return _slice(source, None)
+    data = read_file(source)
+    kind, plain = series.unpacked(data)
+    if kind in ("zip", "nifti") or _images(kind, plain) > 1:
+        return series.read(_lone(data, getattr(source, "name", "file")) if kind != "zip" else members(data), progress)
+    return _slice(data, None)
+
+
+def describe(source: Any) -> dict[str, object]:
+    """What a file or folder is, as plain values for printing; never a patient tag."""
+    found = read_any(source)
+    first = found if isinstance(found, Slice) else found[len(found) // 2]
+    header = first.header
+    lowest, highest = float(first.pixels.min()), float(first.pixels.max())
+    facts: dict[str, object] = {
+        "kind": first.kind,
+        "images": 1 if isinstance(found, Slice) else len(found),
+        "rows": first.shape[0],
+        "columns": first.shape[1],
+        "unit": first.unit,
+        "range": [lowest, highest],
+        "modality": header.modality,
+        "image_type": list(header.image_type),
+        "body_part": header.body_part,
+        "transfer_syntax": header.transfer_syntax,
+        "axial": header.axial,
+        "spacing_mm": list(first.spacing) if first.spacing else None,
+        "slice_thickness_mm": header.slice_thickness,
+        "edges": first.edges._asdict() if first.edges else None,
+        "windows": [{"name": w.name, "width": w.width, "level": w.level} for w in first.windows],
+        "burned_in_text": header.burned_in_text,
+        "scope_problem": header.scope_problem,
+        "sha256": found.sha256,
+        "notes": list(found.notes),
+    }
+    if isinstance(found, Volume):
+        facts["positions_mm"] = None if found.positions is None else [round(p, 3) for p in found.positions]
+        facts["left_out"] = [{"name": item.name, "reason": item.reason} for item in found.left_out]
+    return facts
+
+
+def _is_pixels(source: object) -> bool:
+    from PIL import Image
+
+    return isinstance(source, np.ndarray | Image.Image)
+
+
+def _is_bundle(source: object) -> bool:
+    """Whether a path is a folder or a zip archive, which need not be read as a whole."""
+    if not isinstance(source, str | os.PathLike):
+        return False
+    path = existing(source)
+    if path.is_dir():
+        return True
+    with path.open("rb") as stream:
+        return sniff.sniff(stream.read(sniff.HEAD)) == "zip"
+
+
+def _images(kind: str, data: bytes) -> int:
+    """Number of images in a DICOM or TIFF file; 1 for the other kinds."""
+    if kind == "dicom":
+        from . import dicom
+
+        return len(dicom.facts(dicom.parse(data, with_pixels=False)))
+    if kind == "tiff":
+        from . import image
+
+        return image.pages(data)
+    return 1
+
+
+def _lone(data: bytes, name: object) -> Bundle:
+    return Bundle((Member(base_name(name), len(data), lambda: data),), False)
+
+
+def _slice(source: Any, frame: int | None) -> Slice:
+    if _is_pixels(source):
+        from . import image
+
+        if frame not in (None, 0):
+            raise InputError("An array or image in memory holds one frame, number 0.")
+        return image.from_array(source) if isinstance(source, np.ndarray) else image.from_pil(source)
+    if isinstance(source, Sequence) and not isinstance(source, str | bytes | bytearray | memoryview):
+        raise InputError("This is a list. Read it as a series (read_series), or give one file of it.")
+    kind, data = series.unpacked(read_file(source))
+    if kind == "dicom":
+        from . import dicom
+
+        return dicom.read(data, frame)
+    if kind == "nifti":
+        from . import dicom, nifti
+
+        volume = nifti.read(data)
+        return volume[dicom.chosen(frame, len(volume))]
+    if kind in sniff.IMAGE_KINDS:
+        from . import image
+
+        return image.read(data, kind, frame)
+    if kind == "zip":
+        raise InputError("This is a zip archive. Read it as a series (read_series).")
+    raise sniff.foreign(data)
