@@ -28,7 +28,7 @@ MARGIN = 0.04
 #: Grey level that the brain's median is brought to: 36 HU through the brain window 80/40.
 BRAIN = 0.45
 #: The brain may be brightened or darkened by this factor at the most; beyond it the picture is no brain window.
-GAIN_LIMITS = (0.4, 6.0)
+GAIN_LIMITS = (0.6, 6.0)
 #: ImageNet statistics, for models that start from ImageNet weights (timm's default).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
