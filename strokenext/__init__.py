@@ -17,7 +17,7 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from . import errors, overlay, report, windows, words
-    from .cascade import SeriesTriage, triage_series
+    from .cascade import SeriesTriage, triage, triage_series
     from .errors import StrokeNeXtError
     from .explain import heat
     from .gate import judge
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .methods import METHODS
     from .overlay import COLORMAPS, STYLES, colorbar, png, render
     from .prediction import InputFacts, Prediction, Provenance, SeriesPrediction, Triage
-    from .predictor import Predictor, load, triage
+    from .predictor import Predictor, load
     from .types import CLASSES, Gate, Header, Heat, Slice, Volume, Window
     from .windows import PRESETS
     from .zoo import ModelRow, list_models
@@ -42,8 +42,8 @@ _ROOMS = {
     "explain": ("heat",),
     "overlay": ("COLORMAPS", "STYLES", "colorbar", "png", "render"),
     "prediction": ("InputFacts", "Prediction", "Provenance", "SeriesPrediction", "Triage"),
-    "predictor": ("Predictor", "load", "triage"),
-    "cascade": ("SeriesTriage", "triage_series"),
+    "predictor": ("Predictor", "load"),
+    "cascade": ("SeriesTriage", "triage", "triage_series"),
 }
 _MODULES = ("errors", "overlay", "report", "windows", "words")
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}

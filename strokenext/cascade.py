@@ -1,4 +1,7 @@
-"""The clinical cascade over a series: presence on every slice, then subtype on the slice with the most evidence."""
+"""The clinical cascade: presence first, subtype only when presence is positive or indeterminate.
+
+Over a series: presence on every slice, then subtype on the slice with the most evidence.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .prediction import Prediction, SeriesPrediction, Triage
 from .types import Volume
 
 if TYPE_CHECKING:
-    from .prediction import Prediction, SeriesPrediction
     from .predictor import Predictor
+
+#: Answers to the first question that lead to the second.
+ASK_FURTHER = frozenset({"stroke", "indeterminate"})
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,37 @@ class SeriesTriage:
         """The two answers in the form each has alone; `subtype` is null where the cascade stops."""
         subtype = None if self.subtype is None else self.subtype.to_json()
         return {"presence": self.presence.to_json(), "subtype": subtype, "subtype_slice": self.subtype_slice}
+
+
+def triage(
+    image: Any,
+    *,
+    presence: Predictor | None = None,
+    subtype: Predictor | None = None,
+    explain: bool = True,
+    method: str = "gradcam",
+    threshold: float | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Triage | SeriesTriage:
+    """Both questions about a Slice, a Volume, or anything `read_any` takes; a series gives a SeriesTriage.
+
+    `threshold` is that of presence. Without predictors the bundled ones are loaded, at every call: keep your
+    own when judging more than one image. Raises what `load`, `read_any` and `Predictor.predict` raise.
+    """
+    from .predictor import as_image, load  # here, so that a page that only needs the types loads no torch
+
+    given, name = as_image(image)
+    first = presence or load(task="presence")
+    asked: dict[str, Any] = {"explain": explain, "method": method, "force": force}
+    if isinstance(given, Volume):
+        second = subtype or load(task="subtype")
+        return triage_series(given, first, second, threshold=threshold, progress=progress, **asked)
+    found = first.predict(given, threshold=threshold, name=name, **asked)
+    if found.decision not in ASK_FURTHER:
+        return Triage(found, None)
+    second = subtype or load(task="subtype")
+    return Triage(found, second.predict(given, name=name, **asked))
 
 
 def triage_series(
@@ -46,7 +83,7 @@ def triage_series(
     series = presence.predict_volume(
         volume, explain=explain, method=method, threshold=threshold, force=force, progress=progress
     )
-    if series.decision not in {"stroke", "indeterminate"} or series.peak is None:
+    if series.decision not in ASK_FURTHER or series.peak is None:
         return SeriesTriage(series)
     kind = subtype.predict(volume[series.peak], explain=explain, method=method, force=force)
     return SeriesTriage(series, kind, series.peak)

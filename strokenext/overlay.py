@@ -20,8 +20,8 @@ from .preprocess import to_image
 from .types import ByteArray, FloatArray, Heat, Slice, Window
 from .windows import brightness_contrast, choices, grey01, to_bytes
 
-_OPENCV = {"cividis": cv2.COLORMAP_CIVIDIS, "inferno": cv2.COLORMAP_INFERNO, "viridis": cv2.COLORMAP_VIRIDIS}
-#: In the order to offer them.
+_OPENCV = {"inferno": cv2.COLORMAP_INFERNO, "cividis": cv2.COLORMAP_CIVIDIS, "viridis": cv2.COLORMAP_VIRIDIS}
+#: In the order to offer them; inferno first, since cividis fades into the mid-grey of brain.
 COLORMAPS: tuple[str, ...] = (*_OPENCV, "amber")
 STYLES: tuple[str, ...] = ("heat", "contour", "grid")
 #: Iso-lines of the contour style, as parts of the full scale.
@@ -35,7 +35,7 @@ def render(
     *,
     window: Window | None = None,
     opacity: float = 0.5,
-    colormap: str = "cividis",
+    colormap: str = "inferno",
     encoder: str = "both",
     style: str = "heat",
     brightness: float = 0.0,
@@ -107,7 +107,7 @@ def colors(colormap: str) -> ByteArray:
     return np.asarray(table, dtype=np.uint8)
 
 
-def colorbar(heat: Heat | None, colormap: str = "cividis", *, height: int = 256, dark: bool = True) -> ByteArray:
+def colorbar(heat: Heat | None, colormap: str = "inferno", *, height: int = 256, dark: bool = True) -> ByteArray:
     """(height, 104, 3) uint8: the colours with ticks at 0, 25, 50, 75 and 100 % of the full scale, in logit units.
 
     A method whose scale holds within one image only is labelled so. `dark`: light letters on black.
@@ -128,8 +128,8 @@ def colorbar(heat: Heat | None, colormap: str = "cividis", *, height: int = 256,
     for part in (0.0, *LEVELS, 1.0):
         y = round(bottom - part * (bottom - top))
         draw.line([(27, y), (32, y)], fill=ink)
-        beyond = "≥ " if part == 1.0 else ""
-        draw.text((36, y - 7), f"{beyond}{_tick(part * full, full)}", fill=ink, font=small)
+        beyond = "+" if part == 1.0 else ""  # stronger evidence has this colour too
+        draw.text((36, y - 7), f"{_tick(part * full, full)}{beyond}", fill=ink, font=small)
     return np.asarray(canvas, dtype=np.uint8).copy()
 
 

@@ -1,4 +1,4 @@
-"""A loaded model that judges slices, series, and the clinical cascade of presence and subtype.
+"""A loaded model that judges slices and series.
 
 `load` once and keep the predictor: the library holds no model of its own. A predictor only reads its
 network, so any number of threads may use it; on a GPU they take turns.
@@ -6,7 +6,6 @@ network, so any number of threads may use it; on a GPU they take turns.
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,15 +26,13 @@ from . import explain as evidence
 from .decision import Rule
 from .errors import InputError, ModelError, ModelMismatchError, OptionError
 from .gate import judge
+from .io import read_any
 from .model_config import ModelConfig
-from .prediction import InputFacts, Prediction, Provenance, SeriesPrediction, Triage
+from .prediction import InputFacts, Prediction, Provenance, SeriesPrediction
 from .preprocess import Prepared
 from .types import Gate, Heat, Slice, Volume, Window
 from .version import versions
 from .weights import load_model, resolve, revision_of
-
-if TYPE_CHECKING:
-    from .cascade import SeriesTriage
 
 Progress = Callable[[int, int], None]
 #: Slices of a series that go through the network at once.
@@ -297,49 +294,8 @@ def load(
     return Predictor(network, config, where, revision_of(folder))
 
 
-def triage(
-    image: Any,
-    *,
-    presence: Predictor | None = None,
-    subtype: Predictor | None = None,
-    explain: bool = True,
-    method: str = "gradcam",
-    threshold: float | None = None,
-    force: bool = False,
-    progress: Progress | None = None,
-    name: str | None = None,
-) -> Triage | SeriesTriage:
-    """The clinical cascade: presence first; subtype only when presence is positive or indeterminate.
-
-    `threshold` is that of presence. Without predictors the bundled ones are loaded, at every call: keep your
-    own when judging more than one image. A slice gives a Triage, a series a SeriesTriage.
-    """
-    given, own = as_image(image)
-    name = own if name is None else name
-    first = presence or load(task="presence")
-    if isinstance(given, Volume):
-        from .cascade import triage_series
-
-        second = subtype or load(task="subtype")
-        asked: dict[str, Any] = {"explain": explain, "method": method, "threshold": threshold, "force": force}
-        return triage_series(given, first, second, progress=progress, **asked)
-    found = first.predict(given, explain=explain, method=method, threshold=threshold, force=force, name=name)
-    if found.decision not in ("stroke", "indeterminate"):
-        return Triage(found, None)
-    second = subtype or load(task="subtype")
-    return Triage(found, second.predict(given, explain=explain, method=method, force=force, name=name))
-
-
 def as_image(source: Any) -> tuple[Slice | Volume, str]:
     """The decoded image and the name of its file, "" when it has none."""
     if isinstance(source, Slice | Volume):
         return source, ""
-    from .io import read_any, read_slice
-
-    if isinstance(source, str | os.PathLike):
-        return read_any(source), Path(source).name
-    if isinstance(source, bytes | bytearray | memoryview):
-        return read_any(bytes(source)), ""
-    if isinstance(source, list | tuple | io.IOBase):
-        return read_any(source), ""
-    return read_slice(source), ""
+    return read_any(source), Path(source).name if isinstance(source, str | os.PathLike) else ""

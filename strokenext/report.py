@@ -32,6 +32,7 @@ figure img{display:block;background:#000;width:24rem;max-width:100%}figure.bar i
 .decision{font-size:1.2rem;font-weight:600;margin:.5rem 0}
 .scale{position:relative;height:1.4rem;background:#e6eaef;margin:.6rem 0;max-width:40rem}
 .scale i{position:absolute;top:0;bottom:0}.scale .band{background:#c3ccd6}.scale .line{width:2px;background:#1a1d21}
+.key{color:#4b535d;font-size:.85rem;margin:-.3rem 0 .8rem}
 .scale .mark{width:.6rem;margin-left:-.3rem;background:#0b5fa5}
 table{border-collapse:collapse;width:100%;font-size:.85rem}th{text-align:left;font-weight:500;color:#4b535d;
 width:13rem;vertical-align:top}td,th{padding:.2rem .5rem .2rem 0;border-bottom:1px solid #e6eaef}
@@ -56,7 +57,7 @@ def html(
     *,
     reader: Reader | None = None,
     window: Window | None = None,
-    colormap: str = "cividis",
+    colormap: str = "inferno",
 ) -> str:
     """The page as text. `image` replaces the slice kept in the prediction; of a series the peak slice is shown.
 
@@ -132,6 +133,7 @@ def _line(found: Prediction | SeriesPrediction) -> str:
         f'<i class="band" style="left:{low:.1%};width:{high - low:.1%}"></i>'
         f'<i class="line" style="left:{found.threshold:.1%}"></i>'
         f'<i class="mark" style="left:{found.probability:.1%}"></i></div>'
+        '<p class="key">From 0 to 1. Blue mark: probability. Black line: threshold. Grey band: nothing is decided.</p>'
     )
 
 

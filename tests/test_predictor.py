@@ -18,9 +18,10 @@ from toy import Fixed, config, head, predictor, series
 
 import strokenext.predictor as room
 from strokenext import decision, device, saving, words
+from strokenext.cascade import triage
 from strokenext.errors import DeviceError, InputError, ModelError, OptionError, OutputError
 from strokenext.prediction import Prediction, Triage
-from strokenext.predictor import Predictor, triage
+from strokenext.predictor import Predictor, load
 from strokenext.types import Gate, Slice
 
 ACCEPT, REFUSE = Gate(True), Gate(False, "This is a photograph, not a head CT.", "photo")
@@ -338,6 +339,50 @@ def test_a_failed_rename_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(OutputError, match="Permission denied"):
         saving.write_folder(tmp_path / "case", {"a": b"1"})
     assert list(tmp_path.iterdir()) == []
+
+
+# -- loading --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an untrained StrokeNeXt-atto that answers subtype, in a subfolder of that name."""
+    from strokenext.models import build
+    from strokenext.weights import save_model
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("model")
+    record = config("subtype", name="untrained", architecture="strokenext_atto", weights_sha256="", reference_logits=())
+    save_model(folder / "subtype", build("strokenext_atto").eval(), record, "An untrained model for a test.")
+    return folder
+
+
+def test_load_and_predict_a_file(stored: Path, tmp_path: Path) -> None:
+    """The whole way: a folder of weights, a PNG on disk, an answer that names both."""
+    pixels = np.clip(head(side=256).pixels * 2 + 40, 0, 255).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "slice.png"), pixels)
+    model = load(stored, task="subtype", device="cpu")
+    assert (model.task, model.name, model.revision, str(model.device)) == ("subtype", "untrained", None, "cpu")
+    found = model.predict(tmp_path / "slice.png")
+    again = model.predict((tmp_path / "slice.png").read_bytes())
+    assert found.input.name == "slice.png"
+    assert again.input.name == ""
+    assert found.logits == again.logits == model.predict(pixels).logits
+    assert found.input.kind == "png"
+    assert found.heat is not None
+    assert found.heat.grid == (2, 2)  # 64 pixels in cells of 32
+    assert len(found.provenance.weights_sha256) == 64
+    assert json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_load_takes_the_task_the_model_answers(stored: Path) -> None:
+    assert load(stored / "subtype", device="cpu").task == "subtype"
+    with pytest.raises(ModelError, match="subtype"):
+        load(stored / "subtype", task="presence", device="cpu")
+    with pytest.raises(ModelError):
+        load("no-such-model", device="cpu")
+    with pytest.raises(DeviceError):
+        load(stored, device="abacus")
 
 
 # -- device -------------------------------------------------------------------------------------------

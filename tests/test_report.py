@@ -15,7 +15,7 @@ from toy import head, predictor, series
 
 import strokenext.predictor as room
 from strokenext import overlay, report, words
-from strokenext.predictor import triage
+from strokenext.cascade import triage
 from strokenext.report import Reader
 from strokenext.types import Gate, Slice, Window
 
