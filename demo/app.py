@@ -98,26 +98,32 @@ def _widgets(store: CaseStore) -> Widgets:
 def _rail() -> dict[str, Any]:
     found: dict[str, Any] = {}
     with gr.Column(elem_id="open"):
+        _hint(text.OPEN_LABEL, text.OPEN_HINT)
         found["files"] = gr.File(
-            label=text.OPEN_LABEL, file_count="multiple", height=132, elem_id="files", buttons=[], show_label=True
+            label=text.OPEN_LABEL, file_count="multiple", height=96, elem_id="files", buttons=[], show_label=False
         )
-        gr.HTML(f"<p>{escape(text.OPEN_HINT)}</p>", elem_classes="hint", apply_default_css=False)
         with gr.Row(elem_classes="pair"):
             found["folder"] = gr.UploadButton(text.FOLDER, file_count="directory", size="sm", elem_id="folder")
             found["close"] = gr.Button(text.CLOSE, size="sm", elem_id="close")
     with gr.Column(elem_id="examples"):
-        gr.HTML(f"<h2>{text.EXAMPLES}</h2><p>{escape(examples.note())}</p>", elem_classes="hint", apply_default_css=False)
+        _hint(text.EXAMPLES, examples.note())
         with gr.Row(elem_classes="example-buttons"):
             found["examples"] = [
-                (gr.Button(example.label, size="sm", elem_id=f"example-{example.path.stem}"), example.path)
+                (gr.Button(example.label, size="sm", elem_id=f"example-{example.path.name.replace('.', '-')}"), example.path)
                 for example in examples.bundled()
             ]
     with gr.Column(elem_id="manner"):
         found["reader_first"] = gr.Checkbox(
             False, label=text.READER_FIRST, info=text.READER_FIRST_INFO, elem_id="reader-first"
         )
-    gr.HTML(f"<p>{escape(text.NOTICE_LONG)}</p>", elem_classes="hint", elem_id="privacy", apply_default_css=False)
+    with gr.Column(elem_id="privacy"):
+        _hint("", text.NOTICE_LONG)
     return found
+
+
+def _hint(title: str, sentence: str) -> None:
+    heading = f"<h2>{escape(title)}</h2>" if title else ""
+    gr.HTML(f"{heading}<p>{escape(sentence)}</p>", elem_classes="hint", apply_default_css=False)
 
 
 def _side(store: CaseStore) -> dict[str, Any]:

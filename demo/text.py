@@ -13,7 +13,7 @@ NOTICE_LONG = (
 )
 
 OPEN_LABEL = "Open a picture or series"
-OPEN_HINT = "DICOM with or without extension, PNG, JPG, NIfTI, a zip, or several files of one series"
+OPEN_HINT = "DICOM (no extension needed), PNG, JPG, NIfTI, a zip, or all files of a series."
 FOLDER = "Open a folder"
 EXAMPLES = "Examples"
 EXAMPLES_NOTE = "Synthetic phantoms made by this project. No patient."
@@ -25,7 +25,7 @@ EXAMPLE_LABELS = {
     "series_hemorrhage.zip": "Series, 16 slices",
     "hemorrhage.png": "PNG without HU",
 }
-CLOSE = "Close and forget"
+CLOSE = "Close"
 
 MODELS_LOADING = "Loading models. The page is ready."
 MODELS_READY = "Models ready"

@@ -13,7 +13,7 @@ import numpy as np
 from strokenext.errors import StrokeNeXtError
 from strokenext.overlay import COLORMAPS, colors
 from strokenext.types import Heat, Slice, Window
-from strokenext.windows import PRESETS, choices
+from strokenext.windows import PRESETS
 
 from . import text
 from .sessions import Case, CaseStore
@@ -71,6 +71,7 @@ def message(key: str, case: Case, triage: Triage | None, show: int | None = None
     `show` makes the viewer go to that slice. Plain JSON values, no pixels.
     """
     image = case.images[case.index]
+    presets = PRESETS if image.unit == "HU" else ()
     visible = triage is not None and not case.hidden
     return {
         "key": key,
@@ -79,7 +80,7 @@ def message(key: str, case: Case, triage: Triage | None, show: int | None = None
         "unit": image.unit,
         "shape": list(image.shape),
         "spacing": list(image.spacing) if image.spacing else None,
-        "windows": _windows(choices(image)),
+        "windows": [{"name": "File", "width": w.width, "level": w.level} for w in image.windows] + _windows(presets),
         "presets": _windows(PRESETS),
         "why": None if image.unit == "HU" else text.NO_HU,
         "hidden": case.hidden,
@@ -122,7 +123,7 @@ def encode(image: Slice, plain: bool = False) -> dict[str, Any]:
 
 
 def _windows(windows: tuple[Window, ...]) -> list[dict[str, Any]]:
-    return [{"name": w.name or "File", "width": w.width, "level": w.level} for w in windows]
+    return [{"name": w.name, "width": w.width, "level": w.level} for w in windows]
 
 
 def _heat(heat: Heat | None, index: int) -> dict[str, Any] | None:

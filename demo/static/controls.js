@@ -25,7 +25,7 @@
       this.find(".v-empty").textContent = message.empty || "";
       this.find(".v-empty").hidden = open;
       const group = this.find(".v-windows");
-      const files = open && hu ? state.windows.slice(0, -(state.presets || []).length || undefined) : [];
+      const files = open && hu ? state.windows.slice(0, state.windows.length - state.presets.length) : [];
       const choices = [...files.map((w) => [w, ""]), ...(state.presets || message.presets || []).map((w, i) => [w, String(i + 1)])];
       group.replaceChildren(...choices.map(([w, key]) => this.windowButton(w, key, !(open && hu))));
       this.find(".v-hu").hidden = open && !hu;
@@ -46,8 +46,9 @@
       button.dataset.width = w.width;
       button.dataset.level = w.level;
       button.title = `${w.name}: width ${w.width}, level ${w.level} HU${key ? ` (key ${key})` : ", stated by the file"}`;
+      button.classList.toggle("from-file", !key);
       if (key) button.append(Object.assign(document.createElement("kbd"), { textContent: key }));
-      button.append(w.name);
+      button.append(Object.assign(document.createElement("span"), { textContent: w.name }));
       button.append(Object.assign(document.createElement("small"), { textContent: `${w.width}/${w.level}` }));
       button.addEventListener("click", () => this.window(w.width, w.level));
       return button;

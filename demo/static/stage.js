@@ -184,6 +184,7 @@
         this.find(`.v-${side}`).textContent = (open && state.edges && state.edges[i]) || "";
       });
       this.scaleBar(open);
+      this.root.classList.toggle("has-evidence", open && Boolean(state.heat()));
       const evidence = open && state.mode !== "slice" && Boolean(state.heat());
       this.legend(evidence);
       const divider = this.find(".v-divider");
@@ -217,11 +218,16 @@
       }
       bar.getContext("2d").putImageData(image, 0, 0);
       bar.setAttribute("aria-label", `Colour bar, 0 to ${heat.full_scale.toPrecision(2)} in logit units`);
-      const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => `<span style="bottom:${t * 100}%">${(t * heat.full_scale).toFixed(heat.full_scale < 2 ? 2 : 1)}</span>`);
+      const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => `<span style="bottom:${t * 100}%">${tick(t * heat.full_scale, heat.full_scale)}</span>`);
       this.find(".v-legend-title").textContent = heat.absolute ? "logit" : "this image";
       const peak = Math.min(state.peak() / heat.full_scale, 1);
-      this.find(".v-legend-ticks").innerHTML = `${ticks.join("")}<b style="bottom:${peak * 100}%" title="Peak of this slice: ${state.peak().toFixed(2)}"></b>`;
+      this.find(".v-legend-ticks").innerHTML = `${ticks.join("")}<b style="bottom:${peak * 100}%" title="Peak of this slice: ${state.peak().toPrecision(2)}"></b>`;
     }
+  }
+
+  /** As many digits as the full scale deserves, the same as on the library's colour bar. */
+  function tick(value, full) {
+    return value.toFixed(full >= 40 ? 0 : full >= 4 ? 1 : full >= 0.4 ? 2 : 3);
   }
 
   function toCanvas(image, reuse) {
