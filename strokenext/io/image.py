@@ -20,7 +20,7 @@ from .quiet import guarded
 NO_HU = "No HU: a picture holds grey levels that somebody windowed before saving it."
 _DAMAGED = "This picture is damaged or cut short. Export or copy it again."
 #: Never all of Pillow's formats: some of them start other programs.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "DIB", "TIFF", "GIF", "WEBP", "JPEG2000")
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "GIF", "WEBP", "JPEG2000")
 #: A tinted picture has at least this share of clearly coloured pixels; letters alone stay below it.
 TINTED = 0.02
 _NOT_TURNED = 1  # of the EXIF orientation tag 0x0112

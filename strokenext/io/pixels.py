@@ -146,6 +146,8 @@ def _as_stored(value: int, ds: Dataset) -> int:
 
 def _grey(stored: Stored, ds: Dataset, facts: headers.Frame, padding: BoolArray | None) -> FloatArray:
     """Grey levels 0..255: 8-bit values as they are, deeper ones through the file's window or from least to most."""
+    if str(ds.get("PhotometricInterpretation", "")).strip() not in ("MONOCHROME1", "MONOCHROME2"):
+        return np.asarray(stored, dtype=np.float32)  # the brightness of a colour picture
     values = np.nan_to_num(np.asarray(stored, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     eight_bit = stored.dtype.kind != "f" and int(ds.get("BitsStored", 16)) <= 8 and values.min() >= 0
     if not eight_bit or stored.dtype == np.float32:
