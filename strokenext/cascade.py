@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .prediction import Prediction, SeriesPrediction, Triage
+from .prediction import Prediction, SeriesPrediction, Triage, cascade_files, save_record
 from .types import Volume
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class SeriesTriage:
         """The two answers in the form each has alone; `subtype` is null where the cascade stops."""
         subtype = None if self.subtype is None else self.subtype.to_json()
         return {"presence": self.presence.to_json(), "subtype": subtype, "subtype_slice": self.subtype_slice}
+
+    def save(self, folder: str | Path) -> Path:
+        """As `Prediction.save`, with the pictures of the peak slice and, in `subtype`, those of the second question."""
+        return save_record(folder, self.to_json(), cascade_files(self.presence, self.subtype))
 
 
 def triage(

@@ -130,7 +130,7 @@ class Prediction:
         All or nothing; nothing that exists is overwritten (the folder is numbered). Returns the folder.
         Raises OutputError.
         """
-        return write_folder(folder, _with_manifest(self.to_json(), self.files()))
+        return save_record(folder, self.to_json(), self.files())
 
     def files(self) -> Files:
         """The pictures and the map by file name: slice.png, overlay.png, heat.npy ((E, h, w) float32)."""
@@ -212,8 +212,11 @@ class SeriesPrediction:
 
     def save(self, folder: str | Path) -> Path:
         """As `Prediction.save`, with the pictures of the peak slice."""
-        pictures = {} if self.peak is None else self.slices[self.peak].files()
-        return write_folder(folder, _with_manifest(self.to_json(), pictures))
+        return save_record(folder, self.to_json(), self.files())
+
+    def files(self) -> Files:
+        """As `Prediction.files`, of the peak slice; empty when there is none."""
+        return {} if self.peak is None else self.slices[self.peak].files()
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,18 +235,20 @@ class Triage:
 
     def save(self, folder: str | Path) -> Path:
         """As `Prediction.save`; the subtype's overlay and map lie in the subfolder `subtype`."""
-        pictures = self.presence.files()
-        if self.subtype is not None:
-            more = self.subtype.files()
-            pictures |= {f"subtype/{name}": data for name, data in more.items() if name != "slice.png"}
-        return write_folder(folder, _with_manifest(self.to_json(), pictures))
+        return save_record(folder, self.to_json(), cascade_files(self.presence, self.subtype))
 
 
-def _with_manifest(record: dict[str, Any], pictures: Files) -> Files:
-    """The pictures and prediction.json, which lists their checksums."""
+def cascade_files(presence: Prediction | SeriesPrediction, subtype: Prediction | None) -> Files:
+    """The pictures of both questions, those of the second in the folder `subtype`; the slice itself once."""
+    more = {} if subtype is None else subtype.files()
+    return presence.files() | {f"subtype/{name}": data for name, data in more.items() if name != "slice.png"}
+
+
+def save_record(folder: str | Path, record: dict[str, Any], pictures: Files) -> Path:
+    """Write the pictures and prediction.json, which lists their checksums, all or nothing. Raises OutputError."""
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(pictures.items())}
     text = json.dumps({**record, "files": sums}, indent=2, ensure_ascii=False, allow_nan=False)
-    return {**pictures, "prediction.json": f"{text}\n".encode()}
+    return write_folder(folder, {**pictures, "prediction.json": f"{text}\n".encode()})
 
 
 def _window(window: Window | None) -> dict[str, Any] | None:

@@ -188,6 +188,7 @@ class Predictor:
             label = ask.rule.label(decision.calibrated(logits, self.config.temperature))
             index = 1 if self.task == "presence" else self.classes.index(label)
         maps = evidence.maps(self._model, x, encoded, index, ask.method.name)
+        maps.flags.writeable = False
         return Heat(
             maps=maps,
             encoders=tuple(getattr(self._model, "encoders", ("A",))),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import math
-from dataclasses import replace
+import pickle
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,8 @@ from strokenext.prediction import Prediction, Triage
 from strokenext.predictor import Predictor, load
 from strokenext.types import Gate, Slice
 
+EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
+REAL_GATE = room.judge
 ACCEPT, REFUSE = Gate(True), Gate(False, "This is a photograph, not a head CT.", "photo")
 
 
@@ -155,6 +158,16 @@ def test_the_record_names_everything() -> None:
     assert record["input"] == {
         "name": "slice.png", "sha256": head().sha256, "kind": "array", "unit": "HU", "shape": [96, 96],
     }  # fmt: skip
+
+
+def test_a_prediction_cannot_be_changed_and_travels_between_processes() -> None:
+    found = predictor().predict(head())
+    assert found.heat is not None
+    with pytest.raises(ValueError, match="read-only"):
+        found.heat.maps[0, 0, 0] = 1
+    with pytest.raises(FrozenInstanceError):
+        found.probability = 0.5  # type: ignore[misc]
+    assert pickle.loads(pickle.dumps(found)).to_json() == found.to_json()
 
 
 def test_a_slice_without_checksum_gets_that_of_its_pixels() -> None:
@@ -306,6 +319,8 @@ def test_save_without_evidence_and_of_series_and_triage(tmp_path: Path, gate: di
     }  # fmt: skip
     place = predictor().predict_volume(series(2)).save(tmp_path / "series")
     assert {p.name for p in place.iterdir()} == {"prediction.json", "slice.png"}
+    place = triage(series(2), **models).save(tmp_path / "both")  # type: ignore[arg-type]
+    assert {p.name for p in place.iterdir()} == {"prediction.json", "slice.png", "overlay.png", "heat.npy", "subtype"}
     gate[head().sha256] = REFUSE
     place = predictor().predict(head()).save(tmp_path / "refused")
     assert {p.name for p in place.iterdir()} == {"prediction.json", "slice.png"}
@@ -383,6 +398,23 @@ def test_load_takes_the_task_the_model_answers(stored: Path) -> None:
         load("no-such-model", device="cpu")
     with pytest.raises(DeviceError):
         load(stored, device="abacus")
+
+
+def test_examples_pass_the_real_gate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A DICOM phantom is judged and saved in its own window; noise is refused with a sentence."""
+    monkeypatch.setattr(room, "judge", REAL_GATE)
+    model = predictor()
+    found = model.predict(EXAMPLES / "hemorrhage.dcm")
+    assert found.gate.accepted
+    assert found.input.kind == "dicom"
+    assert found.input.unit == "HU"
+    assert cv2.imread(str(found.save(tmp_path / "case") / "overlay.png")).shape[:2] == found.input.shape
+    over = model.predict_volume(EXAMPLES / "series_hemorrhage.zip")
+    assert over.judged > 0
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
+    refused = model.predict(noise)
+    assert refused.refused
+    assert refused.gate.reason.endswith(".")
 
 
 # -- device -------------------------------------------------------------------------------------------
