@@ -84,7 +84,11 @@ def test_real_slices(file: str, pixel: float, windows: tuple[Window, ...], padde
 @shared
 @pytest.mark.parametrize(
     ("file", "words"),
-    [("scout/I10", "localizer"), ("secondary_capture/I10", "localizer"), ("not_ct_mr_dwi/000019.dcm", "modality is MR")],
+    [
+        ("scout/I10", "localizer"),
+        ("secondary_capture/I10", "localizer"),
+        ("not_ct_mr_dwi/000019.dcm", "modality is MR"),
+    ],
 )
 def test_out_of_scope_files_are_read_and_say_so(file: str, words: str) -> None:
     assert words in (read_slice(SHARED / file).header.scope_problem or "")
@@ -396,7 +400,12 @@ def test_arrays() -> None:
     assert read_slice(np.full((4, 4), 65535, np.uint16)).pixels[0, 0] == 255
     assert read_slice(np.full((4, 4, 3), 77, np.uint8)).pixels[0, 0] == 77
     assert RAMP.flags.writeable
-    for wrong in (np.zeros((4, 4)), np.zeros((4, 4), np.int16), np.zeros(4, np.uint8), np.zeros((2, 4, 4, 3), np.uint8)):
+    for wrong in (
+        np.zeros((4, 4)),
+        np.zeros((4, 4), np.int16),
+        np.zeros(4, np.uint8),
+        np.zeros((2, 4, 4, 3), np.uint8),
+    ):
         with pytest.raises(InputError):
             read_slice(wrong)
 

@@ -68,12 +68,12 @@ def slices(ds: Dataset, indices: Sequence[int], sha256: str) -> Iterator[Slice]:
 
     Raises UnsupportedFormatError naming the transfer syntax, DamagedFileError when a frame cannot be decoded.
     """
-    decoder = codecs.decoder(str(ds.file_meta.TransferSyntaxUID))
     wanted = set(indices)
     # one frame is looked up alone; several are streamed, because each look-up walks all fragments
     only = list(indices) if len(indices) == 1 else None
     stored: Iterator[tuple[Any, Any]] = iter(())
     with guarded(_DAMAGED):
+        decoder = codecs.decoder(str(ds.file_meta.TransferSyntaxUID))
         stored = decoder.iter_array(ds, indices=only, raw=pixels.is_palette(ds), allow_excess_frames=False)
     for index in only or range(max(indices) + 1):
         with guarded(_DAMAGED):

@@ -89,7 +89,10 @@ def _slice(pixels: FloatArray, notes: tuple[str, ...], colour: float | None, kin
 
 
 def _open(data: bytes) -> Image.Image:
-    image = Image.open(BytesIO(data), formats=_FORMATS)
+    try:
+        image = Image.open(BytesIO(data), formats=_FORMATS)
+    except Image.DecompressionBombError:
+        raise limits.too_many_pixels() from None
     limits.check_image(image.height, image.width)
     return image
 

@@ -38,10 +38,15 @@ def check_file(size: int) -> None:
 def check_image(rows: int, columns: int) -> None:
     """Raise TooLargeError when an image of that many rows and columns is above `MAX_PIXELS`."""
     if rows * columns > MAX_PIXELS:
-        raise TooLargeError(
-            f"This image declares {columns} x {rows} pixels; at most {MAX_PIXELS // 10**6} million are decoded. "
-            "Give a single CT slice at its own resolution."
-        )
+        raise too_many_pixels()
+
+
+def too_many_pixels() -> TooLargeError:
+    """The error for an image above `MAX_PIXELS`."""
+    return TooLargeError(
+        f"This image declares more than {MAX_PIXELS // 10**6} million pixels, the most that is decoded. "
+        "Give a single CT slice at its own resolution."
+    )
 
 
 def check_volume(frames: int, rows: int, columns: int) -> None:

@@ -216,10 +216,11 @@ def _picture_volume(loaded: _Loader, found: _Found, members: tuple[Member, ...],
             for page in range(count):
                 pictures.append((name, image.read(data, kind, page)))
                 pixels += pictures[-1][1].pixels.size
-                limits.check_volume(len(pictures), 1, 1)
-                limits.check_voxels(pixels)
+                if pixels > limits.MAX_VOXELS:
+                    break
         except InputError as error:
             found.leave_out(name, error)
+        limits.check_voxels(pixels)
         tell.decoded(done, len(found.pictures))
     if not pictures:
         return None

@@ -18,7 +18,7 @@ FileSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 #: What a series may be given as.
 SeriesSource = FileSource | Sequence[FileSource]
 
-_CLUTTER = re.compile(r"(^|/)(\.[^/]*|__MACOSX|Thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
+_CLUTTER = re.compile(r"(^|/)(\.[^/.][^/]*|__MACOSX|Thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ def _read_path(path: Path) -> bytes:
 def _read_stream(stream: BinaryIO) -> bytes:
     """From where the stream stands to its end; put back where it stood when it can seek."""
     if not hasattr(stream, "read"):
-        raise InputError(f"An image cannot be read from a {type(stream).__name__}. Give a path, bytes or a file.")
+        raise InputError(
+            f"An image cannot be read from an object of type {type(stream).__name__}. Give a path, bytes or a file."
+        )
     seekable = hasattr(stream, "seekable") and stream.seekable()
     start = stream.tell() if seekable else 0
     data = stream.read(limits.MAX_FILE + 1)
@@ -116,7 +118,9 @@ def members(source: SeriesSource) -> Bundle:
     if isinstance(source, list | tuple):
         return _several(source)
     if not isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) and not hasattr(source, "read"):
-        raise InputError(f"A series cannot be read from a {type(source).__name__}. Give a folder, a zip or files.")
+        raise InputError(
+            f"A series cannot be read from an object of type {type(source).__name__}. Give a folder, a zip or files."
+        )
     return _single(cast("FileSource", source), _name(source, 1))
 
 
