@@ -37,7 +37,8 @@ class Fingerprint:
 
 def fingerprint(image: Slice) -> Fingerprint:
     """The fingerprint of a slice. A picture without structure has hash 0 and a zero thumbnail: it matches nothing."""
-    small = cv2.resize(_content(grey01(image, preset("brain"))), (THUMB, THUMB), interpolation=cv2.INTER_AREA)
+    content = _content(grey01(image, preset("brain")))
+    small = np.asarray(cv2.resize(content, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.float32)
     flat = small.reshape(-1) - small.mean()
     length = float(np.linalg.norm(flat))
     if length < 1e-3:
@@ -51,7 +52,7 @@ def _content(grey: FloatArray) -> FloatArray:
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     x, y, width, height = cv2.boundingRect((cv2.blur(small, (3, 3)) > MARGIN_LEVEL).astype(np.uint8))
     if width < 8 or height < 8:
-        return small
+        return np.asarray(small, np.float32)
     side = max(width, height)
     left, top = (side - width) // 2, (side - height) // 2
     square = np.zeros((side, side), np.float32)

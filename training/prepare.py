@@ -157,8 +157,8 @@ def _about(
     for name, _, reason in left_out:
         reasons[name][reason.split(" of ")[0] if reason.startswith("exact") else reason] += 1
     sizes = Counter(r.group for r in records)
-    labelled = [r for r in records if r.presence is not None]
-    mixed = len({r.presence for r in labelled}) == 2
+    labelled = [(r.presence, r.source) for r in records if r.presence is not None]
+    probe = source_probe(*zip(*labelled, strict=True)) if len({label for label, _ in labelled}) == 2 else None
     return {
         "sources": [
             {"name": s.name, "form": r.form, "notes": list(r.notes)} for s, r in zip(sources, readings, strict=True)
@@ -168,9 +168,7 @@ def _about(
         "near_duplicate_pairs": len(pairs),
         "groups": len(sizes),
         "largest_group": max(sizes.values()),
-        "source_predicts_presence": source_probe([r.presence for r in labelled], [r.source for r in labelled])
-        if mixed
-        else None,
+        "source_predicts_presence": probe,
     }
 
 

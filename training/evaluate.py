@@ -1,0 +1,236 @@
+"""`python -m training evaluate`: a checkpoint and a manifest to a result file.
+
+Pixels go through the checkpoint's own preprocessing and the network as `strokenext.weights` verifies it. Thresholds
+and temperature are those stored in the checkpoint: nothing is chosen on the data evaluated here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strokenext.errors import DataError
+
+from .contact import class_name
+from .measures import measure
+from .prepare import open_image
+from .records import Manifest, Record, read_manifest
+from .results import Predictions, Result, read_result, write_result
+from .splits import read_split
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from strokenext.weights import ModelConfig
+
+Progress = Callable[[int, int], None]
+
+
+def evaluate(
+    folder: str | Path,
+    manifest: Manifest,
+    records: Sequence[Record],
+    *,
+    device: str = "cpu",
+    batch: int = 32,
+    draws: int = 1000,
+    progress: Progress | None = None,
+    data: dict[str, Any] | None = None,
+) -> Result:
+    """The result of a checkpoint folder on labelled records. Raises DataError when none carries the task's label."""
+    from strokenext.weights import load_model
+
+    model, config = load_model(folder, device)
+    if config.task not in ("presence", "subtype"):
+        raise DataError(f"{config.name} does {config.task}; evaluate takes models for presence or subtype.")
+    chosen = [r for r in records if r.label(config.task) is not None]
+    if not chosen:
+        raise DataError(f"None of the {len(records)} images has a {config.task} label.")
+    start = time.perf_counter()
+    logits, seconds = predict(model, config, manifest, chosen, device, batch, progress)
+    predictions = predictions_of(chosen, config.task, logits)
+    about = {"n": len(chosen), "seconds_per_image": seconds, "seconds_in_all": time.perf_counter() - start}
+    return Result(
+        model=facts(config),
+        data=(data or {}) | about,
+        environment=environment(device),
+        metrics=measure(predictions, config.threshold, config.temperature, draws=draws),
+        predictions=predictions,
+    )
+
+
+def predict(
+    model: nn.Module,
+    config: ModelConfig,
+    manifest: Manifest,
+    records: Sequence[Record],
+    device: str,
+    batch: int,
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.float64], float]:
+    """(N,) margins and the network's seconds per image, without decoding and preprocessing."""
+    import torch
+
+    margins: list[float] = []
+    seconds = 0.0
+    for rows in _chunks(records, batch):
+        pixels = np.stack([config.preprocess.apply(open_image(manifest.file(r))).pixels for r in rows])
+        x = torch.from_numpy(pixels).to(device)
+        start = time.perf_counter()
+        with torch.inference_mode():
+            logits = model(x).float().cpu().double()
+        seconds += time.perf_counter() - start
+        margins += (logits[:, 1] - logits[:, 0]).tolist()
+        if progress is not None:
+            progress(len(margins), len(records))
+    return np.array(margins), seconds / len(records)
+
+
+def _chunks(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
+    for start in range(0, len(records), size):
+        yield records[start : start + size]
+
+
+def predictions_of(records: Sequence[Record], task: str, logits: NDArray[np.float64]) -> Predictions:
+    """Records and their margins as columns."""
+    return Predictions(
+        paths=tuple(r.path for r in records),
+        sources=tuple(r.source for r in records),
+        units=tuple(r.unit for r in records),
+        kinds=tuple(class_name(r) for r in records),
+        types=tuple(str(r.extra.get("types", "")) for r in records),
+        labels=np.array([r.label(task) for r in records], np.int64),
+        logits=np.asarray(logits, np.float64),
+    )
+
+
+def facts(config: ModelConfig) -> dict[str, Any]:
+    """What the result says of the model."""
+    names = (
+        "name",
+        "architecture",
+        "task",
+        "classes",
+        "threshold",
+        "band",
+        "temperature",
+        "weights_sha256",
+        "trained_on",
+    )
+    return {n: getattr(config, n) for n in names} | {"preprocess": config.preprocess.to_dict()}
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions and hardware, named."""
+    import timm
+    import torch
+
+    from strokenext.version import __version__
+
+    hardware = torch.cuda.get_device_name() if device.startswith("cuda") else _processor()
+    return {
+        "strokenext": __version__, "python": platform.python_version(), "torch": torch.__version__,
+        "timm": timm.__version__, "numpy": np.__version__, "device": device, "hardware": hardware,
+        "threads": torch.get_num_threads(),
+    }  # fmt: skip
+
+
+def _processor() -> str:
+    """The processor's name as Linux tells it, else what Python knows."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's flags."""
+    p = argparse.ArgumentParser(prog="python -m training evaluate", description=__doc__.splitlines()[0])
+    p.add_argument("--model", help="checkpoint folder, bundled name or Hub id")
+    p.add_argument("--manifest", type=Path)
+    p.add_argument("--split", type=Path, help="split file; without it every labelled image is evaluated")
+    p.add_argument("--part", default="test")
+    p.add_argument("--source", action="append", help="only this source; repeat for several")
+    p.add_argument("--out", type=Path, help="result file, JSON")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--batch", type=int, default=32)
+    p.add_argument(
+        "--compare", type=Path, nargs="+", metavar="RESULT", help="compare result files, the first with each"
+    )
+    p.add_argument("--explain", action="store_true", help="also validate the heat maps (slow)")
+    return p
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Returns 0."""
+    o = parser().parse_args(argv)
+    if o.compare:
+        from .compare import compare, table
+
+        print(table(compare([read_result(f) for f in o.compare])))
+        return 0
+    if not (o.model and o.manifest and o.out):
+        raise DataError("Give --model, --manifest and --out, or --compare with result files.")
+    _run(o)
+    return 0
+
+
+def _run(o: argparse.Namespace) -> None:
+    from strokenext.weights import load_config, resolve
+
+    from .terminal import progress_bar
+
+    folder = resolve(o.model)
+    manifest = read_manifest(o.manifest)
+    records: Sequence[Record] = tuple(manifest)
+    data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": _sha256(o.manifest)}
+    if o.split:
+        split = read_split(o.split)
+        if split.task != load_config(folder).task:
+            raise DataError(f"{o.split} is a split for {split.task}, the model answers {load_config(folder).task}.")
+        records = split.records(manifest, o.part)
+        data |= {"protocol": split.protocol, "seed": split.seed, "part": o.part, "split_sha256": _sha256(o.split)}
+    if o.source:
+        records = [r for r in records if r.source in o.source]
+    with progress_bar("evaluate") as progress:
+        result = evaluate(folder, manifest, records, device=o.device, batch=o.batch, progress=progress, data=data)
+    if o.explain:
+        from .explain_check import check
+
+        with progress_bar("explain") as progress:
+            result = check(folder, manifest, records, result, device=o.device, progress=progress)
+    print(summary(result))
+    print(f"written to {write_result(result, o.out)}")
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def summary(result: Result) -> str:
+    """The main figures, a line each."""
+    ranking, point = result.metrics["ranking"], result.metrics["at_threshold"]
+
+    def text(row: dict[str, Any]) -> str:
+        numbers = [row["value"], row["low"], row["high"]]
+        a, b, c = ("undefined" if v is None or v != v else f"{v:.3f}" for v in numbers)
+        return f"{a} ({b} to {c})"
+
+    lines = [
+        f"{result.name}, {result.model['task']}: {result.metrics['slices']} slices, {result.metrics['units']} units"
+    ]
+    lines.append(f"  AUROC {text(ranking['auroc'])}  accuracy {text(point['accuracy'])}  F1 {point['f1_macro']:.3f}")
+    lines.append(f"  sensitivity {text(point['sensitivity'])}  specificity {text(point['specificity'])}")
+    for source, row in result.metrics["by_source"].items():
+        lines.append(f"  {source}: n {row['n']}, positives {row['positives']}, AUROC {text(row['auroc'])}")
+    return "\n".join(lines)

@@ -1,0 +1,126 @@
+"""The result file of one evaluation: predictions slice by slice, and every measure made from them.
+
+Columns, not rows, so that a file of thousands of slices stays small; numbers are rounded to six digits. No image and
+no patient data beyond the source's own study ids is in it, so result files are committed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strokenext.errors import DataError
+
+from .calibration import apply_temperature
+
+FORMAT = "strokenext-result/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """One entry per slice: `labels` 0 or 1, `logits` (N,) the margin positive minus negative, before temperature.
+
+    `units` is the patient (else near-duplicate group) of each slice; `kinds` normal, ischemic, hemorrhagic or stroke;
+    `types` the hemorrhage types as the source words them, empty where none.
+    """
+
+    paths: tuple[str, ...]
+    sources: tuple[str, ...]
+    units: tuple[str, ...]
+    kinds: tuple[str, ...]
+    types: tuple[str, ...]
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if len({len(getattr(self, f.name)) for f in fields(self)}) != 1:
+            raise DataError("The columns of a result differ in length.")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def where(self, keep: NDArray[np.bool_]) -> Predictions:
+        """The slices for which `keep` (N,) is true."""
+        chosen = np.flatnonzero(keep)
+        columns: dict[str, Any] = {}
+        for f in fields(self):
+            column = getattr(self, f.name)
+            columns[f.name] = column[chosen] if isinstance(column, np.ndarray) else tuple(column[i] for i in chosen)
+        return Predictions(**columns)
+
+    def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
+        """(N,) probability of the positive class."""
+        return apply_temperature(self.logits, temperature)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What was evaluated on what, with which outcome. `model`, `data`, `environment` and `metrics` are plain JSON."""
+
+    model: Mapping[str, Any]
+    data: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    predictions: Predictions
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.model["name"])
+
+
+def plain(value: Any) -> Any:
+    """JSON values: tuples to lists, numpy to Python, six significant digits, undefined numbers to None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | Sequence) and not isinstance(value, str):
+        return [plain(v) for v in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(f"{float(value):.6g}") if math.isfinite(value) else None
+    return value
+
+
+def write_result(result: Result, file: str | Path) -> Path:
+    """Write the result as JSON through a temporary file; each column on a line of its own."""
+    target = Path(file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    columns = {f.name: plain(getattr(result.predictions, f.name)) for f in fields(Predictions)}
+    columns["logits"] = [round(v, 4) for v in result.predictions.logits.tolist()]
+    head = {f.name: plain(getattr(result, f.name)) for f in fields(Result) if f.name != "predictions"}
+    body = ",\n".join(f" {json.dumps(n)}: {json.dumps(v, ensure_ascii=False)}" for n, v in columns.items())
+    text = json.dumps({"format": FORMAT, **head}, indent=1, ensure_ascii=False)[:-2]
+    temporary = target.with_name(target.name + ".part")
+    temporary.write_text(f'{text},\n "predictions": {{\n{body}\n }}\n}}\n', encoding="utf-8")
+    os.replace(temporary, target)
+    return target
+
+
+def read_result(file: str | Path) -> Result:
+    """Read what `write_result` wrote. Raises DataError when it is absent or of another format."""
+    source = Path(file)
+    if not source.is_file():
+        raise DataError(f"There is no result file at {source}. Write one with: python -m training evaluate.")
+    try:
+        values = json.loads(source.read_text(encoding="utf-8"))
+        if values.pop("format") != FORMAT:
+            raise KeyError("format")
+        columns = values.pop("predictions")
+        ready: dict[str, Any] = {name: tuple(column) for name, column in columns.items()}
+        ready["labels"] = np.asarray(columns["labels"], np.int64)
+        ready["logits"] = np.asarray(columns["logits"], np.float64)
+        return Result(**values, predictions=Predictions(**ready))
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise DataError(f"{source} is not a {FORMAT} file. Evaluate again.") from problem
