@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,7 +47,8 @@ class BodyLimit:
                 return message
             refused = True
             if not started:
-                await self._drain(receive)
+                if message.get("more_body"):
+                    await self._drain(receive)
                 await self._refuse(scope, receive, send)
             return {"type": "http.disconnect"}
 
@@ -66,12 +66,13 @@ class BodyLimit:
 
     async def _drain(self, receive: Receive) -> None:
         """Read a bounded amount away: a client still sending would see a broken connection, not the answer."""
-        end, left = time.monotonic() + DRAIN_SECONDS, self.limit
-        while left > 0 and time.monotonic() < end:
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if message["type"] == "http.disconnect" or not message.get("more_body"):
-                return
+        left = self.limit
+        with anyio.move_on_after(DRAIN_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         await problem(413, "too_large", self.sentence, {"Connection": "close"})(scope, receive, send)

@@ -48,15 +48,17 @@ def triage(
     threshold: float | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    name: str | None = None,
 ) -> Triage | SeriesTriage:
     """Both questions about a Slice, a Volume, or anything `read_any` takes; a series gives a SeriesTriage.
 
-    `threshold` is that of presence. Without predictors the bundled ones are loaded, at every call: keep your
+    `threshold` is that of presence; `name` is recorded in place of a slice's own. Without predictors the bundled ones are loaded, at every call: keep your
     own when judging more than one image. Raises what `load`, `read_any` and `Predictor.predict` raise.
     """
     from .predictor import as_image, load  # here, so that a page that only needs the types loads no torch
 
-    given, name = as_image(image)
+    given, own = as_image(image)
+    name = own if name is None else name
     first = presence or load(task="presence")
     asked: dict[str, Any] = {"explain": explain, "method": method, "force": force}
     if isinstance(given, Volume):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from tests.tiny_models import save_pair
+from tests.tiny_models import pair
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "assets" / "examples" / "hemorrhage.dcm"
@@ -47,7 +47,7 @@ def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("app")
-    assets = save_pair(folder / "assets")
+    assets = pair()
     began = time.monotonic()
     process = start("--port", "0", "--device", "cpu", STROKENEXT_ASSETS=str(assets), TMPDIR=str(folder))
     assert process.stdout is not None

@@ -21,7 +21,7 @@ from strokenext import cli
 from strokenext.cli import inputs, tables
 from strokenext.cli.predict import exit_code, sentence
 from strokenext.errors import DamagedFileError, NotFoundError, OutputError
-from tests.tiny_models import save_pair
+from tests.tiny_models import pair
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
@@ -29,10 +29,9 @@ DICOM = EXAMPLES / "hemorrhage.dcm"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _tiny_models(tmp_path_factory):
-    folder = save_pair(tmp_path_factory.mktemp("assets"))
+def _tiny_models():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STROKENEXT_ASSETS", str(folder))
+        patch.setenv("STROKENEXT_ASSETS", str(pair()))
         yield
 
 
@@ -146,7 +145,7 @@ class TestPredict:
         assert [Path(e["path"]).name for e in document["errors"]] == ["broken.png"]
         assert document["schema"] == tables.SCHEMA
         assert "broken.png: " in capsys.readouterr().err
-        rows = list(csv.DictReader((tmp_path / "o.csv").open(newline="")))
+        rows = list(csv.DictReader(io.StringIO((tmp_path / "o.csv").read_text())))
         assert [row["kind"] for row in rows] == ["slice", "slice", "series", "slice", "slice", "slice", ""]
         assert [row["slice"] for row in rows[3:6]] == ["0", "1", "2"]
         assert all(0 <= float(row["probability"]) <= 1 for row in rows[:2])

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 NAMES = {"presence": "strokenext-atto-presence", "subtype": "strokenext-atto-subtype"}
+
+
+@cache
+def pair() -> Path:
+    """A folder with the two models by the names of the bundled ones, made once for all tests of this run."""
+    folder = Path(tempfile.mkdtemp(prefix="tiny-models-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return save_pair(folder)
 
 
 def save_pair(assets: Path, size: int = 64) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import DamagedFileError, OptionError, OutputError, StrokeNeXtError
+from ..errors import InputError, OptionError, OutputError, StrokeNeXtError
 from ..overlay import png, render
 from ..types import Slice, Volume
 from .inputs import OVERLAY_SUFFIX, Failure, Item, find
@@ -42,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
 
         silence_stdout()
         stopped = 141
-    _finish(options, outcomes, failures, stopped == 130)
+    finally:  # even when the program itself fails, what was judged is kept
+        _finish(options, outcomes, failures, stopped == 130)
     return stopped or exit_code(outcomes, failures)
 
 
@@ -64,9 +65,9 @@ def _each(items: list[Item], judge: Judge, pictures: Pictures) -> Iterator[Outco
                 yield Outcome(str(item.path), _kind(image), answer.to_json())
             except StrokeNeXtError as error:
                 yield Failure(str(item.path), error)
-            except (OSError, MemoryError, ValueError, ArithmeticError, LookupError, TypeError) as error:
-                # A decoder's own surprise about one file must not end a run over thousands.
-                yield Failure(str(item.path), DamagedFileError(f"This file cannot be used ({type(error).__name__})."))
+            except (OSError, MemoryError) as error:  # one file must not end a run over thousands
+                reason = getattr(error, "strerror", None) or "it needs more memory than there is"
+                yield Failure(str(item.path), InputError(f"This file cannot be used: {reason}."))
 
 
 def _steps(bar: Any, item: Item) -> Any:
