@@ -15,6 +15,7 @@ vascular territory, swells, and ends close to CSF after weeks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -33,10 +34,25 @@ class Canvas:
     grey: FloatArray
     depth: FloatArray
 
-    @property
+    @cached_property
     def brain(self) -> FloatArray:
         """(S, S) 1 inside the brain."""
         return (self.depth > 0).astype(np.float32)
+
+    @cached_property
+    def axes(self) -> tuple[FloatArray, FloatArray]:
+        """(x, y) of each pixel, -1..1 over the brain's own box; x grows to the right, y to the back."""
+        size = self.grey.shape[0]
+        x = self._axis(self.brain.sum(axis=0))
+        y = self._axis(self.brain.sum(axis=1))
+        return np.broadcast_to(x[None, :], (size, size)), np.broadcast_to(y[:, None], (size, size))
+
+    @staticmethod
+    def _axis(profile: FloatArray) -> FloatArray:
+        """-1..1 between the 1st and 99th percentile of a profile's mass."""
+        mass = np.cumsum(profile) / max(float(profile.sum()), 1.0)
+        low, high = (float(np.searchsorted(mass, q)) for q in (0.01, 0.99))
+        return ((np.arange(len(profile)) - (low + high) / 2) / max((high - low) / 2, 1)).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +69,6 @@ def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> FloatArray:
     return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
-def brain_axes(canvas: Canvas) -> tuple[FloatArray, FloatArray]:
-    """(x, y) of each pixel, -1..1 over the brain's own box; x grows to the right, y to the back."""
-    ys, xs = np.nonzero(canvas.depth > 0)
-    size = canvas.grey.shape[0]
-    (x0, x1), (y0, y1) = np.percentile(xs, (1, 99)), np.percentile(ys, (1, 99))
-    x = (np.arange(size, dtype=np.float32) - (x0 + x1) / 2) / max((x1 - x0) / 2, 1)
-    y = (np.arange(size, dtype=np.float32) - (y0 + y1) / 2) / max((y1 - y0) / 2, 1)
-    return np.broadcast_to(x[None, :], (size, size)), np.broadcast_to(y[:, None], (size, size))
-
-
 def _soft(signed: FloatArray, edge: float) -> FloatArray:
     """Signed distance-like field (positive inside) to a mask 0..1 with a border of width `edge`."""
     return np.asarray(np.clip(signed / edge + 0.5, 0, 1), dtype=np.float32)
@@ -70,7 +76,7 @@ def _soft(signed: FloatArray, edge: float) -> FloatArray:
 
 def _ellipse(rng: np.random.Generator, canvas: Canvas, cx: float, cy: float, radius: float) -> FloatArray:
     """Signed field of a wobbly ellipse in brain coordinates, positive inside, about 1 at its middle."""
-    x, y = brain_axes(canvas)
+    x, y = canvas.axes
     angle = rng.uniform(0, np.pi)
     stretch = rng.uniform(0.55, 1.0)
     u = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
@@ -82,7 +88,7 @@ def _ellipse(rng: np.random.Generator, canvas: Canvas, cx: float, cy: float, rad
 
 def _point(rng: np.random.Generator, canvas: Canvas, min_depth: float) -> tuple[float, float]:
     """A random point of the brain in brain coordinates, at least `min_depth` of its half-width inside."""
-    x, y = brain_axes(canvas)
+    x, y = canvas.axes
     deep = np.flatnonzero(canvas.depth >= min_depth * canvas.depth.max())
     at = int(rng.choice(deep))
     return float(x.flat[at]), float(y.flat[at])
@@ -90,7 +96,7 @@ def _point(rng: np.random.Generator, canvas: Canvas, min_depth: float) -> tuple[
 
 def _territory(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     """Signed field of an arterial territory, or a part of one, on one side of the brain."""
-    x, y = brain_axes(canvas)
+    x, y = canvas.axes
     side = float(rng.choice([-1, 1]))
     lateral = x * side
     kind = rng.choice(["mca", "branch", "deep", "aca", "pca", "lacune", "anywhere"], p=[0.2, 0.3, 0.14, 0.06, 0.12, 0.1, 0.08])
@@ -132,7 +138,7 @@ def infarct(rng: np.random.Generator, canvas: Canvas, severity: tuple[float, flo
     grey = canvas.grey
     # Lost grey-white border and effaced sulci: local contrast fades and dark sulci fill up.
     inside = np.where(canvas.brain > 0, np.clip(grey, 0.15, 0.62), BRAIN).astype(np.float32)
-    flat = cv2.GaussianBlur(inside, (0, 0), size * rng.uniform(0.02, 0.045))
+    flat = cv2.GaussianBlur(inside, (0, 0), size * rng.uniform(0.02, 0.04))
     effaced = np.maximum(flat, 0.38) if rng.random() < 0.6 else flat
     fade = rng.uniform(0.0, 0.5) if old else rng.uniform(0.3, 0.95)
     grain = grey - cv2.GaussianBlur(grey, (0, 0), size / 160)
@@ -176,7 +182,7 @@ def _parenchymal(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
 
 def _extra_axial(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     """A crescent (subdural) or lens (epidural) under the skull on one side."""
-    x, y = brain_axes(canvas)
+    x, y = canvas.axes
     side = float(rng.choice([-1, 1]))
     angle = np.degrees(np.arctan2(y, x * side))
     middle = rng.uniform(-75, 75)
@@ -195,7 +201,7 @@ def _fluid(canvas: Canvas) -> FloatArray:
 
 def _ventricular(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     """Blood in the ventricles: deep CSF filled, often layering towards the back, on one side or both."""
-    x, y = brain_axes(canvas)
+    x, y = canvas.axes
     deep = _soft(canvas.depth - 0.25 * canvas.depth.max(), 3.0)
     part = np.ones_like(deep) if rng.random() < 0.4 else _soft(y - rng.uniform(-0.3, 0.4), 0.08)
     if rng.random() < 0.4:
@@ -242,7 +248,7 @@ def mimic(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
             grey = grey * (1 - spot) + rng.uniform(0.8, 1.0) * spot
     if rng.random() < 0.3:  # beam hardening: bright and dark bands across the brain
         angle, phase = rng.uniform(0, np.pi), rng.uniform(0, 6.3)
-        x, y = brain_axes(canvas)
+        x, y = canvas.axes
         wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * rng.uniform(2, 9) + phase)
         grey = grey + wave * rng.uniform(0.5, 2.5) * HU * canvas.brain * _soft(_ellipse(rng, canvas, 0, 0.2, 1.0), 0.8)
     if rng.random() < 0.5:  # cupping and slow shading

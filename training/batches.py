@@ -1,0 +1,135 @@
+"""Training batches: real slices and the same backgrounds with lesions drawn in, augmented.
+
+Classes of an example: 0 normal, 1 ischemic, 2 hemorrhagic; `presence` and `subtype` labels derive from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from strokenext.types import FloatArray
+
+from . import augment, simulate
+from .data import CACHE_SIZE, MIN_BRAIN, Cache
+
+NORMAL, ISCHEMIC, HEMORRHAGIC = 0, 1, 2
+#: Stride of the dense target: lesion masks at a quarter of the input's side.
+DENSE_STRIDE = 4
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Shares of a batch by kind of example, and the infarcts' darkening in HU."""
+
+    normal: float = 0.32
+    infarct: float = 0.28
+    bleed: float = 0.20
+    real_bleed: float = 0.20
+    severity: tuple[float, float] = (3.0, 24.0)
+
+    def shares(self) -> FloatArray:
+        """In the order normal, infarct, simulated bleed, real bleed; sums to 1."""
+        parts = np.array([self.normal, self.infarct, self.bleed, self.real_bleed], dtype=np.float32)
+        return np.asarray(parts / parts.sum(), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """grey (S, S) 0..1 before channels are stacked; label; lesion masks (2, S/4, S/4) of infarct and blood; known (2, ...)."""
+
+    grey: FloatArray
+    label: int
+    dense: FloatArray
+    known: FloatArray
+
+
+class Pools:
+    """Which cached rows each kind of example is drawn from; sources are balanced within each."""
+
+    def __init__(self, cache: Cache, role: str, sources: tuple[str, ...]) -> None:
+        self.cache = cache
+        self.backgrounds = [self._rows(s, role, 0, MIN_BRAIN) for s in sources]
+        self.normals = [self._rows(s, role, 0, 0.0) for s in sources]
+        self.bleeds = [rows for s in sources if (rows := self._rows(s, role, 1, 0.0))]
+
+    def _rows(self, source: str, role: str, hemorrhage: int, least_brain: float) -> list[int]:
+        rows = self.cache.where(source=source, role=role, hemorrhage=hemorrhage)
+        return [i for i in rows if self.cache.rows[i].brain >= least_brain]
+
+    def draw(self, rng: np.random.Generator, pools: list[list[int]]) -> np.ndarray:
+        """(S, S, P) uint8 planes of one row."""
+        pool = pools[int(rng.integers(len(pools)))]
+        return np.ascontiguousarray(self.cache.planes[int(rng.choice(pool))].transpose(1, 2, 0))
+
+
+def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mixture) -> Example:
+    """One augmented example at `size` pixels a side."""
+    kind = int(rng.choice(4, p=mixture.shares()))
+    if kind == 3:
+        source = pools.bleeds
+    elif kind == 0 and rng.random() < 0.35:
+        source = pools.normals  # skull base and vertex too, which no lesion is drawn on
+    else:
+        source = pools.backgrounds
+    matrix = augment.geometry(rng, CACHE_SIZE, size)
+    planes = augment.warp(pools.draw(rng, source), matrix, size)
+    grey, depth, inner = planes[..., 0] / 255, planes[..., 1] * (size / CACHE_SIZE), planes[..., 2] > 127
+    blood, ignore = planes[..., 3] / 255, planes[..., 4] > 60
+    infarct = np.zeros_like(grey)
+    grey = augment.relevel(grey, inner)
+    canvas = simulate.Canvas(grey, depth)
+    if depth.max() > 3:
+        canvas = simulate.Canvas(simulate.mimic(rng, canvas), depth)
+        if kind == 1:
+            lesion = simulate.infarct(rng, canvas, mixture.severity)
+            infarct = lesion.mask
+        elif kind == 2:
+            lesion = simulate.bleed(rng, canvas)
+            blood = lesion.mask
+        grey = lesion.grey if kind in (1, 2) else canvas.grey
+    grey = augment.degrade(rng, augment.window_jitter(rng, grey))
+    grey = augment.erase(rng, augment.relevel(grey, inner, float(np.exp(rng.normal(0, 0.03)))))
+    label = (NORMAL, ISCHEMIC, HEMORRHAGIC, HEMORRHAGIC)[kind]
+    side = (size // DENSE_STRIDE,) * 2
+    dense = np.stack([cv2.resize(m, side, interpolation=cv2.INTER_AREA) for m in (infarct, blood)])
+    unknown = cv2.resize(ignore.astype(np.float32), side, interpolation=cv2.INTER_AREA) > 0.1
+    known = np.stack([~unknown, ~unknown]).astype(np.float32)
+    return Example(grey.astype(np.float32), label, dense, known)
+
+
+class Examples(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
+    """Example i of a run: the same for the same seed, whichever worker draws it."""
+
+    def __init__(self, pools: Pools, size: int, mixture: Mixture, seed: int, first: int, count: int) -> None:
+        self.pools, self.size, self.mixture = pools, size, mixture
+        self.seed, self.first, self.count = seed, first, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        rng = np.random.default_rng((self.seed, self.first + index))
+        example = make_example(rng, self.pools, self.size, self.mixture)
+        return (
+            torch.from_numpy(example.grey)[None],
+            torch.tensor(example.label),
+            torch.from_numpy(example.dense),
+            torch.from_numpy(example.known),
+        )
+
+
+def loader(examples: Examples, batch: int, workers: int = 1) -> Iterator[tuple[Tensor, ...]]:
+    """Batches in order; the last short one is dropped (batch norm needs more than one image)."""
+    return iter(DataLoader(examples, batch, num_workers=workers, drop_last=True, worker_init_fn=_one_thread))
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,75 @@
+"""Dense pre-training network: one ConvNeXt encoder that outlines infarct and blood and names the class.
+
+ConvNeXt hardly learns from a few thousand labelled slices when only a class is given. An outline gives
+it thousands of answers per image, and simulated lesions give outlines for free. The encoder is what is
+kept: both encoders of StrokeNeXt start from it, as the paper's start from ImageNet.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate
+
+from strokenext.models.strokenext import Encoder
+
+#: Width of the outline decoder; it is thrown away after pre-training.
+DECODER_WIDTH = 48
+
+
+class Decoder(nn.Module):
+    """The four stages' maps, brought to one width and summed at stride 4: -> (N, 2, S/4, S/4) logits."""
+
+    def __init__(self, widths: list[int]) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(w, DECODER_WIDTH, 1) for w in widths)
+        self.mix = nn.Sequential(
+            nn.BatchNorm2d(DECODER_WIDTH), nn.GELU(), nn.Conv2d(DECODER_WIDTH, DECODER_WIDTH, 3, padding=1),
+            nn.BatchNorm2d(DECODER_WIDTH), nn.GELU(), nn.Conv2d(DECODER_WIDTH, 2, 1),
+        )  # fmt: skip
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        out = self.lateral[-1](maps[-1])
+        for lateral, finer in zip(list(self.lateral)[-2::-1], maps[-2::-1], strict=True):
+            out = interpolate(out, size=finer.shape[2:], mode="bilinear", align_corners=False) + lateral(finer)
+        return self.mix(out)  # type: ignore[no-any-return]
+
+
+class DenseEncoder(nn.Module):
+    """(N, 3, S, S) -> class logits (N, 3) and outline logits (N, 2, S/4, S/4)."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        widths = [int(stage.blocks[-1].conv_dw.out_channels) for stage in encoder.stages]  # type: ignore[union-attr,operator]
+        self.decoder = Decoder(widths)
+        self.classifier = nn.Sequential(nn.BatchNorm1d(encoder.width), nn.Dropout(0.2), nn.Linear(encoder.width, 3))
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The output of each stage, strides 4 to 32."""
+        out = []
+        x = self.encoder.stem(x)
+        for stage in self.encoder.stages:  # type: ignore[union-attr]
+            x = stage(x)
+            out.append(x)
+        return out
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.maps(x)
+        return self.classifier(maps[-1].mean(dim=(2, 3))), self.decoder(maps)
+
+
+def dense_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Cross-entropy plus soft Dice over known pixels; logits, target, known (N, 2, h, w)."""
+    entropy = binary_cross_entropy_with_logits(logits, target, weight=known * (1 + 4 * target))
+    p = torch.sigmoid(logits) * known
+    t = target * known
+    overlap = 2 * (p * t).sum(dim=(2, 3)) + 1
+    dice = 1 - overlap / (p.sum(dim=(2, 3)) + t.sum(dim=(2, 3)) + 1)
+    present = (t.sum(dim=(2, 3)) > 0.5).float()
+    return entropy + (dice * present).sum() / present.sum().clamp(min=1)
+
+
+def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy with label smoothing 0.05."""
+    return cross_entropy(logits, labels, label_smoothing=0.05)
