@@ -5,7 +5,7 @@
 
   class State {
     constructor() {
-      Object.assign(this, { mode: "overlay", style: "heat", encoder: "both", colours: "cividis", opacity: 0.6, swipe: 0.5 });
+      Object.assign(this, { mode: "overlay", style: "heat", encoder: "both", colours: "inferno", opacity: 0.6, swipe: 0.5 });
       this.close();
     }
 
