@@ -112,6 +112,8 @@ def encode(pixels: NDArray[Any], syntax: str) -> bytes:
         return imagecodecs.jpeg8_encode(unsigned, level=99, bitspersample=12)
     if syntax == uid.RLELossless:
         return rle(unsigned)
+    if syntax == uid.HTJ2KLossless:
+        return imagecodecs.htj2k_encode(unsigned, reversible=True)
     return imagecodecs.jpeg2k_encode(unsigned, codecformat="j2k", reversible=True, bitspersample=16)
 
 

@@ -157,7 +157,14 @@ def test_without_positions_the_order_is_said_to_come_from_the_numbers() -> None:
     volume = read_series([bare(10), bare(2), bare(1)])
     assert numbers(volume) == [1, 2, 10]
     assert volume.positions is None
-    assert any("no positions" in n for n in volume.notes)
+    assert any("no usable positions" in n for n in volume.notes)
+
+
+def test_positions_that_an_anonymiser_made_equal_are_not_repeats() -> None:
+    volume = read_series([slice_at(0, n) for n in (3, 1, 2)])
+    assert numbers(volume) == [1, 2, 3]
+    assert volume.positions is None
+    assert volume.left_out == ()
 
 
 def test_a_folder_of_mr_alone_is_refused_with_the_reason() -> None:

@@ -133,6 +133,7 @@ def test_files_without_preamble_and_meta(syntax: str) -> None:
         uid.JPEGLSLossless,
         uid.JPEG2000Lossless,
         uid.JPEG2000,
+        uid.HTJ2KLossless,
         uid.JPEGExtended12Bit,
     ],
 )
@@ -279,6 +280,17 @@ def test_colour_dicom_is_luminance_without_hu() -> None:
     assert image.unit == "grey"
     assert image.pixels[0, 0] == pytest.approx(0.299 * 200, abs=0.01)
     assert image.header.colour == 1.0
+
+
+def test_colour_jpeg_in_dicom() -> None:
+    import imagecodecs
+
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = 200
+    ds = made.ct(np.zeros((16, 16), np.uint8), SamplesPerPixel=3, PhotometricInterpretation="YBR_FULL_422")
+    ds.PlanarConfiguration = 0
+    image = read_slice(made.compressed(ds, uid.JPEGBaseline8Bit, [imagecodecs.jpeg8_encode(red, level=95)]))
+    assert image.pixels[8, 8] == pytest.approx(0.299 * 200, abs=2)
 
 
 def test_enhanced_multi_frame_uses_each_frames_own_groups() -> None:
@@ -481,10 +493,9 @@ def test_nifti_of_grey_levels_is_not_taken_for_hu() -> None:
 
 
 def test_no_patient_tag_survives(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
-    ds = made.ct(PatientName="X" * 80 + "DOE", PatientAge="bad age DOE")
     with warnings.catch_warnings(record=True) as raised, caplog.at_level("DEBUG"):
         warnings.simplefilter("always")
-        data = made.to_bytes(ds)
+        data = made.to_bytes(made.ct(PatientName="X" * 80 + "DOE", PatientAge="bad age DOE"))
         raised.clear()
         caplog.clear()
         image, facts, volume = read_slice(data), describe(data), read_series([data])

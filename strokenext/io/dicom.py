@@ -50,8 +50,8 @@ def read(data: bytes, frame: int | None) -> Slice:
     """
     ds = parse(data)
     with guarded(_DAMAGED):
-        count = header.frames(ds)
-    return next(slices(ds, [chosen(frame, count)], hashlib.sha256(data).hexdigest()))
+        facts_of_one = header.frame(ds, chosen(frame, header.frames(ds)))
+    return next(slices(ds, [facts_of_one], hashlib.sha256(data).hexdigest()))
 
 
 def chosen(frame: int | None, count: int) -> int:
@@ -63,24 +63,24 @@ def chosen(frame: int | None, count: int) -> int:
     return frame or 0
 
 
-def slices(ds: Dataset, indices: Sequence[int], sha256: str) -> Iterator[Slice]:
-    """The frames of ascending `indices`, decoded one at a time.
+def slices(ds: Dataset, wanted: Sequence[header.Frame], sha256: str) -> Iterator[Slice]:
+    """The wanted frames of one file, in the order of their index, decoded one at a time.
 
     Raises UnsupportedFormatError naming the transfer syntax, DamagedFileError when a frame cannot be decoded.
     """
-    wanted = set(indices)
+    by_index = {f.index: f for f in wanted}
     # one frame is looked up alone; several are streamed, because each look-up walks all fragments
-    only = list(indices) if len(indices) == 1 else None
+    only = list(by_index) if len(by_index) == 1 else None
     stored: Iterator[tuple[Any, Any]] = iter(())
     with guarded(_DAMAGED):
         decoder = codecs.decoder(str(ds.file_meta.TransferSyntaxUID))
         stored = decoder.iter_array(ds, indices=only, raw=pixels.is_palette(ds), allow_excess_frames=False)
-    for index in only or range(max(indices) + 1):
+    for index in only or range(max(by_index) + 1):
         with guarded(_DAMAGED):
             array, _ = next(stored)
-            if index not in wanted:
+            if index not in by_index:
                 continue
-            image = pixels.to_slice(array, ds, header.frame(ds, index), sha256)
+            image = pixels.to_slice(array, ds, by_index[index], sha256)
         yield image
 
 

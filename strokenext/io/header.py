@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ class Frame:
     inverted: bool  # MONOCHROME1
     series: tuple[str, str]  # study and series UID, for grouping only
 
-    @property
+    @cached_property
     def normal(self) -> tuple[float, float, float] | None:
         """Unit normal of the slice, pointing to the head when the slice is axial."""
         if self.cosines is None:
@@ -72,7 +73,7 @@ class Frame:
         normal = normal * (-1.0 if normal[2] < 0 else 1.0) / np.linalg.norm(normal)
         return float(normal[0]), float(normal[1]), float(normal[2])
 
-    @property
+    @cached_property
     def along(self) -> float | None:
         """mm along the normal, growing towards the head, when position and orientation are stated."""
         normal = self.normal
@@ -129,10 +130,8 @@ def frame(ds: Dataset, index: int) -> Frame:
         inverted=_code(ds, "PhotometricInterpretation") == "MONOCHROME1",
         series=(str(ds.get("StudyInstanceUID", "")), str(ds.get("SeriesInstanceUID", ""))),
     )
-    axial = None if cosines is None else facts.tilt <= AXIAL_WITHIN_DEGREES
-    stated = {**vars(facts.header), "axial": axial}
-    header = Header(**{**stated, "scope_problem": _scope_problem(Header(**stated), localizer)})
-    return Frame(**{**vars(facts), "header": header})
+    stated = replace(facts.header, axial=None if cosines is None else facts.tilt <= AXIAL_WITHIN_DEGREES)
+    return replace(facts, header=replace(stated, scope_problem=_scope_problem(stated, localizer)))
 
 
 def edges(cosines: tuple[float, ...] | None) -> Edges | None:

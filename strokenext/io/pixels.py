@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,20 +41,18 @@ def to_slice(stored: Stored, ds: Dataset, facts: headers.Frame, sha256: str) -> 
     padding = _padding(stored, ds) if colour is None else None
     problem = "No HU: this is a picture of a CT image, not its values." if colour is not None else _no_hu(ds, facts)
     if problem:
-        pixels, unit = _grey(stored, ds, facts, padding), "grey"
+        pixels = _grey(stored, ds, facts, padding)
         notes.append(problem)
     else:
         pixels, padding, more = _hounsfield(stored, ds, facts, padding)
-        unit = "HU"
         notes.extend(more)
-    stated = {**vars(facts.header), "colour": colour}
     return Slice(
         pixels=pixels,
-        unit="HU" if unit == "HU" else "grey",
+        unit="grey" if problem else "HU",
         spacing=facts.spacing,
         edges=headers.edges(facts.cosines),
-        windows=facts.windows if unit == "HU" else (),
-        header=type(facts.header)(**stated),
+        windows=() if problem else facts.windows,
+        header=replace(facts.header, colour=colour),
         kind="dicom",
         sha256=sha256,
         notes=tuple(notes),

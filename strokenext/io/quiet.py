@@ -6,6 +6,7 @@ Their messages may quote the file, and with it the patient; a hostile file may r
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -24,6 +25,16 @@ _LOGGERS = (
 )
 #: `warnings.catch_warnings` saves and restores state of the whole process, so only one thread may be inside.
 _WARNINGS = threading.RLock()
+
+
+def _renew() -> None:
+    """A forked child must not wait for a thread that exists in its parent alone."""
+    global _WARNINGS
+    _WARNINGS = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 class _Muffle(logging.Filter):

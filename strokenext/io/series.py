@@ -158,16 +158,16 @@ def _decoded(loaded: _Loader, chosen: tuple[Candidate, ...], found: _Found) -> I
     """(place in the series, slice), file by file; a file that cannot be decoded is left out."""
     from . import dicom
 
-    places: dict[int, dict[int, int]] = {}
-    for place, c in enumerate(chosen):
-        places.setdefault(c.member, {})[c.frame.index] = place
-    for number, by_frame in places.items():
+    by_file: dict[int, list[tuple[int, Candidate]]] = {}
+    for place, candidate in enumerate(chosen):
+        by_file.setdefault(candidate.member, []).append((place, candidate))
+    for number, placed in by_file.items():
+        placed.sort(key=lambda p: p[1].frame.index)
         try:
             _, data = loaded(number)
-            indices = sorted(by_frame)
-            sha256 = hashlib.sha256(data).hexdigest()
-            for index, image in zip(indices, dicom.slices(dicom.parse(data), indices, sha256), strict=True):
-                yield by_frame[index], image
+            images = dicom.slices(dicom.parse(data), [c.frame for _, c in placed], hashlib.sha256(data).hexdigest())
+            for (place, _), image in zip(placed, images, strict=True):
+                yield place, image
         except InputError as error:
             found.leave_out(loaded.members[number].name, error)
 

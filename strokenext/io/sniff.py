@@ -54,7 +54,7 @@ def sniff(data: bytes) -> str:
     if data[128:132] == b"DICM":
         return "dicom"
     for magic, kind in _IMAGES:
-        if data.startswith(magic):
+        if data.startswith(magic) and (kind != "bmp" or data[6:10] == bytes(4)):  # two letters alone say little
             return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..types import LeftOut
@@ -44,10 +44,10 @@ def choose(candidates: Sequence[Candidate], *, strict: bool) -> Choice:
     if not pool:
         return Choice((), tuple(LeftOut(c.name, reasons[id(c)] or "") for c in candidates), ())
     groups = _groups(pool)
-    best = max(groups, key=_preference)
+    best = _positioned(max(groups, key=_preference))
     kept, repeats = _without_repeats(_ordered(best))
-    taken = {id(c) for c in (*kept, *(c for c, _ in repeats))}
-    others = [c for c in candidates if id(c) not in taken]
+    taken = {(c.member, c.frame.index) for c in best}
+    others = [c for c in candidates if (c.member, c.frame.index) not in taken]
     sizes = {id(c): len(group) for group in groups for c in group}
     left_out = [LeftOut(c.name, reasons[id(c)] or _other_series(c, sizes)) for c in others]
     left_out += [LeftOut(c.name, reason) for c, reason in repeats]
@@ -130,6 +130,18 @@ def _preference(group: list[Candidate]) -> tuple[int, float]:
     return len(places), -(windows[0].width if windows else 1e6)
 
 
+def _positioned(group: list[Candidate]) -> list[Candidate]:
+    """The group without its positions when they are one and the same although the images are numbered apart.
+
+    Some anonymisers overwrite positions; without this all images but one would count as repeats.
+    """
+    places = [c.frame.along for c in group]
+    apart = len({c.frame.instance for c in group}) == len(group) > 2
+    if apart and None not in places and len(set(places)) == 1:
+        return [replace(c, frame=replace(c.frame, position=None)) for c in group]
+    return group
+
+
 def _ordered(group: list[Candidate]) -> list[Candidate]:
     """Feet to head by position; without positions by SliceLocation, then InstanceNumber, then as the files came."""
 
@@ -176,7 +188,9 @@ def _group_notes(kept: list[Candidate], groups: int, repeats: int, studies: set[
         several = "images lie" if repeats > 1 else "image lies"
         notes.append(f"{repeats} {several} at a position that another image has; left out as repeats.")
     if len(kept) > 1 and kept[0].frame.along is None:
-        notes.append("The files state no positions: the order is that of their numbers, its direction is not known.")
+        notes.append(
+            "The files state no usable positions: the order is that of their numbers, its direction is not known."
+        )
     if kept[0].frame.along is not None and kept[0].frame.tilt > 1:
         tilt = kept[0].frame.tilt
         notes.append(f"The slices are tilted by {tilt:.1f} degrees (gantry tilt); positions run along their normal.")
