@@ -29,8 +29,12 @@ MIN_RANGE = 0.06
 SIZE = 144
 #: Bone is brighter than brain by this share of the way from brain to the brightest 0.5 %: above fresh blood.
 BONE_SHARE = 0.6
-#: Enclosed: bone is met in at least 14 of 16 directions. A missing bone flap leaves most of the brain enclosed.
+#: Enclosed: bone is met in at least 14 of 16 directions.
 ENCLOSED = 0.87
+#: Enough of them where a bone flap was taken out; then the tissue must be large (OPEN_BRAIN of the head), because
+#: tongue and neck muscle between jaw and spine are enclosed so far too, up to 0.31 of the head.
+HALF_ENCLOSED = 0.6
+OPEN_BRAIN = 0.40
 #: Modalities that say nothing against CT: not stated, "other", secondary capture, scanned document.
 NEUTRAL = (None, "", "CT", "OT", "SC", "DOC")
 #: DICOM body parts that no head scan carries. Neck and spine are left to the pixels: combined scans name them.
@@ -46,16 +50,20 @@ WINDOW = Window(80.0, 40.0, "brain")
 class Evidence:
     """What the gate measures; shares are 0..1.
 
-    `skull` is the share of directions in which bone lies in the outer third of the head; `saturation` the
-    share of bone pixels at the top of the grey scale; `brain` the share of the head that is broad, even tissue
-    enclosed by bone; `bone` the share that is bone; `cut` the share of the head's box edge where soft tissue runs
-    into the picture's edge; `area` the share of the picture that the head covers; `rings` the number of closed
-    skulls; `texture` the fine grain of the brain relative to its level; `level` and `top` the grey of brain and bone.
+    `skull` is the share of directions from the head's centre in which bone lies in the outer third of the way,
+    `white` the share in which that part reaches the top of the grey scale; `saturation` the share of bone pixels
+    at the top of the grey scale; `brain` the share of the head that is broad, even tissue enclosed by bone,
+    `open_brain` the same where a part of the skull may be missing; `bone` the share that is bone; `cut` the share of
+    the head's box outline along which soft tissue runs into the picture's edge; `area` the share of the picture that
+    the head covers; `rings` the number of closed skulls; `texture` the fine grain of the brain relative to its
+    level; `level` and `top` the grey of brain and bone.
     """
 
     skull: float
+    white: float
     saturation: float
     brain: float
+    open_brain: float
     bone: float
     cut: float
     area: float
@@ -74,12 +82,12 @@ class _Rule(NamedTuple):
 #: Asked in this order; the first broken rule gives the reason.
 RULES: tuple[_Rule, ...] = (
     _Rule(
-        "no-background", lambda e: e.area > 0.93 and (e.skull < 0.9 or e.saturation < 0.6),
+        "no-background", lambda e: e.area > 0.93 and (e.white < 0.9 or e.saturation < 0.6),
         "The picture has no dark background around a head, so it is not taken for a head CT slice: it looks like a "
         "photograph, a document or a very tight crop.",
     ),
     _Rule(
-        "no-skull", lambda e: e.saturation < 0.55 or e.bone < 0.06,
+        "no-skull", lambda e: e.white < 0.45 or e.bone < 0.07 or e.saturation + e.white < 1.1,
         "No bright skull surrounds darker brain, as it does in every head CT: an MRI, another picture, a scan whose "
         "skull was removed or a bone window looks like this.",
     ),
@@ -93,10 +101,11 @@ RULES: tuple[_Rule, ...] = (
     ),
     _Rule(
         "vertex", lambda e: e.brain < 0.07 and e.bone > 0.5,
-        "The slice lies at the top of the skull and shows almost no brain.",
+        "Almost everything in the picture is as bright as bone and almost no brain is visible: a slice at the top of "
+        "the skull, or no head CT at all.",
     ),
     _Rule(
-        "no-brain", lambda e: e.brain < 0.09 or (e.brain < 0.2 and e.skull < 0.6),
+        "no-brain", lambda e: e.open_brain < OPEN_BRAIN and (e.brain < 0.09 or (e.brain < 0.2 and e.skull < 0.6)),
         "The slice shows almost no brain inside the skull: it lies at the skull base, the face or the neck, or it is "
         "another part of the body.",
     ),
@@ -122,9 +131,9 @@ def judge(image: Slice) -> Gate:
     if high - low < MIN_RANGE:
         return _no("blank", "The picture is blank or nearly so.")
     verdict = _look(grey, image)
-    if verdict.code in ("no-skull", "no-background", "no-head", "no-brain") and _edge_level(grey) > 0.5:
-        if _look((1.0 - grey).astype(np.float32), image).accepted:
-            return _no("inverted", "The grey scale is inverted: bone is black and air is white. Invert the picture.")
+    bright_edge = not verdict.accepted and _edge_level(grey) > 0.5
+    if bright_edge and _look((1.0 - grey).astype(np.float32), image).accepted:
+        return _no("inverted", "The grey scale is inverted: bone is black and air is white. Invert the picture.")
     return verdict
 
 
@@ -182,24 +191,28 @@ def _evidence(grey: FloatArray, mask: BoolArray) -> Evidence:
     small, inside = _crop(grey, mask)
     count = max(int(inside.sum()), 1)
     level, top = brain_level(small, inside), float(np.percentile(small[inside], 99.5))
-    bone = tissue = np.zeros_like(inside)
+    bone = broad = half = np.zeros_like(inside)
     for _ in range(2):  # the second round reads the brain's level where the first found enclosed tissue
         threshold = level + BONE_SHARE * (top - level)
         bone = (small >= threshold) & inside
-        tissue = _tissue(small, inside & ~bone & (_enclosure(bone) >= ENCLOSED), level, threshold)
-        if tissue.sum() > 50:
-            level = float(np.median(small[tissue]))
-    broad = cv2.morphologyEx(tissue.astype(np.uint8), cv2.MORPH_OPEN, _disc(9)).astype(np.bool_)
+        enclosure, soft = _enclosure(bone), inside & ~bone
+        broad = _broad(small, soft & (enclosure >= ENCLOSED), level, threshold)
+        half = _broad(small, soft & (enclosure >= HALF_ENCLOSED), level, threshold)
+        if half.sum() > 50:
+            level = float(np.median(small[broad if broad.sum() > 50 else half]))
+    skull, white = _skull(small, bone, inside, 0.95 * top)
     grain = (small - cv2.GaussianBlur(small, (0, 0), 1.5))[broad]
     return Evidence(
-        skull=_skull(bone, inside),
+        skull=skull,
+        white=white,
         saturation=float((small[bone] > 0.97 * top).mean()) if bone.any() else 0.0,
         brain=float(broad.sum() / count),
+        open_brain=float(half.sum() / count),
         bone=float(bone.sum() / count),
         cut=_cut(grey, mask, 0.5 * level, level + BONE_SHARE * (top - level)),
         area=float(mask.mean()),
         rings=_rings(bone, broad),
-        texture=float(grain.std() / max(level, 0.02)) if grain.size > 20 else 1.0,
+        texture=float(np.median(np.abs(grain)) / max(level, 0.02)) if grain.size > 20 else 1.0,
         level=level,
         top=top,
     )
@@ -225,12 +238,13 @@ def _disc(side: int) -> ByteArray:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), dtype=np.uint8)
 
 
-def _tissue(small: FloatArray, where: BoolArray, level: float, threshold: float) -> BoolArray:
-    """Pixels like brain: not air, not much above the brain's level once noise is smoothed away."""
+def _broad(small: FloatArray, where: BoolArray, level: float, threshold: float) -> BoolArray:
+    """Tissue like brain, not air and not much above its level once smoothed, where a disc of 9 pixels fits."""
     soft = cv2.GaussianBlur(small, (0, 0), 1.0)
     like = where & (soft > 0.5 * level) & (soft < min(threshold, 1.9 * level + 0.02))
     closed = cv2.morphologyEx(like.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    return np.asarray((closed > 0) & (small < threshold))
+    closed = closed * (small < threshold).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(closed, cv2.MORPH_OPEN, _disc(9)) > 0)
 
 
 def _enclosure(bone: BoolArray) -> FloatArray:
@@ -250,17 +264,19 @@ def _enclosure(bone: BoolArray) -> FloatArray:
     return total / np.float32(16)
 
 
-def _skull(bone: BoolArray, inside: BoolArray) -> float:
-    """Share of 96 directions from the head's centre in which bone lies in the outer third of the way out."""
+def _skull(small: FloatArray, bone: BoolArray, inside: BoolArray, full: float) -> tuple[float, float]:
+    """Shares of 96 directions from the head's centre with bone, and with white (`full` grey), in the outer third."""
     rows, columns = np.nonzero(inside)
     angle = np.arange(96, dtype=np.float32)[:, None] * np.float32(2 * np.pi / 96)
     radius = np.arange(SIZE, dtype=np.float32)[None]
     x = (columns.mean() + radius * np.cos(angle)).astype(np.float32)
     y = (rows.mean() + radius * np.sin(angle)).astype(np.float32)
     along = cv2.remap(inside.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
-    hit = cv2.remap(bone.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
     rim = np.where(along, radius, 0).max(axis=1, keepdims=True)
-    return float((hit & (radius >= 0.68 * rim) & (radius <= rim)).any(axis=1).mean())
+    outer = along & (radius >= 0.64 * rim) & (radius <= rim)
+    hit = cv2.remap(bone.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
+    white = cv2.remap(small, x, y, cv2.INTER_LINEAR) >= full
+    return float((hit & outer).any(axis=1).mean()), float((white & outer).any(axis=1).mean())
 
 
 def _cut(grey: FloatArray, mask: BoolArray, low: float, high: float) -> float:

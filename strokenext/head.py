@@ -88,11 +88,14 @@ def _foreground(grey: FloatArray) -> BoolArray:
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     level = float(np.median(border))
     if level < PAGE:
-        return np.asarray(grey > AIR)
+        lifted = level if 0.02 < level < 0.15 else 0.0  # a black that a screenshot or gamma made dark grey
+        return np.asarray(grey > AIR + lifted)
     page = (np.abs(grey - level) < 0.08).astype(np.uint8)
     _, labels = cv2.connectedComponents(page, connectivity=4)
     edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    return np.asarray(~np.isin(labels, edge[edge > 0]) & (grey > AIR))
+    outside = np.isin(labels, edge[edge > 0]).astype(np.uint8)
+    outside = cv2.dilate(outside, np.ones((5, 5), np.uint8))  # the softened edge of the page would frame the picture
+    return np.asarray((outside == 0) & (grey > AIR))
 
 
 def _largest_filled(foreground: BoolArray) -> BoolArray | None:
