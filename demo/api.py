@@ -6,7 +6,7 @@ import base64
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, BinaryIO
 
 import anyio.to_thread
@@ -26,6 +26,7 @@ from .service import Options, Service
 log = logging.getLogger("strokenext.api")
 BASIC = {"WWW-Authenticate": 'Basic realm="StrokeNeXt", charset="UTF-8"'}
 FIELDS = ("file", "image")
+METHODS = {"/health": "GET", "/predict": "POST", "/models": "GET", "/docs": "GET", "/openapi.json": "GET"}
 HINTS = {
     "threshold": "The threshold is a number from 0 to 1.",
     "task": "The task is one of presence, subtype, triage.",
@@ -47,11 +48,23 @@ def add_routes(app: FastAPI, service: Service) -> None:
     guarded = [Depends(_password(service.settings.auth))]
     app.include_router(_predict_routes(service), dependencies=guarded)
     app.include_router(_description_routes(app), dependencies=guarded)
+    for path, method in METHODS.items():
+        # Without this the page, mounted on everything, would answer the other methods with a 404 of its own.
+        others = sorted({"GET", "POST", "PUT", "PATCH", "DELETE"} - {method})
+        app.add_api_route(path, _refusal(method), methods=others, include_in_schema=False)
+
+
+def _refusal(method: str) -> Callable[[], Awaitable[None]]:
+    async def refuse() -> None:
+        raise HTTPException(405, headers={"Allow": method})
+
+    return refuse
 
 
 def _open_routes(service: Service) -> APIRouter:
     router = APIRouter()
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", response_model=schemas.Health)
     async def health() -> JSONResponse:
         """Whether the service is up and which models answer."""
@@ -84,10 +97,6 @@ def _predict_routes(service: Service) -> APIRouter:
             body = await anyio.to_thread.run_sync(_work(service, upload.file, ask), limiter=limiter)
         log.info("predict %s %s in %.2f s", ask.task, body["decision"], time.perf_counter() - began)
         return JSONResponse(body)
-
-    @router.api_route("/predict", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)
-    async def only_post() -> None:
-        raise HTTPException(405, headers={"Allow": "POST"})
 
     @router.get("/models", response_model=schemas.Models, responses={401: ERRORS[401]})
     def models() -> JSONResponse:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -58,11 +60,8 @@ class BodyLimit:
                 started = True
                 await send(message)
 
-        try:
+        with suppress(ClientDisconnect):  # refused, or gone by itself: nobody is left to answer
             await self.app(scope, counted, watched)
-        except ClientDisconnect:
-            if not refused:
-                raise
 
     async def _drain(self, receive: Receive) -> None:
         """Read a bounded amount away: a client still sending would see a broken connection, not the answer."""

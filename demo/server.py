@@ -6,6 +6,7 @@ import atexit
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -98,7 +99,13 @@ def serve(settings: Settings) -> None:
         port = listener.getsockname()[1]
         shown = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
         print(f"StrokeNeXt is at http://{shown}:{port} (research use only, Ctrl+C stops it)", flush=True)
+        signal.signal(signal.SIGTERM, _stop)  # uvicorn ends first, then hands the signal on
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _stop(*_: object) -> None:
+    """End like Ctrl+C does, so that the folder of uploads is removed when a supervisor stops the process too."""
+    raise KeyboardInterrupt
 
 
 def open_port(host: str, port: int) -> socket.socket:

@@ -53,7 +53,8 @@ def triage(
     """Both questions about a Slice, a Volume, or anything `read_any` takes; a series gives a SeriesTriage.
 
     `threshold` is that of presence; `name` is recorded in place of a slice's own. Without predictors the bundled
-    ones are loaded, at every call: keep your own when judging more than one image. Raises what `load`, `read_any` and `Predictor.predict` raise.
+    ones are loaded, at every call: keep your own when judging more than one image. Raises what `load`, `read_any`
+    and `Predictor.predict` raise.
     """
     from .predictor import as_image, load  # here, so that a page that only needs the types loads no torch
 

@@ -207,6 +207,7 @@ class TestRefusals:
         sentence(response, 405)
         assert response.headers["allow"] == "POST"
         sentence(client.post("/health"), 405)
+        assert client.head("/health").status_code == 200
 
     def test_unforeseen_failure_is_a_sentence_and_its_text_stays_out_of_the_log(self, ready, caplog, monkeypatch):
         client, service = ready

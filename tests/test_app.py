@@ -132,9 +132,9 @@ def test_help_needs_no_gradio():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
-def test_interrupt_ends_it_cleanly_and_removes_the_uploads(server):
+def test_a_supervisor_ends_it_cleanly_and_the_uploads_go(server):
     assert list(server.folder.glob("strokenext-*"))
-    server.process.send_signal(signal.SIGINT)
+    server.process.send_signal(signal.SIGTERM)
     error = server.process.communicate(timeout=20)[1]
     assert server.process.returncode == 0
     assert "Traceback" not in error
