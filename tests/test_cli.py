@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from tests.tiny_models import pair
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
 DICOM = EXAMPLES / "hemorrhage.dcm"
+PATIENCE = 300  # seconds; a wall clock tells little on a machine that does other work too
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -245,13 +245,14 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, env=dict(os.environ, OMP_NUM_THREADS="1"), **options)  # type: ignore[call-overload]
 
 
-def test_help_is_fast_and_documents_exit_codes():
-    began = time.monotonic()
-    process = start("predict", "--help", stdout=subprocess.PIPE)
-    text = process.communicate(timeout=30)[0].decode()
-    assert "exit codes" in text
-    assert "--overlays" in text
-    assert time.monotonic() - began < 5  # nothing heavy is imported for it
+def test_help_documents_exit_codes_and_loads_nothing_heavy():
+    run_help = "try: main(['predict', '--help'])\nexcept SystemExit: print(sorted(sys.modules))"
+    code = f"import sys\nfrom strokenext.cli import main\n{run_help}"
+    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "exit codes" in output
+    assert "--overlays" in output
+    for heavy in ("torch", "pydicom", "cv2", "PIL", "numpy"):
+        assert f"'{heavy}'" not in output, heavy
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
@@ -266,7 +267,7 @@ class TestBeingStopped:
         first = process.stdout.readline()
         assert b"0.png" in first
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)
         document = json.loads((tmp_path / "o.json").read_text())
         assert process.returncode == 130
         assert document["interrupted"] is True
@@ -280,4 +281,4 @@ class TestBeingStopped:
         assert process.stderr is not None
         assert process.stderr.read() == b""
         process.stderr.close()
-        assert process.wait(timeout=30) == 141
+        assert process.wait(timeout=PATIENCE) == 141
