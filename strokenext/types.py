@@ -147,7 +147,7 @@ class Volume:
 
     @property
     def unit(self) -> Unit:
-        """"HU" or "grey", the same for every slice."""
+        """ "HU" or "grey", the same for every slice."""
         return self.slices[0].unit
 
     @property

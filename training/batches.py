@@ -42,7 +42,7 @@ class Mixture:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """grey (S, S) 0..1 before channels are stacked; label; lesion masks (2, S/4, S/4) of infarct and blood; known (2, ...)."""
+    """grey (S, S) 0..1, not stacked yet; label; masks (2, S/4, S/4) of infarct and blood, and where they are known."""
 
     grey: FloatArray
     label: int

@@ -43,13 +43,14 @@ tags: [medical, ct, stroke, research-only]
 
 {_ABOUT[config.task]} **Research use only. Not a medical device.**
 
-StrokeNeXt-{recipe.encoder} (two ConvNeXt-{recipe.encoder} encoders, arXiv 2602.15087), {recipe.size} pixels, trained from
-scratch: one encoder was first trained to outline simulated and annotated lesions, both encoders start from it.
+StrokeNeXt-{recipe.encoder} (two ConvNeXt-{recipe.encoder} encoders, arXiv 2602.15087), {recipe.size} pixels,
+trained from scratch: one encoder was first trained to outline simulated and annotated lesions, both encoders start from it.
 
 ## Trained on
 {config.trained_on}
-Patients were drawn to training (70 %), validation (12 %) and test (18 %) before anything else; two patients of ct_ich with
-doubtful labels were left out. AISD and MBH, and the DICOM series, were never trained on nor used to choose a setting.
+Patients were drawn to training (70 %), validation (12 %) and test (18 %) before anything else; two patients of
+ct_ich with doubtful labels were left out. AISD, MBH and the DICOM series were never trained on; their scores were
+watched during development, but no threshold, temperature or checkpoint was chosen by them.
 Sources: PhysioNet ct-ich v1.0 (Hssayeni 2020), PHE-SICH-CT-IDS (Figshare 23957937); test: AISD, MBH, and the GE head
 series of dcm_qa_ct.
 
@@ -64,8 +65,8 @@ Calibrated probability = softmax(logits / {config.temperature:.3f}); threshold {
 |---|---|---|---|---|---|---|
 {chr(10).join(_row(name, values) for name, values in config.metrics.items())}
 
-Made by `python -m training.finish` on the run of `training/recipes/{config.task}-{recipe.encoder}.toml`; the same numbers
-are in `config.json`.
+Made by `python -m training finish` on the run of `training/recipes/{config.task}-{recipe.encoder}.toml`; the same
+numbers are in `config.json`.
 
 ## Limits
 {_LIMITS[config.task]}

@@ -7,8 +7,9 @@ resumed sees the same examples.
 
 from __future__ import annotations
 
+import argparse
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -137,7 +138,8 @@ def _phe_sich(root: Path) -> Iterable[tuple[Row, Slice, BoolArray | None, BoolAr
     A slice three or more away from every annotated one is taken as free of blood (0), one nearer as
     unknown (-1). Masks outline the oedema around the blood: what they enclose is the blood.
     """
-    table = [r for r in csv.DictReader((root / "slices.csv").open()) if r["near_blank"] != "1" and not r["duplicate_of"]]
+    listed = csv.DictReader((root / "slices.csv").open())
+    table = [r for r in listed if r["near_blank"] != "1" and not r["duplicate_of"]]
     role = roles(r["patient"] for r in table)
     shown: dict[str, list[int]] = {}
     for r in table:
@@ -146,7 +148,8 @@ def _phe_sich(root: Path) -> Iterable[tuple[Row, Slice, BoolArray | None, BoolAr
     for r in table:
         near = min((abs(int(r["slice"]) - s) for s in shown.get(r["patient"], [])), default=-1)
         label = 1 if near == 0 else 0 if near >= 3 else -1
-        row = Row(r["image"], "phe_sich", "phe_sich:" + r["patient"], int(r["slice"]), label, 0, role[r["patient"]], 0.0)
+        who = r["patient"]
+        row = Row(r["image"], "phe_sich", "phe_sich:" + who, int(r["slice"]), label, 0, role[who], 0.0)
         blood = ignore = None
         if label == 1 and r["edema_mask"]:
             oedema = cv2.imread(str(root / r["edema_mask"]), cv2.IMREAD_GRAYSCALE) > 127
@@ -191,3 +194,14 @@ def open_cache(folder: Path) -> Cache:
     with (folder / "rows.csv").open(newline="") as handle:
         rows = tuple(Row(**{k: whole.get(k, str)(v) for k, v in r.items()}) for r in csv.DictReader(handle))  # type: ignore[arg-type]
     return Cache(rows, np.load(folder / "planes.npy", mmap_mode="r"))
+
+
+def main(argv: Sequence[str]) -> int:
+    """`python -m training cache SHARED FOLDER`: decode, frame and store every slice once."""
+    p = argparse.ArgumentParser(prog="python -m training cache", description=main.__doc__)
+    p.add_argument("shared", type=Path, help="folder with ct_ich, phe_sich and lesion_masks, each with its slices.csv")
+    p.add_argument("folder", type=Path, help="where planes.npy and rows.csv go (about 1.4 GiB)")
+    args = p.parse_args(argv)
+    cache = build(args.shared, args.folder)
+    print(f"{len(cache.rows)} slices of {len({r.patient for r in cache.rows})} patients or groups in {args.folder}")
+    return 0

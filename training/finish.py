@@ -1,6 +1,6 @@
 """Turn a finished run into a bundled model: calibrate on validation, test on what was held back, write the card.
 
-    python -m training.finish RUN --cache DIR --shared ../shared/data --into assets/NAME
+    python -m training finish RUN --cache DIR --shared ../shared/data --into assets/NAME
 
 Temperature, threshold, band, reliability bins and heat scale come from validation patients alone; every figure
 of the card comes from the test part, read through the same `read_slice` and `Preprocess` as a user's file.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,9 +166,9 @@ def measure(scored: Scored, temperature: float, threshold: float) -> dict[str, A
 
 def heat_scale(network: Network, cache: Cache, recipe: Recipe, shared: Path) -> float:
     """95th percentile of the heat's peak on validation bleeds: the top of the colour bar, in logit units."""
-    rows = [r for s in recipe.sources for i in cache.where(source=s, role="validation", hemorrhage=1)[::2] if (r := cache.rows[i])]
+    found = [i for s in recipe.sources for i in cache.where(source=s, role="validation", hemorrhage=1)[::2]]
     peaks = []
-    for row in rows:
+    for row in (cache.rows[i] for i in found):
         x: FloatArray = network.preprocess.apply(read_slice(shared / row.source / row.path)).pixels
         _, maps = explain.heat(network.model, torch.from_numpy(x)[None], 1)
         peaks.append(float(np.asarray(maps).sum(axis=0).max()))
@@ -203,8 +202,8 @@ def trained_on(recipe: Recipe, cache: Cache) -> str:
     patients = len({r.patient for r in cache.rows if r.role == "train"})
     if recipe.task == "presence":
         return (
-            f"Slices with and without hemorrhage of {patients} patients from two public sources, and bleeds and infarcts "
-            "simulated on their slices. No real ischemic stroke was available for training."
+            f"Slices with and without hemorrhage of {patients} patients from two public sources, and bleeds and "
+            "infarcts simulated on their slices. No real ischemic stroke was available for training."
         )
     return (
         f"Hemorrhages of {patients} patients from two public sources and simulated bleeds. "
@@ -212,8 +211,8 @@ def trained_on(recipe: Recipe, cache: Cache) -> str:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(prog="python -m training.finish", description=__doc__)
+def main(argv: Sequence[str]) -> int:
+    p = argparse.ArgumentParser(prog="python -m training finish", description=__doc__)
     p.add_argument("run", type=Path)
     p.add_argument("--cache", type=Path, required=True)
     p.add_argument("--shared", type=Path, default=Path("../shared/data"))
@@ -224,7 +223,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     save_model(args.into, network.model, config, write_card(config, recipe))
     print(json.dumps(config.to_dict() | {"reference_logits": []}, indent=1))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Dense pre-training of one encoder: `python -m training.pretrain --cache DIR --run DIR [--steps N]`.
+"""Dense pre-training of one encoder: `python -m training pretrain --cache DIR --run DIR [--steps N]`.
 
 Reads top to bottom as the recipe. Interrupted, the same command goes on where it stopped.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from strokenext.models.strokenext import Encoder
@@ -22,10 +22,11 @@ from .batches import Examples, Mixture, Pools, loader
 from .data import Cache, open_cache
 from .dense import DenseEncoder, class_loss, dense_loss
 from .engine import Average, framed_rows, load_state, logits_of, parameter_groups, save_state, schedule
+from .metrics import auroc
 
 
-def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training pretrain", description=__doc__)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--encoder", default="atto")
@@ -36,7 +37,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=300, help="steps between checkpoints and scores")
-    return parser.parse_args()
+    return parser
 
 
 def scores(model: DenseEncoder, cache: Cache, size: int) -> dict[str, float]:
@@ -52,19 +53,20 @@ def scores(model: DenseEncoder, cache: Cache, size: int) -> dict[str, float]:
     logits = {k: logits_of(lambda x: model(x)[0], framed_rows(cache, rows, size)) for k, rows in chosen.items()}
     p = {k: torch.softmax(torch.from_numpy(v), 1).numpy() for k, v in logits.items()}
 
-    def auroc(positive: str, negative: str, value: int) -> float:
+    def area(positive: str, negative: str, value: int) -> float:
         a, b = p[positive], p[negative]
         score = [1 - v[:, 0] if value < 0 else v[:, value] for v in (a, b)]
-        return round(float(roc_auc_score(np.r_[np.ones(len(a)), np.zeros(len(b))], np.concatenate(score))), 3)
+        return round(auroc(np.r_[np.ones(len(a)), np.zeros(len(b))], np.concatenate(score)), 3)
 
-    for positive, negative in (("ct_ich:1", "ct_ich:0"), ("phe_sich:1", "phe_sich:0"), ("mbh", "ct_ich:0"), ("aisd", "ct_ich:0")):
-        out[f"{positive}/{negative}"] = auroc(positive, negative, -1)
-    out["subtype aisd/mbh"] = auroc("mbh", "aisd", 2)
+    pairs = (("ct_ich:1", "ct_ich:0"), ("phe_sich:1", "phe_sich:0"), ("mbh", "ct_ich:0"), ("aisd", "ct_ich:0"))
+    for positive, negative in pairs:
+        out[f"{positive}/{negative}"] = area(positive, negative, -1)
+    out["subtype aisd/mbh"] = area("mbh", "aisd", 2)
     return out
 
 
-def main() -> None:
-    args = options()
+def main(argv: Sequence[str]) -> int:
+    args = parser().parse_args(argv)
     args.run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
     cache = open_cache(args.cache)
@@ -99,7 +101,7 @@ def main() -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 2.0)
         optimiser.step()
         average.update(model, step)
-        losses.append(float(loss))
+        losses.append(loss.item())
         if (step + 1) % 50 == 0:
             pace = (time.monotonic() - started) / (step + 1 - first)
             print(f"step {step + 1} loss {np.mean(losses[-50:]):.3f} {pace:.2f} s/step", flush=True)
@@ -111,7 +113,4 @@ def main() -> None:
             with (args.run / "history.jsonl").open("a") as handle:
                 handle.write(json.dumps(result) + "\n")
             print(result, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -94,12 +94,16 @@ def _point(rng: np.random.Generator, canvas: Canvas, min_depth: float) -> tuple[
     return float(x.flat[at]), float(y.flat[at])
 
 
+#: How often each kind of infarct is drawn: a whole middle cerebral territory, a branch of it, and so on.
+TERRITORIES = {"mca": 0.2, "branch": 0.3, "deep": 0.14, "aca": 0.06, "pca": 0.12, "lacune": 0.1, "anywhere": 0.08}
+
+
 def _territory(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     """Signed field of an arterial territory, or a part of one, on one side of the brain."""
     x, y = canvas.axes
     side = float(rng.choice([-1, 1]))
     lateral = x * side
-    kind = rng.choice(["mca", "branch", "deep", "aca", "pca", "lacune", "anywhere"], p=[0.2, 0.3, 0.14, 0.06, 0.12, 0.1, 0.08])
+    kind = rng.choice(list(TERRITORIES), p=list(TERRITORIES.values()))
     size = canvas.grey.shape[0]
     wobble = smooth_noise(rng, size, int(rng.integers(5, 12))) * rng.uniform(0.04, 0.14)
     if kind in ("mca", "branch"):
@@ -111,14 +115,16 @@ def _territory(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
         wedge = np.minimum((half - np.abs(angle - middle)) / 60, radius - inner)
         field = np.minimum(wedge, lateral - 0.08)
     elif kind == "deep":
-        return _ellipse(rng, canvas, side * rng.uniform(0.25, 0.5), rng.uniform(-0.3, 0.2), rng.uniform(0.15, 0.32)) * 0.3
+        cx, cy = side * rng.uniform(0.25, 0.5), rng.uniform(-0.3, 0.2)
+        return _ellipse(rng, canvas, cx, cy, rng.uniform(0.15, 0.32)) * 0.3
     elif kind == "aca":
         field = np.minimum(np.minimum(lateral - 0.01, rng.uniform(0.22, 0.35) - lateral), -y - rng.uniform(0, 0.35))
     elif kind == "pca":
         reach = rng.uniform(0.45, 0.75)
         field = np.minimum(np.minimum(lateral - 0.02, reach - lateral), y - rng.uniform(0.25, 0.55))
     elif kind == "lacune":
-        return _ellipse(rng, canvas, side * rng.uniform(0.1, 0.45), rng.uniform(-0.4, 0.4), rng.uniform(0.05, 0.13)) * 0.3
+        cx, cy = side * rng.uniform(0.1, 0.45), rng.uniform(-0.4, 0.4)
+        return _ellipse(rng, canvas, cx, cy, rng.uniform(0.05, 0.13)) * 0.3
     else:
         cx, cy = _point(rng, canvas, 0.15)
         return _ellipse(rng, canvas, cx, cy, rng.uniform(0.12, 0.4)) * 0.3
@@ -146,7 +152,8 @@ def infarct(rng: np.random.Generator, canvas: Canvas, severity: tuple[float, flo
     # Grey matter suffers more than white: darken where the tissue was brighter.
     weight = np.clip(1 + rng.uniform(0, 1.2) * (inside - BRAIN) / 0.1, 0.5, 1.6)
     patchy = 1 + rng.uniform(0, 0.3) * smooth_noise(rng, size, 9)
-    dark = np.maximum(base - darker * HU * weight * np.clip(patchy, 0.3, 1.7), np.minimum(grey, rng.uniform(0.05, 0.14)))
+    floor = np.minimum(grey, rng.uniform(0.05, 0.14))  # nothing gets darker than CSF
+    dark = np.maximum(base - darker * HU * weight * np.clip(patchy, 0.3, 1.7), floor)
     tissue = mask * (grey < 0.75)  # vessels' calcium and bone stay
     return Lesion(np.clip(grey * (1 - tissue) + dark * tissue, 0, 1).astype(np.float32), mask)
 

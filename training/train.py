@@ -57,8 +57,8 @@ def stage_maps(encoder: Encoder, x: Tensor) -> list[Tensor]:
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m training train", description=__doc__)
     p.add_argument("recipe", type=Path)
-    p.add_argument("--cache", type=Path, required=True, help="folder written by `python -m training.data`")
-    p.add_argument("--encoder-from", type=Path, help="run folder of `python -m training.pretrain`; from scratch without")
+    p.add_argument("--cache", type=Path, required=True, help="folder written by `python -m training cache`")
+    p.add_argument("--encoder-from", type=Path, help="run folder of `python -m training pretrain`; none: from scratch")
     p.add_argument("--run", type=Path, required=True, help="folder for checkpoints and history; resumed when it exists")
     p.add_argument("--steps", type=int)
     p.add_argument("--size", type=int)
@@ -104,7 +104,7 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     recipe = read_recipe(args.recipe).override(steps=args.steps, size=args.size, batch=args.batch)
     args.run.mkdir(parents=True, exist_ok=True)
-    about = {"recipe": recipe.to_dict(), "torch": torch.__version__, "machine": platform.processor() or platform.machine()}
+    about = {"recipe": recipe.to_dict(), "torch": torch.__version__, "machine": platform.machine()}
     (args.run / "run.json").write_text(json.dumps(about, indent=2))
 
     torch.manual_seed(recipe.seed)
@@ -153,7 +153,8 @@ def main(argv: Sequence[str]) -> int:
         if done % recipe.every == 0 or done == recipe.steps:
             save_state(last, pair=pair.state_dict(), average=average.model.state_dict(),
                        optimiser=optimiser.state_dict(), rng=torch.get_rng_state(), step=done)  # fmt: skip
-            result = {"step": done, "loss": float(np.mean(losses[-recipe.every :])), "seconds": time.monotonic() - started}
+            result = {"step": done, "loss": float(np.mean(losses[-recipe.every :]))}
+            result["seconds"] = round(time.monotonic() - started, 1)
             result |= scores(average.model.model, cache, recipe)  # type: ignore[arg-type]
             with (args.run / "history.jsonl").open("a") as handle:
                 handle.write(json.dumps(result) + "\n")
