@@ -54,7 +54,7 @@ class Writing(Handler):
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
     with hub_server() as server:
         server.RequestHandlerClass = Writing
         monkeypatch.setenv("HF_ENDPOINT", server.url)
