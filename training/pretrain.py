@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--encoder", default="atto")
     parser.add_argument("--sources", default="ct_ich,phe_sich")
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=2600)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1.5e-3)
