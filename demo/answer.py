@@ -43,7 +43,9 @@ def html(case: Case, triage: Triage, stored: float | None = None) -> str:
     if case.hidden:
         return note(text.HIDDEN, "hidden")
     presence, subtype = triage.presence, triage.subtype
-    parts = [_reading(case.reading) if case.reading else "", _series(case, case.series.presence, presence) if case.series else "", _presence(case, presence, stored)]
+    parts = [_reading(case.reading)] if case.reading else []
+    parts += [_series(case.series.presence, presence)] if case.series else []
+    parts.append(_presence(case, presence, stored))
     if presence.probability is not None:
         parts += [_subtype(subtype), _evidence(presence)]
     parts += [_notes(case), _training(presence, subtype), _provenance(presence)]
@@ -79,7 +81,8 @@ def _subtype(subtype: Prediction | None) -> str:
     return (
         f'<section class="a-card a-minor" data-decision="{escape(subtype.decision)}">{head}'
         f'<p class="a-pair"><span>Ischemic <b>{left}</b></span><span><b>{right}</b> Hemorrhagic</span></p>'
-        f'{bar(subtype, ("", ""), "a-two")}<p class="a-decision">{escape(words.decision(subtype))}</p>{interval}</section>'
+        f'{bar(subtype, ("", ""), "a-two")}<p class="a-decision">{escape(words.decision(subtype))}</p>'
+        f"{interval}</section>"
     )
 
 
@@ -97,7 +100,7 @@ def bar(prediction: Prediction, ends: tuple[str, str], kind: str = "") -> str:
     )
 
 
-def _series(case: Case, series: SeriesPrediction, presence: Prediction) -> str:
+def _series(series: SeriesPrediction, presence: Prediction) -> str:
     """The series at the threshold of the slice's answer, which the reader may have moved since it was judged."""
     line = escape(words.series(series))
     if series.probability is None:
@@ -115,7 +118,8 @@ def _evidence(presence: Prediction) -> str:
     if heat is None:
         return ""
     shares = "".join(
-        f'<span class="e-share e-{escape(name)}" style="flex-grow:{max(share, 0.001):.3f}">{escape(name)} {share * 100:.0f} %</span>'
+        f'<span class="e-share e-{escape(name)}" style="flex-grow:{max(share, 0.001):.3f}">'
+        f"{escape(name)} {share * 100:.0f} %</span>"
         for name, share in heat.share.items()
     )
     return (
@@ -128,7 +132,8 @@ def _evidence(presence: Prediction) -> str:
 def _reading(reading: Reading) -> str:
     return (
         '<section class="a-card a-minor"><h2>Your reading</h2>'
-        f"<p>{escape(reading.verdict)}, after {reading.seconds:.0f} s, before the model's answer was shown.</p></section>"
+        f"<p>{escape(reading.verdict)}, after {reading.seconds:.0f} s, before the model's answer was shown.</p>"
+        "</section>"
     )
 
 

@@ -79,7 +79,7 @@ def page_options() -> dict[str, Any]:
 
 def _widgets(store: CaseStore) -> Widgets:
     found: dict[str, Any] = {
-        "key": gr.State(None, time_to_live=3600, delete_callback=store.drop),
+        "key": gr.State(None, delete_callback=store.drop),
         "clock": gr.Timer(0.8),
     }
     with gr.Row(elem_id="bar"):
@@ -109,7 +109,7 @@ def _rail() -> dict[str, Any]:
         _hint(text.EXAMPLES, examples.note())
         with gr.Row(elem_classes="example-buttons"):
             found["examples"] = [
-                (gr.Button(example.label, size="sm", elem_id=f"example-{example.path.name.replace('.', '-')}"), example.path)
+                (gr.Button(example.label, size="sm", elem_id=f"example-{example.element}"), example.path)
                 for example in examples.bundled()
             ]
     with gr.Column(elem_id="manner"):
@@ -153,9 +153,7 @@ def _methods() -> list[tuple[str, str]]:
 
 
 def _wire(page: gr.Blocks, w: Widgets, handlers: Handlers, service: Service) -> None:
-    outputs = list(
-        Screen(w.key, w.viewer, w.answer, w.takeaway, w.commit_form, w.force, w.threshold, w.tuning)
-    )
+    outputs = list(Screen(w.key, w.viewer, w.answer, w.takeaway, w.commit_form, w.force, w.threshold, w.tuning))
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     model = quiet | {
         "concurrency_id": "model",

@@ -18,6 +18,11 @@ class Example:
     path: Path
     label: str
 
+    @property
+    def element(self) -> str:
+        """The end of its button's id on the page."""
+        return self.path.name.replace(".", "-")
+
 
 def bundled(folder: Path = FOLDER) -> tuple[Example, ...]:
     """The examples that are installed, in the order of text.EXAMPLE_LABELS."""

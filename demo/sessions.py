@@ -100,7 +100,7 @@ class CaseStore:
         """Replace a case by `change(case)`, atomically. Raises ExpiredError."""
         with self._lock:
             case = change(self._touch(key))
-            self._cases[str(key)] = (self._clock(), case)
+            self._cases[str(key)] = (self._clock(), case)  # it exists, so the key is a string
             return case
 
     def drop(self, key: str | None) -> None:
@@ -115,7 +115,7 @@ class CaseStore:
 
     def _touch(self, key: str | None) -> Case:
         self._sweep()
-        if key not in self._cases:
+        if key is None or key not in self._cases:
             raise ExpiredError("This picture is no longer held in memory. Open it again.")
         case = self._cases[key][1]
         self._cases[key] = (self._clock(), case)

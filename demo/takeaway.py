@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from strokenext.errors import StrokeNeXtError
-from strokenext.overlay import png, render
+from strokenext.errors import OptionError, StrokeNeXtError
+from strokenext.overlay import COLORMAPS, png, render
 from strokenext.report import Reader
 from strokenext.report import html as report_html
+from strokenext.types import Window
+from strokenext.windows import custom
 
 from . import text
 from .sessions import Case, CaseStore
@@ -39,6 +41,19 @@ class Opinion:
 
     verdict: str = ""
     comment: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """How the reader has the picture on the screen; `window` only for a picture with HU."""
+
+    window: Window | None = None
+    brightness: float = 0.0
+    contrast: float = 1.0
+    opacity: float = 0.6
+    colormap: str = COLORMAPS[0]
+    encoder: str = "both"
+    style: str = "heat"
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,8 @@ def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
         if triage is None or case.hidden:
             return {"error": text.HIDDEN if case.hidden else text.NOTHING_OPEN}
         opinion = Opinion(str(request.get("opinion", ""))[:40], str(request.get("comment", ""))[:COMMENT_LIMIT])
-        file = make(str(request.get("kind")), case, triage, opinion)
+        view = _view(request.get("view"), case)
+        file = make(str(request.get("kind")), case, triage, opinion, view)
     except StrokeNeXtError as error:
         return {"error": str(error)}
     except Exception:
@@ -83,12 +99,12 @@ def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
     return {"name": file.name, "type": file.type, "data": base64.b64encode(file.data).decode("ascii")}
 
 
-def make(kind: str, case: Case, triage: Triage, opinion: Opinion) -> Download:
+def make(kind: str, case: Case, triage: Triage, opinion: Opinion, view: View) -> Download:
     """The file of one kind: "json", "png", "html" or "zip" with the three others."""
     makers: dict[str, Callable[[], Download]] = {
         "json": lambda: Download("strokenext.json", "application/json", _json(case, triage, opinion)),
-        "png": lambda: Download("strokenext-overlay.png", "image/png", _overlay(case, triage)),
-        "html": lambda: Download("strokenext-report.html", "text/html", _report(case, triage, opinion)),
+        "png": lambda: Download("strokenext-overlay.png", "image/png", _overlay(case, triage, view)),
+        "html": lambda: Download("strokenext-report.html", "text/html", _report(case, triage, opinion, view)),
     }
     if kind in makers:
         return makers[kind]()
@@ -100,32 +116,58 @@ def make(kind: str, case: Case, triage: Triage, opinion: Opinion) -> Download:
     return Download("strokenext.zip", "application/zip", buffer.getvalue())
 
 
+def _view(given: object, case: Case) -> View:
+    """What the browser says is on the screen. Raises OptionError for values the library would not draw."""
+    if not isinstance(given, dict):
+        return View()
+    default = View()
+
+    def number(name: str, otherwise: float) -> float:
+        value = given.get(name, otherwise)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise OptionError("The picture's settings could not be understood. Reload the page and try again.")
+        return float(value)
+
+    names = {
+        "opacity": number("opacity", default.opacity),
+        "colormap": str(given.get("colours", default.colormap)),
+        "encoder": str(given.get("encoder", default.encoder)),
+        "style": str(given.get("style", default.style)),
+    }
+    if case.images[case.index].unit == "HU":
+        return View(custom(number("width", 80), number("level", 40)), **names)  # type: ignore[arg-type]
+    return View(None, number("brightness", 0), number("contrast", 1), **names)  # type: ignore[arg-type]
+
+
 def _json(case: Case, triage: Triage, opinion: Opinion) -> bytes:
     body = triage.to_json() | {"notice": text.NOTICE, "slice": case.index + 1, "slices": len(case.images)}
     if case.series is not None:
         body["series"] = case.series.to_json()
     if case.reading is not None:
-        body["reading"] = {"verdict": case.reading.verdict, "seconds": round(case.reading.seconds, 1), "before_model": True}
+        reading = case.reading
+        body["reading"] = {"verdict": reading.verdict, "seconds": round(reading.seconds, 1), "before_model": True}
     if opinion.verdict or opinion.comment:
         body["feedback"] = {"opinion": opinion.verdict, "comment": opinion.comment}
     return json.dumps(body, indent=2, ensure_ascii=False).encode("utf-8")
 
 
-def _overlay(case: Case, triage: Triage) -> bytes:
-    return png(render(case.images[case.index], triage.presence.heat))
+def _overlay(case: Case, triage: Triage, view: View) -> bytes:
+    return png(render(case.images[case.index], triage.presence.heat, **vars(view)))
 
 
-def _report(case: Case, triage: Triage, opinion: Opinion) -> bytes:
+def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
     judgement = ""
     if case.reading is not None:
         judgement = f"{case.reading.verdict}, {case.reading.seconds:.0f} s after opening, before the model's answer"
     reader = Reader(judgement, opinion.verdict.lower(), opinion.comment)
-    return report_html(triage, case.images[case.index], reader=reader).encode("utf-8")
+    image = case.images[case.index]
+    page = report_html(triage, image, reader=reader, window=view.window, colormap=view.colormap)
+    return page.encode("utf-8")
 
 
 def _markup() -> str:
     opinions = "".join(
-        f'<label><input type="radio" name="snx-opinion" value="{opinion}"> {opinion}</label>' for opinion in text.OPINIONS
+        f'<label><input type="radio" name="snx-opinion" value="{name}"> {name}</label>' for name in text.OPINIONS
     )
     kinds = (("html", "Report"), ("png", "Overlay PNG"), ("json", "JSON"), ("zip", "All (zip)"))
     buttons = "".join(f'<button type="button" data-kind="{kind}">{label}</button>' for kind, label in kinds)

@@ -12,7 +12,10 @@ from .viewer import STATIC
 SHEETS = ("page.css", "viewer.css", "answer.css")
 FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace")
-HEAD = '<meta name="color-scheme" content="dark"><meta name="robots" content="noindex"><meta name="referrer" content="same-origin">'
+HEAD = (
+    '<meta name="color-scheme" content="dark"><meta name="robots" content="noindex">'
+    '<meta name="referrer" content="same-origin">'
+)
 #: Grounds, lines and letters; every pair used for text passes WCAG AA (4.5 : 1), which a test computes.
 PALETTE = {
     "ground": "#0b0e12",

@@ -84,6 +84,7 @@ def message(key: str, case: Case, triage: Triage | None, show: int | None = None
         "presets": _windows(PRESETS),
         "why": None if image.unit == "HU" else text.NO_HU,
         "hidden": case.hidden,
+        "method": case.options.method,
         "about": case.index,
         "show": show,
         "heat": _heat(triage.presence.heat, case.index) if triage is not None and visible else None,

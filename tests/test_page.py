@@ -288,6 +288,20 @@ class TestTakeaway:
         assert "&lt;b&gt;left&lt;/b&gt; side" in report
         assert "disagree" in report.lower()
 
+    def test_the_overlay_is_drawn_as_it_stands_on_the_screen(self, desk):
+        """Bone is white through 80/40, and 1000 HU is grey through 2500/480; a view out of range is a sentence."""
+        from PIL import Image
+
+        work, store = desk
+        key = drained(work.open_example(EXAMPLES / "hemorrhage.dcm", None, False)).key
+        view = {"width": 2500, "level": 480, "opacity": 0, "colours": "viridis", "encoder": "A", "style": "grid"}
+        reply = takeaway.reply(store, {"key": key, "kind": "png", "view": view})
+        drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(reply["data"]))))
+        hu = store.get(key).images[0].pixels
+        assert np.abs(drawn[:, :, 0] - np.clip((hu + 770) / 2500, 0, 1) * 255).max() <= 1
+        for wrong in ({"width": 0}, {"opacity": 7}, {"colours": "jet"}, {"width": "wide"}):
+            assert takeaway.reply(store, {"key": key, "kind": "png", "view": view | wrong})["error"].endswith(".")
+
     def test_nothing_to_take_before_the_reader_commits(self, desk):
         work, store = desk
         key = drained(work.open_example(EXAMPLES / "hemorrhage.dcm", None, True)).key

@@ -27,7 +27,11 @@
       const group = this.find(".v-windows");
       const files = open && hu ? state.windows.slice(0, state.windows.length - state.presets.length) : [];
       const choices = [...files.map((w) => [w, ""]), ...(state.presets || message.presets || []).map((w, i) => [w, String(i + 1)])];
-      group.replaceChildren(...choices.map(([w, key]) => this.windowButton(w, key, !(open && hu))));
+      if (group.dataset.key !== String(state.key)) {
+        // only for another case: a button that holds the focus must not be replaced under the reader's fingers
+        group.dataset.key = String(state.key);
+        group.replaceChildren(...choices.map(([w, key]) => this.windowButton(w, key, !(open && hu))));
+      }
       this.find(".v-hu").hidden = open && !hu;
       this.find(".v-grey").hidden = !open || hu;
       const why = this.find(".v-why");

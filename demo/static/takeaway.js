@@ -19,11 +19,16 @@
       panel.querySelector("textarea").value = "";
       status.textContent = "";
     };
+    const view = () => {
+      const { width, level, brightness, contrast, opacity, colours, encoder, style } = ns.viewer.state;
+      return { width, level, brightness, contrast, opacity, colours, encoder, style };
+    };
     const save = async (kind) => {
       const opinion = panel.querySelector("input:checked")?.value || "";
       const comment = panel.querySelector("textarea").value;
       status.textContent = "Preparing the file.";
-      const reply = await link.server.download({ key: link.message().key, kind, opinion, comment }).catch(() => null);
+      const request = { key: link.message().key, kind, opinion, comment, view: view() };
+      const reply = await link.server.download(request).catch(() => null);
       if (!reply || reply.error) {
         status.textContent = reply?.error || "The file could not be fetched. Check the connection and try again.";
         return;

@@ -62,7 +62,8 @@
       }
       state.hidden = Boolean(message.hidden);
       state.curve = message.curve || null;
-      if (message.restart) state.heats.clear();
+      if (message.method !== state.method) state.heats.clear(); // evidence of another method does not mix with this one
+      state.method = message.method;
       if (message.heat) state.heats.set(message.heat.index, message.heat);
       else if (message.heat === null && Number.isInteger(message.about)) state.heats.delete(message.about);
       this.stage.forget();
