@@ -41,7 +41,7 @@ NEUTRAL = (None, "", "CT", "OT", "SC", "DOC")
 OTHER_PARTS = ("CHEST", "THORAX", "LUNG", "HEART", "BREAST", "ABDOMEN", "LIVER", "PELVIS", "HIP", "KNEE", "LEG", "FOOT",
                "ANKLE", "HAND", "WRIST", "ELBOW", "ARM", "SHOULDER", "EXTREMITY", "COLON", "KIDNEY")  # fmt: skip
 #: Length of a head or vertex slice in mm, from neonates to the largest adults with ears and nose.
-HEAD_MM = (60.0, 290.0)
+HEAD_MM = (40.0, 290.0)
 #: The window every HU picture is looked at through: bone and fresh blood white, air and fat black.
 WINDOW = Window(80.0, 40.0, "brain")
 
@@ -79,6 +79,11 @@ class _Rule(NamedTuple):
     reason: str
 
 
+_NO_SKULL = (
+    "No bright skull surrounds darker brain, as it does in every head CT: an MRI, another picture, a scan whose skull "
+    "was removed or a bone window looks like this."
+)
+
 #: Asked in this order; the first broken rule gives the reason.
 RULES: tuple[_Rule, ...] = (
     _Rule(
@@ -86,11 +91,7 @@ RULES: tuple[_Rule, ...] = (
         "The picture has no dark background around a head, so it is not taken for a head CT slice: it looks like a "
         "photograph, a document or a very tight crop.",
     ),
-    _Rule(
-        "no-skull", lambda e: e.white < 0.45 or e.bone < 0.07 or e.saturation + e.white < 1.1,
-        "No bright skull surrounds darker brain, as it does in every head CT: an MRI, another picture, a scan whose "
-        "skull was removed or a bone window looks like this.",
-    ),
+    _Rule("no-skull", lambda e: e.bone < 0.07 or e.saturation + e.white < 1.1, _NO_SKULL),
     _Rule(
         "cropped", lambda e: e.cut > 0.16 and e.skull < 0.85,
         "The picture cuts through the head, so part of the brain is missing. Give the whole slice.",
@@ -109,6 +110,7 @@ RULES: tuple[_Rule, ...] = (
         "The slice shows almost no brain inside the skull: it lies at the skull base, the face or the neck, or it is "
         "another part of the body.",
     ),
+    _Rule("no-skull", lambda e: e.white < 0.45, _NO_SKULL),
     _Rule(
         "drawing", lambda e: e.texture < 0.004,
         "The picture is a drawing: its tissue has none of the grain of a CT image.",
@@ -124,7 +126,7 @@ def judge(image: Slice) -> Gate:
     if min(image.shape) < MIN_SIDE:
         rows, columns = image.shape
         return _no("too-small", f"The picture has only {columns} x {rows} pixels; at least {MIN_SIDE} are needed.")
-    grey = grey01(image, WINDOW)
+    grey = np.nan_to_num(grey01(image, WINDOW))
     if image.padding is not None:
         grey = np.where(image.padding, np.float32(0), grey)
     low, high = np.percentile(grey[::2, ::2], (1, 99.9))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -63,7 +64,7 @@ def head_phantom(
     """
     if kind not in KINDS or not 0.0 <= level <= 1.0:
         raise ValueError(f"kind is one of {', '.join(KINDS)} and level lies in 0..1, not {kind!r}, {level!r}")
-    person, z = Person.draw(seed), LOWEST + level * (HIGHEST - LOWEST)
+    person, z = _person(seed), LOWEST + level * (HIGHEST - LOWEST)
     step = FIELD_OF_VIEW / size
     axis = (np.arange(size) - (size - 1) / 2) * step
     x, y = np.meshgrid(axis - person.centre[0], axis - person.centre[1])
@@ -82,6 +83,12 @@ def head_phantom(
 def phantom_series(kind: Kind = "normal", slices: int = 24, size: int = 256, seed: int = 0) -> tuple[Phantom, ...]:
     """A head from the basal ganglia to the vertex, ordered from the feet to the head."""
     return tuple(head_phantom(kind, size, seed, float(level)) for level in np.linspace(0.0, 1.0, slices))
+
+
+@lru_cache(maxsize=4)
+def _person(seed: int) -> Person:
+    """Drawing a person's noise fields costs more than a slice; a series shares one."""
+    return Person.draw(seed)
 
 
 def _plane(person: Person, kind: str, x: Array, y: Array, z: float) -> tuple[Array, Array, Array]:
