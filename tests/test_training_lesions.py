@@ -112,7 +112,7 @@ def test_training_resumes_to_the_same_weights(cache: Cache, tmp_path: Path, monk
     monkeypatch.setattr(train, "scores", lambda *_: {})
     recipe = tmp_path / "small.toml"
     recipe.write_text('size = 64\nbatch = 4\nevery = 2\nwarmup = 2\nsteps = 4\nsources = ["s0", "s1"]\n')
-    command = [str(recipe), "--cache", "unused", "--run"]
+    command = [str(recipe), "--cache", "unused", "--workers", "0", "--run"]
     real_save = train.save_state
 
     def stop_after_two(path: Path, **parts: object) -> None:

@@ -126,7 +126,10 @@ class Examples(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
 
 def loader(examples: Examples, batch: int, workers: int = 1) -> Iterator[tuple[Tensor, ...]]:
-    """Batches in order; the last short one is dropped (batch norm needs more than one image)."""
+    """Batches in order; the last short one is dropped (batch norm needs more than one image).
+
+    A worker is forked: start it before this process has used OpenCV, whose threads do not survive a fork.
+    """
     return iter(DataLoader(examples, batch, num_workers=workers, drop_last=True, worker_init_fn=_one_thread))
 
 

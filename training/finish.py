@@ -94,7 +94,7 @@ def real(network: Network, cache: Cache, shared: Path, label: Callable[[Row], in
 def simulated(network: Network, cache: Cache, role: str, recipe: Recipe, mixture: Mixture, count: int) -> Scored:
     """Margins of lesions drawn on real slices of that role; every example its own group."""
     pools = Pools(cache, role, recipe.sources)
-    batches = list(loader(Examples(pools, recipe.size, mixture, 4242, 0, count), 32))
+    batches = list(loader(Examples(pools, recipe.size, mixture, 4242, 0, count), 32, workers=0))
     labels = label_of(torch.cat([b[1] for b in batches]), recipe.task).numpy()
     z = logits_of(network.model, torch.cat([b[0] for b in batches])).astype(np.float64)
     return Scored(z[:, 1] - z[:, 0], labels, np.array([f"simulated:{i}" for i in range(len(labels))]))

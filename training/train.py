@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--encoder-from", type=Path, help="run folder of `python -m training pretrain`; none: from scratch")
     p.add_argument("--pair-from", type=Path, help="run folder of another recipe to start from")
     p.add_argument("--run", type=Path, required=True, help="checkpoints and history; resumed when it exists")
+    p.add_argument("--workers", type=int, default=1, help="processes that draw examples; 0 draws them in this one")
     p.add_argument("--steps", type=int)
     p.add_argument("--size", type=int)
     p.add_argument("--batch", type=int)
@@ -95,7 +96,7 @@ def scores(model: StrokeNeXt, cache: Cache, recipe: Recipe) -> dict[str, float]:
                 s = [positive(framed_rows(cache, r, recipe.size)) for r in rows]
                 out[source] = auroc(np.repeat([0, 1], [len(v) for v in s]), np.concatenate(s))
     made = Examples(Pools(cache, "validation", recipe.sources), recipe.size, recipe.mixture, 777, 0, 384)
-    batches = list(loader(made, 64))
+    batches = list(loader(made, 64, workers=0))
     grey, labels = torch.cat([b[0] for b in batches]), label_of(torch.cat([b[1] for b in batches]), recipe.task)
     out["augmented"] = auroc(labels.numpy(), positive(grey))
     return {k: round(v, 4) for k, v in out.items()}
@@ -131,7 +132,7 @@ def main(argv: Sequence[str]) -> int:
     examples = Examples(pools, recipe.size, recipe.mixture, recipe.seed, first * recipe.batch, count)
     started = time.monotonic()
     losses: list[float] = []
-    for step, (grey, classes, dense, known) in enumerate(loader(examples, recipe.batch), start=first):
+    for step, (grey, classes, dense, known) in enumerate(loader(examples, recipe.batch, args.workers), start=first):
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate * schedule(step, recipe.steps, recipe.warmup)
         pair.train()
