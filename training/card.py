@@ -44,7 +44,8 @@ tags: [medical, ct, stroke, research-only]
 {_ABOUT[config.task]} **Research use only. Not a medical device.**
 
 StrokeNeXt-{recipe.encoder} (two ConvNeXt-{recipe.encoder} encoders, arXiv 2602.15087), {recipe.size} pixels,
-trained from scratch: one encoder was first trained to outline simulated and annotated lesions, both encoders start from it.
+trained from scratch: one encoder was first trained to outline simulated and annotated lesions, and both encoders start
+from it.
 
 ## Trained on
 {config.trained_on}
