@@ -106,18 +106,9 @@ class Handlers:
             case = self.store.change(key, lambda c: replace(c, hidden=False))
         return self._screen(key, case, triage)
 
-    def choose_slice(self, event: gr.EventData, key: str | None) -> Screen:
-        """The reader rests on a slice of a series: its own answer and evidence."""
-        data = event._data or {}
-        if not key or data.get("key") != key:
-            return Screen()
-        return self._guarded(lambda: self._at(key, int(data.get("index", 0))))
-
-    def _at(self, key: str, index: int) -> Screen:
-        case = self.store.get(key)
-        index = min(max(index, 0), len(case.images) - 1)
-        self.store.change(key, lambda c: replace(c, index=index, options=replace(c.options, force=False)))
-        return self._shown(key, index)
+    def choose_slice(self, key: str | None) -> Screen:
+        """The reader rests on another slice of a series: its own answer and evidence."""
+        return self._again(key)
 
     def force(self, key: str | None) -> Screen:
         """Judge the refused slice all the same."""

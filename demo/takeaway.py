@@ -87,7 +87,7 @@ def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
         case = store.get(request.get("key"))
         triage = case.answers.get((case.index, case.options))
         if triage is None or case.hidden:
-            return {"error": text.HIDDEN if case.hidden else text.NOTHING_OPEN}
+            return {"error": text.HIDDEN if case.hidden else text.NOT_YET}
         opinion = Opinion(str(request.get("opinion", ""))[:40], str(request.get("comment", ""))[:COMMENT_LIMIT])
         view = _view(request.get("view"), case)
         file = make(str(request.get("kind")), case, triage, opinion, view)

@@ -37,6 +37,7 @@ JUDGING = "The model is looking at the slice."
 WAITING = "The models are still loading. The picture can be viewed; the answer follows."
 UNEXPECTED = "Something went wrong on the server while working on this. Try again; its log has the details."
 EXPIRED_FILE = "The uploaded file is no longer there. Open it again."
+NOT_YET = "The answer for this slice is still being worked out. Try again in a moment."
 NOTHING_OPEN = "Open a picture first."
 
 READER_FIRST = "Reader first"

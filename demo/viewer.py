@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +35,21 @@ watch('value', () => viewer.receive(props.value));
 
 
 def component(store: CaseStore) -> gr.HTML:
-    """The viewer as a Gradio component: value is a message (a dict), event `slice` carries {key, index}."""
+    """The viewer as a Gradio component: value is a message (a dict), event `slice` means that the reader rests on
+    another slice, which the store knows by then."""
 
     def pixels(request: dict[str, Any]) -> dict[str, Any]:
         return reply(store, request)
+
+    def rest(request: dict[str, Any]) -> dict[str, Any]:
+        return rest_on(store, request)
 
     return gr.HTML(
         value=empty(),
         html_template=(STATIC / "viewer.html").read_text(encoding="utf-8"),
         js_on_load=MOUNT,
         head=scripts(),
-        server_functions=[pixels],
+        server_functions=[pixels, rest],
         apply_default_css=False,
         elem_id="viewer",
     )
@@ -108,6 +113,24 @@ def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
     except StrokeNeXtError as error:
         return {"error": str(error)}
     return encode(image, plain=bool(request.get("plain")))
+
+
+def rest_on(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
+    """Note the slice that the reader rests on; {} or {"error": sentence}.
+
+    The number does not travel with Gradio's event: of events that wait for another, Gradio keeps the data of
+    the first, not of the last.
+    """
+
+    def move(case: Case) -> Case:
+        index = min(max(int(request.get("index", 0)), 0), len(case.images) - 1)
+        return replace(case, index=index, options=replace(case.options, force=False))
+
+    try:
+        store.change(request.get("key"), move)
+    except StrokeNeXtError as error:
+        return {"error": str(error)}
+    return {}
 
 
 def encode(image: Slice, plain: bool = False) -> dict[str, Any]:

@@ -190,6 +190,18 @@ class TestHandlers:
         for point in points:
             assert (point["p"] is None) == bool(point["reason"])
 
+    def test_the_answer_follows_to_the_slice_the_reader_rests_on(self, desk):
+        work, store = desk
+        key = drained(work.open_example(EXAMPLES / "series_hemorrhage.zip", None, False)).key
+        assert viewer.rest_on(store, {"key": key, "index": 5}) == {}
+        assert viewer.rest_on(store, {"key": key, "index": 3}) == {}  # before the answer to 5 was asked for
+        shown = work.choose_slice(key)
+        assert "Stroke on slice 4" in shown.answer
+        assert shown.viewer["about"] == 3
+        viewer.rest_on(store, {"key": key, "index": 999})
+        assert store.get(key).index == 15
+        assert "Open it again" in viewer.rest_on(store, {"key": "nobody", "index": 1})["error"]
+
     def test_reader_first_sends_nothing_of_the_answer_before_the_reader_commits(self, desk):
         work, _store = desk
         screens = list(work.open_example(EXAMPLES / "series_hemorrhage.zip", None, True))

@@ -83,7 +83,7 @@
       this.controls.position();
       if (ask && state.count > 1) {
         clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.link.trigger("slice", { index: state.index, key: state.key }), 220);
+        this.timer = setTimeout(() => this.rest(key, state.index), 220);
       }
       const held = state.pictures.get(wanted);
       if (!held) this.busy(true);
@@ -92,6 +92,14 @@
       this.busy(false);
       if (picture) this.present(picture);
       if (picture) this.ahead(key, wanted);
+    }
+
+    /** The reader rests on a slice: ask for its answer. */
+    async rest(key, index) {
+      const reply = await this.link.server.rest({ key, index }).catch(() => null);
+      if (this.state.key !== key) return;
+      if (!reply || reply.error) this.failed(reply?.error);
+      else this.link.trigger("slice", {});
     }
 
     present(picture) {
