@@ -130,7 +130,11 @@ def loader(examples: Examples, batch: int, workers: int = 1) -> Iterator[tuple[T
 
     A worker is forked: start it before this process has used OpenCV, whose threads do not survive a fork.
     """
-    return iter(DataLoader(examples, batch, num_workers=workers, drop_last=True, worker_init_fn=_one_thread))
+    # Its own generator: by default a loader draws a seed from the global one, and a resumed run would differ.
+    own = torch.Generator().manual_seed(0)
+    return iter(
+        DataLoader(examples, batch, num_workers=workers, drop_last=True, worker_init_fn=_one_thread, generator=own)
+    )
 
 
 def _one_thread(_: int) -> None:
