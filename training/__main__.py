@@ -20,6 +20,7 @@ STAGES = {
     "evaluate": ("evaluate", "a checkpoint and a manifest to a result file"),
     "benchmark": ("benchmark", "parameters, operations, latency, throughput and memory of the models"),
     "report": ("report", "result files to one HTML page, a PDF and the README's tables"),
+    "readme": ("own_tables", "the README's tables of the bundled models and the gate"),
     "publish": ("publish", "a checkpoint or the Space to the Hub, or to a folder with --dry-run"),
 }
 

@@ -64,7 +64,7 @@ Calibrated probability = softmax(logits / {config.temperature:.3f}); threshold {
 
 | set | slices (positive) | groups | AUROC | sensitivity | specificity | sensitivity at specificity 0.85 |
 |---|---|---|---|---|---|---|
-{chr(10).join(_row(name, values) for name, values in config.metrics.items())}
+{chr(10).join(result_row(name, values) for name, values in config.metrics.items())}
 
 Made by `python -m training finish` on the run of `training/recipes/{config.task}-{recipe.encoder}.toml`; the same
 numbers are in `config.json`.
@@ -77,7 +77,8 @@ The weights are released under Apache-2.0 by this project; the data they were tr
 """
 
 
-def _row(name: str, m: dict[str, Any]) -> str:
+def result_row(name: str, m: dict[str, Any]) -> str:
+    """One line of a results table in Markdown."""
     a = m["auroc"]
     if a["low"] is None or m["groups"] < 5:
         area = f"{a['value']:.3f} (too few patients for an interval)"

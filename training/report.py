@@ -11,7 +11,7 @@ from typing import Any
 
 from strokenext.errors import DataError
 
-from . import benchmark, figures, readme, tables
+from . import benchmark, figures, own_tables, readme, tables
 from .checklist import ITEMS
 from .compare import compare
 from .metrics import predictive_values
@@ -221,7 +221,7 @@ def main(argv: Sequence[str]) -> int:
     o = parser().parse_args(argv)
     material = collect(o.results, o.run)
     if o.readme:
-        same = readme.update(o.readme, readme_tables(material), o.check)
+        same = readme.update(o.readme, {**own_tables.tables(), **readme_tables(material)}, o.check)
         print(f"{o.readme} " + ("is up to date." if same else "has drifted." if o.check else "was brought up to date."))
         if o.check:
             return 0 if same else 1
