@@ -63,10 +63,7 @@ FEEDBACK_NOTE = "Goes into the files you download and nowhere else."
 OPINIONS = ("Agree", "Disagree", "Unsure")
 DOWNLOADS = "Take away"
 
-NO_HU = (
-    "This picture has no HU: somebody windowed it before. HU windows cannot be applied; "
-    "use brightness and contrast. A value of HU is never guessed."
-)
+NO_HU = "No HU in this picture: it was windowed before. Use brightness and contrast; HU is never guessed."
 BURNED_IN = "The file says that text is burned into the picture. It may name a patient."
 
 SHORT = {
