@@ -59,7 +59,7 @@ def site(tmp_path_factory):
     said = ""
     try:
         while not (found := re.search(r"http://[\d.]+:\d+", said)):
-            said += lines.get(timeout=60)
+            said += lines.get(timeout=180)  # a busy machine imports torch and gradio slowly
         yield found.group(), folder / "uploads"
     finally:
         process.terminate()
@@ -81,7 +81,7 @@ def random_models(assets: Path) -> Path:
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS, timeout=120_000)
         yield opened
         opened.close()
 
@@ -98,17 +98,18 @@ class Tab:
         self.page.on("pageerror", lambda e: self.errors.append(str(e)))
         self.page.on("request", lambda r: self.requests.append(r.url))
         self.page.on("response", lambda r: self.responses.append(r))
+        self.page.set_default_timeout(60_000)
         self.page.goto(address)
-        self.page.wait_for_selector(".s-ready", timeout=60_000)
+        self.page.wait_for_selector(".s-ready", timeout=120_000)
 
     def example(self, name: str, wait: str = ".snx-answer") -> None:
         self.page.click(f"#example-{name}")
-        self.page.wait_for_selector(wait, timeout=60_000)
+        self.page.wait_for_selector(wait, timeout=120_000)
         self.shown()
 
     def upload(self, *paths: Path, wait: str = ".snx-answer") -> None:
         self.page.set_input_files("#files input[type=file]", [str(p) for p in paths])
-        self.page.wait_for_selector(wait, timeout=60_000)
+        self.page.wait_for_selector(wait, timeout=120_000)
 
     def shown(self) -> None:
         """Wait until the slice is painted."""
