@@ -2,8 +2,8 @@
 
 What makes a head CT unlike other pictures is its skull: a closed ring of *saturated* white (bone lies
 far above any brain window) around homogeneous, darker tissue, in black air. The gate measures that on
-a small copy of the head, with rules whose limits were set on half of the patients in the project's
-data and measured on the other half (``python -m training.gate_check``, results/gate.json). A refusal
+a small copy of the head, with rules whose limits lie in the wide gaps between the project's head CT and
+everything else it has; ``python -m training.gate_check`` measures them (results/gate.json). A refusal
 costs the reader a click, a wrong answer on an MRI costs more; but the limits lean towards accepting,
 because pictures of other hospitals look unlike ours.
 """

@@ -145,11 +145,11 @@ def test_judging_is_fast_and_changes_nothing() -> None:
     before = image.pixels.copy()
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         judge(image)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert np.array_equal(before, image.pixels)
-    assert min(times) < 0.15  # 12 ms on an idle core; a busy machine must not fail the test
+    assert min(times) < 0.1  # seconds of processor time; 0.012 on an idle core
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data are not beside the repository")
