@@ -48,7 +48,9 @@ class Head:
 def find_head(grey: FloatArray) -> Head | None:
     """The head in an image (H, W) of grey levels 0..1, or None where nothing stands out from the background."""
     scale = min(1.0, SEARCH_SIZE / max(grey.shape))
-    small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    small = grey
+    if scale < 1:
+        small = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.float32)
     outline = _largest_filled(_foreground(small))
     if outline is None:
         return None
@@ -94,8 +96,8 @@ def _foreground(grey: FloatArray) -> BoolArray:
     _, labels = cv2.connectedComponents(page, connectivity=4)
     edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     outside = np.isin(labels, edge[edge > 0]).astype(np.uint8)
-    outside = cv2.dilate(outside, np.ones((5, 5), np.uint8))  # the softened edge of the page would frame the picture
-    return np.asarray((outside == 0) & (grey > AIR))
+    # Grown a little: the softened edge of the page would frame the picture.
+    return np.asarray((cv2.dilate(outside, np.ones((5, 5), np.uint8)) == 0) & (grey > AIR))
 
 
 def _largest_filled(foreground: BoolArray) -> BoolArray | None:

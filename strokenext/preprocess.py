@@ -182,7 +182,7 @@ def _warp(grey: FloatArray, affine: NDArray[np.float64], size: int) -> FloatArra
     """Resample to (size, size); when shrinking, blur first so that noise does not alias into texture."""
     shrink = 1.0 / float(np.hypot(affine[0, 0], affine[0, 1]))
     if shrink > 1.2:
-        grey = cv2.GaussianBlur(grey, (0, 0), 0.4 * shrink)
+        grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.4 * shrink), dtype=np.float32)
     return np.asarray(cv2.warpAffine(grey, affine, (size, size), flags=cv2.INTER_LINEAR), dtype=np.float32)
 
 

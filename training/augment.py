@@ -55,19 +55,24 @@ def degrade(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
     size = grey.shape[0]
     roll = rng.random()
     if roll < 0.35:
-        grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.3, 1.3) * size / 160)
+        grey = soften(grey, rng.uniform(0.3, 1.3) * size / 160)
     elif roll < 0.5:
-        grey = grey + rng.uniform(0.2, 0.9) * (grey - cv2.GaussianBlur(grey, (0, 0), size / 160))
+        grey = grey + rng.uniform(0.2, 0.9) * (grey - soften(grey, size / 160))
     if rng.random() < 0.6:
         grain = rng.standard_normal((size, size)).astype(np.float32)
         if rng.random() < 0.7:
-            grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.4, 1.2)) * 2
+            grain = soften(grain, rng.uniform(0.4, 1.2)) * 2
         grey = grey + grain * rng.uniform(0.004, 0.04) * (grey > 0.01)
     out = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.2:
         _, code = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])
-        out = cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)
-    return out.astype(np.float32) / 255
+        out = np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+    return out.astype(np.float32) / np.float32(255)
+
+
+def soften(grey: FloatArray, sigma: float) -> FloatArray:
+    """Gaussian blur, sigma in pixels."""
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma), dtype=np.float32)
 
 
 def relevel(grey: FloatArray, inner: BoolArray, jitter: float = 1.0) -> FloatArray:

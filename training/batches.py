@@ -72,36 +72,41 @@ class Pools:
 def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mixture) -> Example:
     """One augmented example at `size` pixels a side."""
     kind = int(rng.choice(4, p=mixture.shares()))
-    if kind == 3:
-        source = pools.bleeds
-    elif kind == 0 and rng.random() < 0.35:
-        source = pools.normals  # skull base and vertex too, which no lesion is drawn on
-    else:
-        source = pools.backgrounds
-    matrix = augment.geometry(rng, CACHE_SIZE, size)
-    planes = augment.warp(pools.draw(rng, source), matrix, size)
-    grey, depth, inner = planes[..., 0] / 255, planes[..., 1] * (size / CACHE_SIZE), planes[..., 2] > 127
-    blood, ignore = planes[..., 3] / 255, planes[..., 4] > 60
-    infarct = np.zeros_like(grey)
-    grey = augment.relevel(grey, inner)
-    canvas = simulate.Canvas(grey, depth)
+    planes = augment.warp(_planes(rng, pools, kind), augment.geometry(rng, CACHE_SIZE, size), size)
+    inner, ignore = planes[..., 2] > 127, planes[..., 4] > 60
+    depth: FloatArray = planes[..., 1] * np.float32(size / CACHE_SIZE)
+    grey = augment.relevel(planes[..., 0] / np.float32(255), inner)
+    infarct, blood = np.zeros_like(grey), planes[..., 3] / np.float32(255)
     if depth.max() > 3:
-        canvas = simulate.Canvas(simulate.mimic(rng, canvas), depth)
+        canvas = simulate.Canvas(simulate.mimic(rng, simulate.Canvas(grey, depth)), depth)
+        grey = canvas.grey
         if kind == 1:
             lesion = simulate.infarct(rng, canvas, mixture.severity)
-            infarct = lesion.mask
+            grey, infarct = lesion.grey, lesion.mask
         elif kind == 2:
             lesion = simulate.bleed(rng, canvas)
-            blood = lesion.mask
-        grey = lesion.grey if kind in (1, 2) else canvas.grey
+            grey, blood = lesion.grey, lesion.mask
     grey = augment.degrade(rng, augment.window_jitter(rng, grey))
     grey = augment.erase(rng, augment.relevel(grey, inner, float(np.exp(rng.normal(0, 0.03)))))
+    dense = np.stack([_coarse(infarct), _coarse(blood)])
+    known = np.repeat((_coarse(ignore.astype(np.float32)) <= 0.1).astype(np.float32)[None], 2, axis=0)
     label = (NORMAL, ISCHEMIC, HEMORRHAGIC, HEMORRHAGIC)[kind]
-    side = (size // DENSE_STRIDE,) * 2
-    dense = np.stack([cv2.resize(m, side, interpolation=cv2.INTER_AREA) for m in (infarct, blood)])
-    unknown = cv2.resize(ignore.astype(np.float32), side, interpolation=cv2.INTER_AREA) > 0.1
-    known = np.stack([~unknown, ~unknown]).astype(np.float32)
     return Example(grey.astype(np.float32), label, dense, known)
+
+
+def _planes(rng: np.random.Generator, pools: Pools, kind: int) -> np.ndarray:
+    """(S, S, P) uint8 of a slice for that kind of example."""
+    if kind == 3:
+        return pools.draw(rng, pools.bleeds)
+    if kind == 0 and rng.random() < 0.35:
+        return pools.draw(rng, pools.normals)  # skull base and vertex too, which no lesion is drawn on
+    return pools.draw(rng, pools.backgrounds)
+
+
+def _coarse(mask: FloatArray) -> FloatArray:
+    """A mask at the outline decoder's stride."""
+    side = mask.shape[0] // DENSE_STRIDE
+    return np.asarray(cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 class Examples(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):

@@ -120,6 +120,10 @@ def _read_grey(path: Path) -> Slice:
     return Slice(pixels.astype(np.float32), "grey")
 
 
+def _read_mask(path: Path) -> BoolArray:
+    return np.asarray(_read_grey(path).pixels > 127)
+
+
 def _ct_ich(root: Path) -> Iterable[tuple[Row, Slice, BoolArray | None, BoolArray | None]]:
     """PhysioNet ct-ich; patients whose slice labels are doubtful are left out."""
     table = [r for r in csv.DictReader((root / "slices.csv").open()) if r["label_trust"] != "doubtful"]
@@ -150,12 +154,13 @@ def _phe_sich(root: Path) -> Iterable[tuple[Row, Slice, BoolArray | None, BoolAr
         label = 1 if near == 0 else 0 if near >= 3 else -1
         who = r["patient"]
         row = Row(r["image"], "phe_sich", "phe_sich:" + who, int(r["slice"]), label, 0, role[who], 0.0)
-        blood = ignore = None
+        blood: BoolArray | None = None
+        ignore: BoolArray | None = None
         if label == 1 and r["edema_mask"]:
-            oedema = cv2.imread(str(root / r["edema_mask"]), cv2.IMREAD_GRAYSCALE) > 127
+            oedema = _read_mask(root / r["edema_mask"])
             contours, _ = cv2.findContours(oedema.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             whole = cv2.drawContours(np.zeros(oedema.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0
-            blood, ignore = whole & ~oedema, oedema
+            blood, ignore = np.asarray(whole & ~oedema), oedema
             if blood.sum() < 20:  # an open rim encloses nothing: where the blood is, is not known
                 blood, ignore = None, np.ones_like(oedema)
         yield row, _read_grey(root / r["image"]), blood, ignore
@@ -166,8 +171,7 @@ def _lesion_masks(root: Path) -> Iterable[tuple[Row, Slice, BoolArray | None, Bo
     for r in csv.DictReader((root / "slices.csv").open()):
         hemorrhage = int(r["label"] == "hemorrhagic")
         row = Row(r["image"], r["source"], r["source"] + ":" + r["patient"], 0, hemorrhage, 1 - hemorrhage, "test", 0.0)
-        mask = cv2.imread(str(root / r["mask"]), cv2.IMREAD_GRAYSCALE) > 127
-        yield row, _read_grey(root / r["image"]), mask, None
+        yield row, _read_grey(root / r["image"]), _read_mask(root / r["mask"]), None
 
 
 def build(shared: Path, folder: Path) -> Cache:
@@ -192,7 +196,7 @@ def open_cache(folder: Path) -> Cache:
     """The cache that `build` wrote."""
     whole = {"slice": int, "hemorrhage": int, "ischemia": int, "brain": float}
     with (folder / "rows.csv").open(newline="") as handle:
-        rows = tuple(Row(**{k: whole.get(k, str)(v) for k, v in r.items()}) for r in csv.DictReader(handle))  # type: ignore[arg-type]
+        rows = tuple(Row(**{k: whole.get(k, str)(v) for k, v in r.items()}) for r in csv.DictReader(handle))
     return Cache(rows, np.load(folder / "planes.npy", mmap_mode="r"))
 
 

@@ -32,7 +32,7 @@ class Decoder(nn.Module):
         out = self.lateral[-1](maps[-1])
         for lateral, finer in zip(list(self.lateral)[-2::-1], maps[-2::-1], strict=True):
             out = interpolate(out, size=finer.shape[2:], mode="bilinear", align_corners=False) + lateral(finer)
-        return self.mix(out)  # type: ignore[no-any-return]
+        return self.mix(out)
 
 
 class DenseEncoder(nn.Module):
@@ -41,21 +41,13 @@ class DenseEncoder(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        widths = [int(stage.blocks[-1].conv_dw.out_channels) for stage in encoder.stages]  # type: ignore[union-attr,operator]
+        with torch.no_grad():
+            widths = [m.shape[1] for m in encoder.maps(torch.zeros(1, 3, 32, 32))]
         self.decoder = Decoder(widths)
         self.classifier = nn.Sequential(nn.BatchNorm1d(encoder.width), nn.Dropout(0.2), nn.Linear(encoder.width, 3))
 
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """The output of each stage, strides 4 to 32."""
-        out = []
-        x = self.encoder.stem(x)
-        for stage in self.encoder.stages:  # type: ignore[union-attr]
-            x = stage(x)
-            out.append(x)
-        return out
-
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.maps(x)
+        maps = self.encoder.maps(x)
         return self.classifier(maps[-1].mean(dim=(2, 3))), self.decoder(maps)
 
 

@@ -48,8 +48,8 @@ class Average:
         decay = min(self.decay, (step + 1) / (step + 10))
         for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
             mine.lerp_(theirs, 1 - decay)
-        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
-            mine.copy_(theirs)
+        for kept, now in zip(self.model.buffers(), model.buffers(), strict=True):
+            kept.copy_(now)
 
 
 def save_state(path: Path, **parts: Any) -> None:
@@ -61,7 +61,7 @@ def save_state(path: Path, **parts: Any) -> None:
 
 def load_state(path: Path) -> dict[str, Any]:
     """A checkpoint this machine wrote; tensors and plain values only."""
-    return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def framed_rows(cache: Cache, rows: list[int], size: int) -> Tensor:
@@ -70,7 +70,7 @@ def framed_rows(cache: Cache, rows: list[int], size: int) -> Tensor:
     out = np.empty((len(rows), 1, size, size), dtype=np.float32)
     for place, row in enumerate(rows):
         planes = augment.warp(np.ascontiguousarray(cache.planes[row][[0, 2]].transpose(1, 2, 0)), matrix, size)
-        out[place, 0] = augment.relevel(planes[..., 0] / 255, planes[..., 1] > 127)
+        out[place, 0] = augment.relevel(planes[..., 0] / np.float32(255), planes[..., 1] > 127)
     return torch.from_numpy(out)
 
 

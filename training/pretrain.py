@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     pools = Pools(cache, "train", tuple(args.sources.split(",")))
 
     # LayerScale starts at 0.5: from 1e-6 a network without ImageNet weights barely moves for thousands of steps.
-    model: nn.Module = DenseEncoder(Encoder(args.encoder, layer_scale=0.5)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model: nn.Module = DenseEncoder(Encoder(args.encoder, layer_scale=0.5)).to(memory_format=torch.channels_last)
     average = Average(model)
     optimiser = torch.optim.AdamW(parameter_groups(model, 0.05), lr=args.rate, betas=(0.9, 0.99))
     first = 0

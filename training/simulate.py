@@ -250,8 +250,8 @@ def mimic(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     size = grey.shape[0]
     if rng.random() < 0.25:  # choroid plexus, pineal or basal-ganglia calcium: small and brighter than blood
         for _ in range(int(rng.integers(1, 4))):
-            x, y = _point(rng, canvas, 0.2)
-            spot = _soft(_ellipse(rng, canvas, x, y, rng.uniform(0.015, 0.05)), 0.3) * canvas.brain
+            px, py = _point(rng, canvas, 0.2)
+            spot = _soft(_ellipse(rng, canvas, px, py, rng.uniform(0.015, 0.05)), 0.3) * canvas.brain
             grey = grey * (1 - spot) + rng.uniform(0.8, 1.0) * spot
     if rng.random() < 0.3:  # beam hardening: bright and dark bands across the brain
         angle, phase = rng.uniform(0, np.pi), rng.uniform(0, 6.3)

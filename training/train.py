@@ -40,18 +40,9 @@ class Pair(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Class logits (N, 2) and each encoder's outline logits (N, 2, S/4, S/4)."""
-        stages = [stage_maps(e, x) for e in (self.model.encoder_a, self.model.encoder_b)]
+        stages = [e.maps(x) for e in (self.model.encoder_a, self.model.encoder_b)]
         logits = self.model.head(tuple(maps[-1] for maps in stages))
         return logits, [decoder(maps) for decoder, maps in zip(self.decoders, stages, strict=True)]
-
-
-def stage_maps(encoder: Encoder, x: Tensor) -> list[Tensor]:
-    """The output of each stage of an encoder, strides 4 to 32."""
-    x, out = encoder.stem(x), []
-    for stage in encoder.stages:  # type: ignore[union-attr]
-        x = stage(x)
-        out.append(x)
-    return out
 
 
 def parser() -> argparse.ArgumentParser:
@@ -116,7 +107,7 @@ def main(argv: Sequence[str]) -> int:
     pair = Pair(start_encoder(recipe, args.encoder_from))
     if args.pair_from is not None:
         pair.load_state_dict(load_state(args.pair_from / "last.pt")["average"])
-    pair = pair.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pair = pair.to(memory_format=torch.channels_last)
     average = Average(pair, recipe.average)
     optimiser = torch.optim.AdamW(parameter_groups(pair, recipe.weight_decay), lr=recipe.rate, betas=(0.9, 0.99))
     first, last = 0, args.run / "last.pt"

@@ -7,6 +7,8 @@ with 1-D convolutions and classifies. The final LayerNorm of ConvNeXt's own head
 
 from __future__ import annotations
 
+from typing import cast
+
 import timm
 import torch
 from torch import Tensor, nn
@@ -29,11 +31,19 @@ class Encoder(nn.Module):
             raise ValueError(f"no ConvNeXt encoder is called {size!r}; choose one of {', '.join(ENCODERS)}")
         whole = timm.create_model(ENCODERS[size], pretrained=pretrained, num_classes=0, ls_init_value=layer_scale)
         self.stem: nn.Module = whole.get_submodule("stem")
-        self.stages: nn.Module = whole.get_submodule("stages")
+        self.stages = cast(nn.Sequential, whole.get_submodule("stages"))
         self.width: int = int(whole.num_features)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.stages(self.stem(x))  # type: ignore[no-any-return]
+        return self.stages(self.stem(x))
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The output of each of the four stages, strides 4 to 32; the last is what `forward` gives."""
+        x, out = self.stem(x), []
+        for stage in self.stages:
+            x = stage(x)
+            out.append(x)
+        return out
 
 
 def _block(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
@@ -74,7 +84,7 @@ class StrokeNeXt(nn.Module):
         """The two feature maps -> (N, classes) logits."""
         vectors = [torch.mean(f, dim=(2, 3)) for f in features]
         fused = self.fusion(torch.stack(vectors, dim=2))  # (N, width, 2) -> (N, width, 1)
-        return self.classifier(fused.flatten(1))  # type: ignore[no-any-return]
+        return self.classifier(fused.flatten(1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.features(x))
