@@ -14,7 +14,10 @@ from .batches import Mixture
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a run. `size` in pixels; `rate` is the peak learning rate; `steps` counts optimiser steps."""
+    """Settings of a run. `size` in pixels; `rate` is a peak learning rate; `steps` counts optimiser steps.
+
+    The first `head_steps` of them train the fusion head alone on frozen encoders.
+    """
 
     name: str
     task: str = "presence"
@@ -22,8 +25,10 @@ class Recipe:
     sources: tuple[str, ...] = ("ct_ich", "phe_sich")
     size: int = 160
     batch: int = 64
-    steps: int = 600
-    rate: float = 4e-4
+    head_steps: int = 250
+    steps: int = 400
+    head_rate: float = 2e-3
+    rate: float = 1.5e-4
     weight_decay: float = 0.05
     warmup: int = 50
     average: float = 0.995

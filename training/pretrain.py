@@ -35,6 +35,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1.5e-3)
+    parser.add_argument("--average", type=float, default=0.998, help="decay of the averaged weights")
+    parser.add_argument(
+        "--start-from", type=Path, help="run folder whose averaged weights to go on from, at a new size"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=300, help="steps between checkpoints and scores")
     return parser
@@ -74,7 +78,9 @@ def main(argv: Sequence[str]) -> int:
 
     # LayerScale starts at 0.5: from 1e-6 a network without ImageNet weights barely moves for thousands of steps.
     model: nn.Module = DenseEncoder(Encoder(args.encoder, layer_scale=0.5)).to(memory_format=torch.channels_last)
-    average = Average(model)
+    if args.start_from is not None:
+        model.load_state_dict(load_state(args.start_from / "last.pt")["average"])
+    average = Average(model, args.average)
     optimiser = torch.optim.AdamW(parameter_groups(model, 0.05), lr=args.rate, betas=(0.9, 0.99))
     first = 0
     last = args.run / "last.pt"

@@ -38,11 +38,12 @@ class Pair(nn.Module):
         self.decoders = nn.ModuleList([start.decoder, other.decoder])
         self.model = StrokeNeXt(start.encoder, other.encoder, classes=2)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Class logits (N, 2) and each encoder's outline logits (N, 2, S/4, S/4)."""
+    def forward(self, x: Tensor, outlines: bool = True) -> tuple[Tensor, list[Tensor]]:
+        """Class logits (N, 2) and, where wanted, each encoder's outline logits (N, 2, S/4, S/4)."""
         stages = [e.maps(x) for e in (self.model.encoder_a, self.model.encoder_b)]
         logits = self.model.head(tuple(maps[-1] for maps in stages))
-        return logits, [decoder(maps) for decoder, maps in zip(self.decoders, stages, strict=True)]
+        drawn = zip(self.decoders, stages, strict=True) if outlines else ()
+        return logits, [decoder(maps) for decoder, maps in drawn]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,6 +71,16 @@ def start_encoder(recipe: Recipe, run: Path | None) -> DenseEncoder:
 def label_of(classes: Tensor, task: str) -> Tensor:
     """Normal / ischemic / hemorrhagic to the task's two classes."""
     return (classes != NORMAL).long() if task == "presence" else (classes == HEMORRHAGIC).long()
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Two phases, each with its own warm-up and cosine: the fusion head on frozen encoders, then everything, gently.
+
+    A fresh head's first gradients would undo what the encoders learned (Kumar et al. 2022, arXiv 2202.10054).
+    """
+    if step < recipe.head_steps:
+        return recipe.head_rate * schedule(step, recipe.head_steps, recipe.warmup)
+    return recipe.rate * schedule(step - recipe.head_steps, recipe.steps - recipe.head_steps, recipe.warmup)
 
 
 def scores(model: StrokeNeXt, cache: Cache, recipe: Recipe) -> dict[str, float]:
@@ -124,16 +135,20 @@ def main(argv: Sequence[str]) -> int:
     started = time.monotonic()
     losses: list[float] = []
     for step, (grey, classes, dense, known) in enumerate(loader(examples, recipe.batch, args.workers), start=first):
+        head_only = step < recipe.head_steps
+        rate = learning_rate(recipe, step)
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * schedule(step, recipe.steps, recipe.warmup)
+            group["lr"] = rate
         pair.train()
+        for part in (pair.model.encoder_a, pair.model.encoder_b, pair.decoders):
+            part.requires_grad_(not head_only)
         x = stack_channels(grey, "stroke").to(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits, outlines = pair(x)
+            logits, outlines = pair(x, not head_only)
         loss = class_loss(logits.float(), label_of(classes, recipe.task))
         for outline in outlines:
             loss = loss + recipe.outline_weight / 2 * dense_loss(outline.float(), dense, known)
-        optimiser.zero_grad()
+        optimiser.zero_grad(set_to_none=True)  # a frozen weight without gradient is left alone, decay included
         loss.backward()
         nn.utils.clip_grad_norm_(pair.parameters(), 2.0)
         optimiser.step()
