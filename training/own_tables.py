@@ -39,7 +39,7 @@ def bundled(assets: Path) -> str:
 def gate(file: Path) -> str:
     """Markdown: refusals of head CT and acceptances of everything else."""
     record = json.loads(file.read_text(encoding="utf-8"))
-    heads = {"refused": "head CT slices, patients not used for tuning", "accepted": "no head CT slice with brain"}
+    heads = {"refused": "head CT, second half of the patients", "accepted": "no head CT slice with brain"}
     return "\n\n".join(
         f"| {title} | n | {verb} | share (95 % interval) |\n|---|---|---|---|\n"
         + "\n".join(_gate_row(rate) for rate in record[verb])
