@@ -51,7 +51,6 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("recipe", type=Path)
     p.add_argument("--cache", type=Path, required=True, help="folder written by `python -m training cache`")
     p.add_argument("--encoder-from", type=Path, help="run folder of `python -m training pretrain`; none: from scratch")
-    p.add_argument("--pair-from", type=Path, help="run folder of another recipe to start from")
     p.add_argument("--run", type=Path, required=True, help="checkpoints and history; resumed when it exists")
     p.add_argument("--workers", type=int, default=1, help="processes that draw examples; 0 draws them in this one")
     p.add_argument("--steps", type=int)
@@ -116,8 +115,6 @@ def main(argv: Sequence[str]) -> int:
     pools = Pools(cache, "train", recipe.sources)
 
     pair = Pair(start_encoder(recipe, args.encoder_from))
-    if args.pair_from is not None:
-        pair.load_state_dict(load_state(args.pair_from / "last.pt")["average"])
     pair = pair.to(memory_format=torch.channels_last)
     average = Average(pair, recipe.average)
     optimiser = torch.optim.AdamW(parameter_groups(pair, recipe.weight_decay), lr=recipe.rate, betas=(0.9, 0.99))
