@@ -50,10 +50,10 @@ from it.
 ## Trained on
 {config.trained_on}
 Patients were drawn to training (70 %), validation (12 %) and test (18 %) before anything else; two patients of
-ct_ich with doubtful labels were left out. AISD, MBH and the DICOM series were never trained on; their scores were
-watched during development, but no threshold, temperature or checkpoint was chosen by them.
-Sources: PhysioNet ct-ich v1.0 (Hssayeni 2020), PHE-SICH-CT-IDS (Figshare 23957937); test: AISD, MBH, and the GE head
-series of dcm_qa_ct.
+ct_ich with doubtful labels were left out. AISD and MBH were never trained on; their scores were watched
+during development, but no threshold, temperature or checkpoint was chosen by them.
+Sources: PhysioNet ct-ich v1.0 (Hssayeni 2020) and PHE-SICH-CT-IDS (Figshare 23957937). No source of normal slices was
+left unseen: the normals that AISD and MBH are compared with come from held-back patients of ct_ich.
 
 ## Operating point
 Calibrated probability = softmax(logits / {config.temperature:.3f}); threshold {config.threshold:.3f}; between
