@@ -35,12 +35,12 @@ No patient, no hospital, no acquired image stands behind any of them, and none w
 |---|---|
 | `normal.dcm` | one slice above the basal ganglia, no lesion, in HU |
 | `hemorrhage.dcm` | the same head and level with a bleed (about 64 HU), rim of oedema, slight mass effect |
-| `infarct.dcm` | the same head and level with a subacute infarct of a middle cerebral artery's territory (6 to 13 HU darker) |
+| `infarct.dcm` | the same head and level with a subacute infarct of a middle cerebral territory (6 to 13 HU darker) |
 | `series_hemorrhage.zip` | 16 slices from the basal ganglia to the vertex with a bleed, 256 x 256, DICOM |
 | `hemorrhage.png` | a brain-window picture, 8 bit: the kind of file that has no HU any more |
 
-The head and level were chosen so that the bundled model tells the three apart. It was trained on real heads: lower, at
-the basal ganglia, it calls most lesion-free phantoms a stroke, so a phantom is a demonstration and no test of the model.
+The head and level were chosen so that the bundled model tells the three apart. It was trained on real heads: lower,
+at the basal ganglia, it calls most lesion-free phantoms a stroke. A phantom is a demonstration, no test of the model.
 
 Made by `python -m training.phantom assets/examples`, the same bytes at every run with the same library versions.
 Same licence as the project.
