@@ -243,7 +243,12 @@ def test_the_browser_draws_what_the_library_draws(tab):
     wanted = render(image, heat, window=Window(80, 40), opacity=opacity, colormap="inferno")
     difference = np.abs(pixels.astype(int) - wanted)
     assert difference.mean() < 0.5
-    assert np.mean(difference.max(axis=2) > 3) < 0.01
+    # Where the model's square input ends the two interpolate to nothing differently, over one input pixel.
+    columns, rows = np.meshgrid(np.arange(512), np.arange(512))
+    u, v = heat.affine @ np.stack([columns.ravel(), rows.ravel(), np.ones(512 * 512)])
+    last = heat.input_size - 1
+    beyond = np.max([-u, u - last, -v, v - last], axis=0).reshape(512, 512)
+    assert np.mean(difference.max(axis=2)[np.abs(beyond) > 1.5] > 3) < 0.001
     assert (pixels != render(image, window=Window(80, 40))).any()
 
 
@@ -362,10 +367,11 @@ def test_a_report_with_feedback_is_downloaded_and_no_file_is_left(tab, site):
 
 
 def test_the_threshold_slider_changes_the_decision(tab):
-    tab.example("hemorrhage-dcm")
-    tab.page.fill("#threshold input[type=number]", "0.99")
-    tab.page.keyboard.press("Tab")
+    tab.example("normal-dcm")
     tab.page.wait_for_selector('.a-card[data-decision="non-stroke"]')
+    tab.page.fill("#threshold input[type=number]", "0.05")  # the probability, 0.06, is then inside the band
+    tab.page.keyboard.press("Tab")
+    tab.page.wait_for_selector('.a-card[data-decision="indeterminate"]')
     tab.page.click("#stored")
     tab.page.wait_for_selector(".a-dim:has-text('Threshold')")
 
