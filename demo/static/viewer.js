@@ -114,7 +114,14 @@
 
     async fetch(key, index) {
       const { state } = this;
-      const reply = await this.link.server.pixels({ key, index, plain: typeof DecompressionStream === "undefined" }).catch(() => null);
+      const plain = typeof DecompressionStream === "undefined";
+      const ask = () => this.link.server.pixels({ key, index, plain }).catch(() => null);
+      let reply = await ask();
+      if (!reply) {
+        // A request that was lost on a busy connection is asked once more before the reader is told.
+        await new Promise((done) => setTimeout(done, 500));
+        reply = await ask();
+      }
       if (!reply || reply.error) {
         this.failed(reply?.error);
         return null;
