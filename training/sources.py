@@ -8,7 +8,8 @@ decoded here and no DICOM tag is read: patients come from folders, tables and fi
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,7 +88,9 @@ def _read_slices_csv(name: str, root: Path) -> Reading:
     if {"hemorrhage", "label_trust"} <= columns:
         made, form = [_ct_ich(name, root, r) for r in rows], "slices.csv with hemorrhage per slice (ct_ich)"
     elif "edema_pixels" in columns:
-        made, form = [_phe_sich(name, root, r) for r in rows], "slices.csv with edema masks (phe_sich)"
+        annotated = _annotated(rows)
+        made = [_phe_sich(name, root, r, annotated.get(r["patient"], [])) for r in rows]
+        form = "slices.csv with edema masks (phe_sich)"
     elif {"image", "label"} <= columns:
         made, form = [_labelled_row(name, root, r) for r in rows], "slices.csv with labels"
     else:
@@ -112,14 +115,34 @@ def _ct_ich(name: str, root: Path, row: dict[str, str]) -> Found | str:
     return Found(root / row["image"], name, bleeds, 1 if bleeds else None, f"{name}/{row['patient']}", extra=extra)
 
 
-def _phe_sich(name: str, root: Path, row: dict[str, str]) -> Found | str:
-    """Every patient bleeds; a slice with edema shows blood, one without is not annotated and so has no label."""
+def _unusable(row: dict[str, str]) -> str | None:
+    """Why a phe_sich slice is left out; None for one that is kept."""
     if row["near_blank"] == "1":
         return "near blank"
-    if row["duplicate_of"]:
-        return f"exact repeat of {row['duplicate_of']}"
+    return f"exact repeat of {row['duplicate_of']}" if row["duplicate_of"] else None
+
+
+def _annotated(rows: Sequence[dict[str, str]]) -> dict[str, list[int]]:
+    """Patient to the numbers of the slices whose edema was outlined."""
+    shown: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        if _unusable(row) is None and int(row["edema_pixels"]) > 0:
+            shown[row["patient"]].append(int(row["slice"]))
+    return shown
+
+
+def _phe_sich(name: str, root: Path, row: dict[str, str], annotated: Sequence[int]) -> Found | str:
+    """Every patient bleeds; a slice with edema shows blood, one without is not annotated and so has no label.
+
+    `away` counts the slices to the nearest annotated one: far from it, a slice most likely shows no blood.
+    """
+    reason = _unusable(row)
+    if reason is not None:
+        return reason
     shown = int(row["edema_pixels"]) > 0
     extra: dict[str, Scalar] = {"slice": int(row["slice"])}
+    if annotated:
+        extra["away"] = min(abs(int(row["slice"]) - other) for other in annotated)
     if shown:
         extra |= {"types": "intraparenchymal", "lesion_pixels": int(row["edema_pixels"])}
         extra |= {"mask": row["edema_mask"], "mask_of": "perihematomal edema"}
