@@ -13,14 +13,14 @@ STAGES = {
     "prepare": ("prepare", "folders of head CT to a manifest"),
     "split": ("splits", "a manifest to a seeded split file"),
     "audit": ("audit", "leakage between the parts of a split; exit code 1 when a grouped one leaks"),
-    "cache": ("data", "the reference data, framed once, to one array file"),
+    "cache": ("cache", "the slices of a manifest, framed once, to one array file"),
     "pretrain": ("pretrain", "one encoder learns to outline simulated and annotated lesions"),
     "train": ("train", "a recipe to a checkpoint"),
     "finish": ("finish", "a run to a calibrated model folder with its card"),
     "evaluate": ("evaluate", "a checkpoint and a manifest to a result file"),
     "benchmark": ("benchmark", "parameters, operations, latency, throughput and memory of the models"),
-    "report": ("report", "result files to one HTML page, a PDF and the README's tables"),
-    "readme": ("own_tables", "the README's tables of the bundled models and the gate"),
+    "report": ("report", "result files to one HTML page and a PDF"),
+    "readme": ("readme", "the README's tables, from the same files; --check says whether they have drifted"),
     "publish": ("publish", "a checkpoint or the Space to the Hub, or to a folder with --dry-run"),
 }
 

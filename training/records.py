@@ -7,6 +7,7 @@ POSIX, relative to the root; the root is stored relative to the manifest's own f
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -142,6 +143,12 @@ def read_manifest(file: str | Path) -> Manifest:
     if len({r.path for r in records}) != len(records):
         raise DataError(f"{source} lists a path twice. Prepare the data again.")
     return Manifest((source.parent / header["root"]).resolve(), records, header["about"])
+
+
+def digest(manifest: Manifest) -> str:
+    """SHA-256 of the records: what a cache is made from, whatever the header says about them."""
+    lines = (json.dumps(r.to_dict(), ensure_ascii=False, sort_keys=True) for r in manifest)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def write_csv(records: Iterable[Record], file: str | Path) -> Path:
