@@ -1,9 +1,10 @@
 """`python -m training split`: seeded split files. `audit` checks that nothing leaks between their parts.
 
 Protocols: "image" is the paper's random image-level 80/10/10 (leaky where a patient has several slices, on purpose);
-"grouped" keeps each patient and near-duplicate group whole; "kfold" is grouped, k folds; "source" leaves one source
-out as the test part; "published" takes the train/validation/test folders the data came in. Records that are for
-evaluation only (another hospital, a licence) are in none of the three: they form the part "external".
+"grouped" keeps each patient and near-duplicate group whole; "kfold" is grouped, k folds; "patients" deals the patients
+of each source by a permutation, the split of the bundled models; "source" leaves one source out as the test part;
+"published" takes the train/validation/test folders the data came in. Records that are for evaluation only (another
+hospital, a licence) are in none of the three: they form the part "external".
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import json
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,8 +24,13 @@ from strokenext.errors import DataError
 from .records import Manifest, Record, read_manifest
 
 FORMAT = "strokenext-split/1"
-PROTOCOLS = ("image", "grouped", "kfold", "source", "published")
+PROTOCOLS = ("image", "grouped", "kfold", "patients", "source", "published")
+#: Shares of the parts, in this order: the paper's, and those the bundled models were trained with.
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+PATIENT_FRACTIONS = {"train": 0.70, "validation": 0.12, "test": 0.18}
+#: The seed that the bundled models' patients were dealt with.
+PATIENT_SEED = 2026
+Fractions = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -53,24 +59,24 @@ class Split:
         return tuple(known[p] for p in self.parts[part])
 
 
-def image_level(manifest: Manifest, task: str = "presence", seed: int = 0) -> Split:
+def image_level(manifest: Manifest, task: str = "presence", seed: int = 0, fractions: Fractions = FRACTIONS) -> Split:
     """The paper's protocol: images drawn at random, each class alike. Slices of one patient fall on both sides."""
     rng = np.random.default_rng(seed)
-    parts: dict[str, list[str]] = {p: [] for p in FRACTIONS}
+    parts: dict[str, list[str]] = {p: [] for p in fractions}
     free, kept = _free(manifest, task)
     for label in (0, 1):
         paths = [r.path for r in free if r.label(task) == label]
         rng.shuffle(paths)
-        edges = np.rint(np.cumsum([0.0, *FRACTIONS.values()]) * len(paths)).astype(int)
-        for i, part in enumerate(FRACTIONS):
+        edges = np.rint(np.cumsum([0.0, *fractions.values()]) * len(paths)).astype(int)
+        for i, part in enumerate(fractions):
             parts[part] += paths[edges[i] : edges[i + 1]]
     return _made("image", task, seed, False, parts, kept, "images at random, the paper's protocol")
 
 
-def grouped(manifest: Manifest, task: str = "presence", seed: int = 0) -> Split:
+def grouped(manifest: Manifest, task: str = "presence", seed: int = 0, fractions: Fractions = FRACTIONS) -> Split:
     """80/10/10 of whole groups, stratified over source and label as nearly as whole groups allow."""
     free, kept = _free(manifest, task)
-    parts = _deal(free, task, FRACTIONS, seed)
+    parts = _deal(free, task, fractions, seed)
     return _made("grouped", task, seed, True, parts, kept, "whole patients and near-duplicate groups")
 
 
@@ -89,6 +95,44 @@ def kfold(manifest: Manifest, folds: int = 5, task: str = "presence", seed: int 
         parts = {"train": train, "validation": dealt[str(after)], "test": dealt[str(i)]}
         found.append(_made("kfold", task, seed, True, parts, kept, f"fold {i + 1} of {folds}, whole groups"))
     return found
+
+
+def patients(
+    manifest: Manifest, task: str = "presence", seed: int = PATIENT_SEED, fractions: Fractions = PATIENT_FRACTIONS
+) -> Split:
+    """Whole patients of each source dealt by a seeded permutation, the bundled models' split.
+
+    It lists every record that may be trained on, labelled or not: backgrounds for simulated lesions come from slices
+    that carry no label of the task. Near copies of another patient's slice go with the first of the two.
+    """
+    kept = {r.group for r in manifest if r.evaluation_only}
+    free = [r for r in manifest if r.group not in kept]
+    if not any(r.label(task) is not None for r in free):
+        raise DataError(f"The manifest holds no image with a {task} label that may be trained on.")
+    of_unit: dict[str, str] = {}
+    for source in sorted({r.source for r in free}):
+        of_unit |= roles({r.unit for r in free if r.source == source}, seed, fractions)
+    first: dict[str, str] = {}
+    for r in free:
+        first[r.group] = min(first.get(r.group, r.unit), r.unit)
+    parts: dict[str, list[str]] = {p: [] for p in fractions}
+    for r in free:
+        parts[of_unit[first[r.group]]].append(r.path)
+    rest = [r for r in manifest.labelled(task) if r.group in kept]
+    return _made("patients", task, seed, True, parts, rest, "whole patients of each source, dealt by a permutation")
+
+
+def roles(units: Iterable[str], seed: int = PATIENT_SEED, fractions: Fractions = PATIENT_FRACTIONS) -> dict[str, str]:
+    """Unit to part, drawn once by a seeded permutation of the sorted units."""
+    names = np.array(sorted(set(units)))
+    order = np.random.default_rng(seed).permutation(len(names))
+    shares = list(fractions.values())
+    first, second = round(shares[0] * len(names)), round((shares[0] + shares[1]) * len(names))
+    train, validation, test = fractions
+    out: dict[str, str] = {}
+    for place, index in enumerate(order):
+        out[str(names[index])] = train if place < first else validation if place < second else test
+    return out
 
 
 def leave_source_out(manifest: Manifest, source: str, task: str = "presence", seed: int = 0) -> Split:
@@ -201,7 +245,7 @@ def summary(manifest: Manifest, split: Split) -> str:
     """One line per part: images, groups and positives; a training part of one class is pointed out."""
     lines = [f"{split.protocol} split for {split.task}, seed {split.seed}: {split.about}"]
     for part in split.parts:
-        rows = split.records(manifest, part)
+        rows = [r for r in split.records(manifest, part) if r.label(split.task) is not None]
         positives, groups = sum(r.label(split.task) or 0 for r in rows), len({r.group for r in rows})
         lines.append(f"  {part:11s}{len(rows):6d} images  {groups:5d} groups  {positives:6d} positive")
         if part == "train" and positives in (0, len(rows)):
@@ -215,27 +259,45 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--manifest", type=Path, required=True)
     p.add_argument("--protocol", choices=PROTOCOLS, default="grouped")
     p.add_argument("--task", choices=("presence", "subtype"), default="presence")
-    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--seed", type=int, help=f"default 0; {PATIENT_SEED} for protocol patients")
+    p.add_argument("--fractions", type=_fractions, metavar="TRAIN,VALIDATION,TEST",
+                   help="shares of the parts; default 0.8,0.1,0.1, for patients 0.7,0.12,0.18")  # fmt: skip
     p.add_argument("--folds", type=int, default=5, help="for kfold; writes OUT with the fold number before its suffix")
     p.add_argument("--source", help="the source to leave out, for protocol source")
     p.add_argument("--out", type=Path, required=True, help="the split file, JSON")
     return p
 
 
+def _fractions(text: str) -> dict[str, float]:
+    """ "0.8,0.1,0.1" to the share of each part."""
+    try:
+        shares = dict(zip(FRACTIONS, map(float, text.split(",")), strict=True))
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError("three numbers with commas between them, such as 0.8,0.1,0.1") from problem
+    if min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
+        raise argparse.ArgumentTypeError("the three shares must be above 0 and add up to 1")
+    return shares
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the command. Returns 0."""
     o = parser().parse_args(argv)
     manifest = read_manifest(o.manifest)
+    seed = o.seed if o.seed is not None else PATIENT_SEED if o.protocol == "patients" else 0
+    shares = {"fractions": o.fractions} if o.fractions else {}
+    if shares and o.protocol not in ("image", "grouped", "patients"):
+        raise DataError(f"The protocol '{o.protocol}' has shares of its own; leave --fractions away.")
     if o.protocol == "kfold":
-        splits = kfold(manifest, o.folds, o.task, o.seed)
+        splits = kfold(manifest, o.folds, o.task, seed)
         files = [o.out.with_name(f"{o.out.stem}_{i}{o.out.suffix}") for i in range(len(splits))]
     else:
         if o.protocol == "source" and not o.source:
             raise DataError("Name the source to leave out: --source NAME.")
         one = {
-            "image": lambda: image_level(manifest, o.task, o.seed),
-            "grouped": lambda: grouped(manifest, o.task, o.seed),
-            "source": lambda: leave_source_out(manifest, o.source, o.task, o.seed),
+            "image": lambda: image_level(manifest, o.task, seed, **shares),
+            "grouped": lambda: grouped(manifest, o.task, seed, **shares),
+            "patients": lambda: patients(manifest, o.task, seed, **shares),
+            "source": lambda: leave_source_out(manifest, o.source, o.task, seed),
             "published": lambda: published(manifest, o.task),
         }[o.protocol]()
         splits, files = [one], [o.out]
