@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from .prediction import InputFacts, Prediction, Provenance, SeriesPrediction, Triage
     from .predictor import Predictor, load
     from .types import CLASSES, Gate, Header, Heat, Slice, Volume, Window
+    from .volume_model import VolumePredictor, load_volume
+    from .volume_prediction import VolumePrediction
     from .windows import PRESETS
     from .zoo import ModelRow, list_models
 
@@ -43,6 +45,8 @@ _ROOMS = {
     "overlay": ("COLORMAPS", "STYLES", "colorbar", "png", "render"),
     "prediction": ("InputFacts", "Prediction", "Provenance", "SeriesPrediction", "Triage"),
     "predictor": ("Predictor", "load"),
+    "volume_prediction": ("VolumePrediction",),
+    "volume_model": ("VolumePredictor", "load_volume"),
     "cascade": ("SeriesTriage", "triage", "triage_series"),
 }
 _MODULES = ("errors", "overlay", "report", "windows", "words")
@@ -68,6 +72,8 @@ __all__ = [
     "StrokeNeXtError",
     "Triage",
     "Volume",
+    "VolumePrediction",
+    "VolumePredictor",
     "Window",
     "__version__",
     "colorbar",
@@ -78,6 +84,7 @@ __all__ = [
     "list_bundled",
     "list_models",
     "load",
+    "load_volume",
     "overlay",
     "png",
     "read_any",

@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from .errors import ModelError
+from .planes import Planes
 from .preprocess import Preprocess
 from .types import CLASSES
+from .zoo import list_models
 
 #: The three files of a model folder, wherever it lies.
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -54,7 +56,8 @@ class ModelConfig:
     `architecture` is a zoo name and `arguments` its builder's options; `classes` in the order of the logits,
     index 1 the positive one; `threshold` and `band` act on the calibrated probability
     softmax(logits / temperature)[1]; `heat_scale` is the logit evidence drawn at the top of the colour bar;
-    `reference_logits` are the outputs for `weights.reference_input`. Raises ValueError on impossible values.
+    `reference_logits` are the outputs for `weights.reference_input`; `planes` is how a volume model's slices are
+    stacked, None for any other. Raises ValueError on impossible values.
     """
 
     name: str
@@ -74,6 +77,7 @@ class ModelConfig:
     experimental: bool = False
     weights_sha256: str = ""
     reference_logits: tuple[float, ...] = ()
+    planes: Planes | None = None
 
     def __post_init__(self) -> None:
         for problem, found in _PROBLEMS:
@@ -91,6 +95,10 @@ class ModelConfig:
         record["reliability"] = [asdict(b) | {"interval": list(b.interval)} for b in self.reliability]
         for name in ("classes", "band", "reference_logits"):
             record[name] = list(record[name])
+        if self.planes is None:
+            del record["planes"]
+        else:
+            record["planes"] = self.planes.to_dict()
         return {"format": FORMAT, **record}
 
     def to_json(self) -> str:
@@ -108,7 +116,8 @@ class ModelConfig:
                 "Update StrokeNeXt, or take a checkpoint written for it."
             )
         names = {f.name for f in fields(cls)} | {"format"}
-        for kind, wrong in (("unknown", set(record) - names), ("missing", names - set(record))):
+        missing = names - set(record) - {"planes"}  # only a volume model has that one, see _PROBLEMS
+        for kind, wrong in (("unknown", set(record) - names), ("missing", missing)):
             if wrong:
                 raise ModelError(f"The model's config.json has {kind} entries: {', '.join(map(str, sorted(wrong)))}.")
         try:
@@ -158,6 +167,7 @@ def _typed(record: dict[str, Any]) -> dict[str, Any]:
         "reference_logits": tuple(float(v) for v in record["reference_logits"]),
         "preprocess": Preprocess.from_dict(record["preprocess"]),
         "reliability": tuple(ReliabilityBin(**b) for b in bins),
+        "planes": Planes.from_dict(record["planes"]) if "planes" in record else None,
     }
 
 
@@ -165,6 +175,12 @@ def _number(value: object, low: float, high: float) -> bool:
     """Whether it is a finite number, not a truth value, within [low, high]."""
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     return plain and math.isfinite(value) and low <= value <= high  # type: ignore[arg-type, operator]
+
+
+def _misstacked(config: ModelConfig) -> bool:
+    """Whether a volume model lacks its record of planes, or another model has one."""
+    kind = {row.name: row.kind for row in list_models()}.get(config.architecture)
+    return kind is not None and (kind == "volume") != (config.planes is not None)
 
 
 def _text(value: object) -> bool:
@@ -189,6 +205,7 @@ _PROBLEMS: tuple[tuple[str, Callable[[ModelConfig], bool]], ...] = (
     ("the band must be two probabilities in ascending order",
      lambda c: len(c.band) != 2 or not all(_number(b, 0, 1) for b in c.band) or c.band[0] > c.band[1]),
     ("the temperature must lie between 0.01 and 100", lambda c: not _number(c.temperature, 0.01, 100)),
+    ("a volume model, and no other, has a record of planes", _misstacked),
     ("the heat scale must be a positive number", lambda c: not _number(c.heat_scale, 1e-9, 1e9)),
     ("experimental must be true or false", lambda c: not isinstance(c.experimental, bool)),
     ("the reference output must be finite numbers",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,6 +59,10 @@ class Predictor:
         """Takes the network over: it is moved to the device, put in evaluation mode and frozen."""
         if len(config.classes) != 2:
             raise ModelMismatchError(f"The model '{config.name}' is no classifier of two classes.")
+        if config.planes is not None:
+            raise ModelMismatchError(
+                f"The model '{config.name}' judges whole series, not slices. Load it with strokenext.load_volume."
+            )
         self.device = devices.choose(str(on))
         self.config = config
         self.revision = revision
@@ -230,25 +234,8 @@ class Predictor:
             heat=heat,
             window=window,
             input=InputFacts(name, digest, image.kind, image.unit, image.shape),
-            provenance=self._provenance(window, digest),
+            provenance=provenance(self.config, self.revision, self.device, self._versions, window, digest),
             image=image,
-        )
-
-    def _provenance(self, window: Window | None, input_sha256: str) -> Provenance:
-        config = self.config
-        return Provenance(
-            model=config.name,
-            revision=self.revision,
-            weights_sha256=config.weights_sha256,
-            preprocess=config.preprocess.to_dict(),
-            window=window,
-            versions=dict(self._versions),
-            device=str(self.device),
-            precision=devices.precision(self.device),
-            time=datetime.now(UTC).isoformat(timespec="seconds"),
-            input_sha256=input_sha256,
-            experimental=config.experimental,
-            trained_on=config.trained_on,
         )
 
     def _series(self, slices: tuple[Prediction, ...], rule: Rule, digest: str) -> SeriesPrediction:
@@ -293,6 +280,32 @@ def load(
         folder = resolve(model, None, revision, progress)
     network, config = load_model(folder, "cpu")
     return Predictor(network, config, where, revision_of(folder))
+
+
+def provenance(
+    config: ModelConfig,
+    revision: str | None,
+    device: torch.device,
+    software: Mapping[str, str],
+    window: Window | None,
+    input_sha256: str,
+) -> Provenance:
+    """Where an answer of this model at this moment comes from."""
+    planes = {} if config.planes is None else {"planes": config.planes.to_dict()}
+    return Provenance(
+        model=config.name,
+        revision=revision,
+        weights_sha256=config.weights_sha256,
+        preprocess=config.preprocess.to_dict() | planes,
+        window=window,
+        versions=dict(software),
+        device=str(device),
+        precision=devices.precision(device) if config.planes is None else "float32",
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        input_sha256=input_sha256,
+        experimental=config.experimental,
+        trained_on=config.trained_on,
+    )
 
 
 def as_image(source: Any) -> tuple[Slice | Volume, str]:

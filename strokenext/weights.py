@@ -72,10 +72,10 @@ def reference_input(channels: int = 3, size: int = 224, depth: int | None = None
 
 
 def reference_shape(config: ModelConfig) -> tuple[int, ...]:
-    """Shape of one input without the batch: the preprocessing's size, or the row's own for a volume."""
+    """Shape of one input without the batch: the preprocessing's size, and a volume's planes before it."""
     found = zoo.row(config.architecture)
-    if found.kind == "volume":
-        return found.input_shape
+    if config.planes is not None:
+        return (found.channels, config.planes.depth, config.preprocess.size, config.preprocess.size)
     return (found.channels, config.preprocess.size, config.preprocess.size)
 
 

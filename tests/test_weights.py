@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from strokenext.errors import ModelError, ModelMismatchError, ModelNotFoundError, OptionError, StrokeNeXtError
 from strokenext.model_config import ModelConfig
 from strokenext.models import build
+from strokenext.planes import Planes
 from strokenext.preprocess import Preprocess
 from strokenext.weights import bundled, load_config, load_model, reference_input, resolve, revision_of, save_model
 
@@ -141,13 +142,15 @@ def test_a_full_disk_leaves_the_old_model_whole(folder: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("architecture", "options", "outputs"), [("unet", {"arguments": {"width": 8}}, 4), ("cnn3d", {}, 2)]
+    ("architecture", "options", "outputs"),
+    [("unet", {"arguments": {"width": 8}}, 4), ("cnn3d", {"planes": Planes(depth=46)}, 2)],
 )
 def test_segmentation_and_volume_models_share_the_layout(
     tmp_path: Path, architecture: str, options: dict[str, Any], outputs: int
 ) -> None:
     if architecture == "unet":
-        options = {**options, "task": "segmentation", "preprocess": Preprocess(size=64)}
+        options = {**options, "task": "segmentation"}
+    options["preprocess"] = Preprocess(size=64)
     config = record(architecture=architecture, **options)
     model = build(architecture, classes=len(config.classes), **config.arguments)
     save_model(tmp_path / "m", model, config, CARD)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..errors import OptionError
+
 #: Channels of the four Conv3D blocks, width of the dense layer and its dropout.
 CHANNELS = (64, 64, 128, 256)
 DENSE = 512
 DROPOUT = 0.3
+#: Four valid convolutions with three pools between them leave one cell of a side of 46, and none of a smaller one.
+LEAST_SIDE = 46
 
 
 class CNN3D(nn.Module):
@@ -19,6 +23,10 @@ class CNN3D(nn.Module):
     """
 
     encoders = ("A",)
+    #: Of the last convolution's map: input voxels between two cells, and the voxel at the first cell's centre. A
+    #: valid convolution has no cell at the border, so the map is not simply the input made small.
+    stride = 8
+    first = 18.5
 
     def __init__(self, classes: int = 2) -> None:
         super().__init__()
@@ -33,7 +41,13 @@ class CNN3D(nn.Module):
         )
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(N, 1, D, H, W) -> the last convolution's map, (N, 256, d, h, w), 4 x 12 x 12 at 64 x 128 x 128."""
+        """(N, 1, D, H, W) -> the last convolution's map, (N, 256, d, h, w), 4 x 12 x 12 at 64 x 128 x 128.
+
+        Raises OptionError for a side below LEAST_SIDE.
+        """
+        if min(x.shape[2:]) < LEAST_SIDE:
+            sides = " x ".join(map(str, x.shape[2:]))
+            raise OptionError(f"The 3-D CNN takes volumes of {LEAST_SIDE} or more a side, not {sides}.")
         return (self.blocks(x),)
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
