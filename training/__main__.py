@@ -14,7 +14,6 @@ STAGES = {
     "split": ("splits", "a manifest to a seeded split file"),
     "audit": ("audit", "leakage between the parts of a split; exit code 1 when a grouped one leaks"),
     "cache": ("cache", "the slices of a manifest, framed once, to one array file"),
-    "pretrain": ("pretrain", "one encoder learns to outline simulated and annotated lesions"),
     "train": ("train", "a recipe to a checkpoint"),
     "finish": ("finish", "a run to a calibrated model folder with its card"),
     "evaluate": ("evaluate", "a checkpoint and a manifest to a result file"),

@@ -10,18 +10,17 @@ import numpy as np
 
 from strokenext.errors import DataError
 
-from . import tables
+from .collect import Entry
 from .prepare import open_image
 from .records import Manifest, read_manifest
 from .render import Section
-from .results import Result
 
 #: Side of a picture in pixels.
 SIDE = 220
 
 
-def galleries(results: Sequence[Result], manifest: Path | None, models: Sequence[str], count: int) -> list[Section]:
-    """A section per StrokeNeXt result that a given checkpoint made. Raises DataError without manifest or model."""
+def galleries(entries: Sequence[Entry], manifest: Path | None, models: Sequence[str], count: int) -> list[Section]:
+    """A section per result that a given checkpoint made. Raises DataError without manifest or model."""
     from strokenext.weights import load_config, resolve
 
     if manifest is None or not models:
@@ -29,17 +28,18 @@ def galleries(results: Sequence[Result], manifest: Path | None, models: Sequence
     data = read_manifest(manifest)
     checkpoints = {load_config(folder).weights_sha256: folder for folder in map(resolve, models)}
     return [
-        gallery(r, data, checkpoints[r.model["weights_sha256"]], count)
-        for r in results
-        if r.model.get("weights_sha256") in checkpoints
+        gallery(e, data, checkpoints[e.result.model["weights_sha256"]], count)
+        for e in entries
+        if e.result.model.get("weights_sha256") in checkpoints
     ]
 
 
-def gallery(result: Result, manifest: Manifest, checkpoint: Path, count: int) -> Section:
+def gallery(entry: Entry, manifest: Manifest, checkpoint: Path, count: int) -> Section:
     """The slices furthest on the wrong side of the threshold, each image beside its overlay."""
     import strokenext
     from strokenext import overlay
 
+    result = entry.result
     p = result.predictions.probabilities(result.model["temperature"])
     wrong = np.where(result.predictions.labels == 1, result.model["threshold"] - p, p - result.model["threshold"])
     worst = [int(i) for i in np.argsort(-wrong, kind="stable")[:count] if wrong[i] > 0]
@@ -58,6 +58,4 @@ def gallery(result: Result, manifest: Manifest, checkpoint: Path, count: int) ->
     text = (
         f"{len(worst)} of {int((wrong > 0).sum())} errors. These are images of patients: do not publish this page.",
     )
-    return Section(
-        f"Worst errors: {tables.title(result)}, {result.model['task']}, {tables.where(result)}", text, images=images
-    )
+    return Section(f"Worst errors: {entry.title}, {entry.task}, {entry.where}", text, images=images)

@@ -1,29 +1,54 @@
-"""Sections to one self-contained HTML page and to a PDF: same words, same tables, same figures."""
+"""Sections to one self-contained HTML page: words, tables and figures in one file that asks the network for nothing."""
 
 from __future__ import annotations
 
+import base64
 import html
 import io
-import textwrap
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Tables with more rows than this are folded on the page; the heading says how long they are.
+LONG = 48
+#: A cell that reads as a figure: a number, an interval, a share or several of them.
+_FIGURE = re.compile(r"[-+–×]?[\d.,]*\d\s?%?( [(/].*)?|–( /.*)?")
+
 _STYLE = """
-:root{color-scheme:light dark}
-body{font:15px/1.55 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.7rem}
-h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #8886;padding-bottom:.2rem}
-table{border-collapse:collapse;font-size:.86rem;margin:.8rem 0;display:block;overflow-x:auto}
-th,td{padding:.28rem .6rem;border-bottom:1px solid #8884;text-align:left;vertical-align:top}th{font-weight:600}
-td{font-variant-numeric:tabular-nums}
-figure{display:inline-block;margin:.5rem;background:#fff;border-radius:6px}
+:root{color-scheme:light dark;--line:#8885;--soft:#8881;--link:#0072b2}
+@media(prefers-color-scheme:dark){:root{--link:#56b4e9}}
+*{box-sizing:border-box}
+body{font:15px/1.55 system-ui,sans-serif;margin:0;display:grid;grid-template-columns:15rem minmax(0,1fr)}
+nav{position:sticky;top:0;height:100vh;overflow:auto;padding:1.4rem 1rem;border-right:1px solid var(--line);
+font-size:.84rem}
+nav b{display:block;margin-bottom:.6rem}nav a{display:block;padding:.16rem 0;color:inherit;text-decoration:none}
+nav a.sub{padding-left:.8rem;opacity:.75}nav a:hover,nav a:focus{color:var(--link);text-decoration:underline}
+main{padding:1.4rem 2rem 4rem;max-width:84rem}
+h1{font-size:1.7rem;margin:.2rem 0 1rem}
+h2{font-size:1.3rem;margin:2.6rem 0 .6rem;border-bottom:2px solid var(--line);padding-bottom:.25rem}
+h3{font-size:1.05rem;margin:1.8rem 0 .4rem}
+p{max-width:52rem}
+.scroll{overflow-x:auto;margin:.8rem 0}
+table{border-collapse:collapse;font-size:.84rem}
+th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+th{font-weight:600;background:var(--soft);vertical-align:bottom}
+td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+td:first-child{max-width:15rem}
+td.same{border-bottom-color:transparent}
+tbody tr:hover{background:var(--soft)}
+figure{margin:.8rem 0;background:#fff;border-radius:6px;display:inline-block;max-width:100%}
 figure svg,figure img{max-width:100%;height:auto;display:block}
-.notice{padding:.6rem .9rem;border-left:4px solid #d55e00}
+figcaption{color:#222;padding:.3rem .6rem;font-size:.84rem}
+.notice{padding:.6rem .9rem;border-left:4px solid #d55e00;background:var(--soft)}
+.missing{padding:.6rem .9rem;border-left:4px solid #e69f00;background:var(--soft)}
+summary{cursor:pointer;color:var(--link)}
+code{font-size:.92em}
+@media(max-width:60rem){body{display:block}nav{position:static;height:auto;border:0}main{padding:1rem}}
+@media print{body{display:block}nav{display:none}}
 """
 
 
@@ -42,117 +67,81 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A heading with sentences, a table and figures, any of which may be missing. `images` are PNG bytes."""
+    """A heading with sentences, tables and figures, any of which may be missing.
+
+    `level` 2 starts a part, 3 is inside one. `missing` says what is not there and which command makes it.
+    `images` are captions with PNG bytes.
+    """
 
     title: str
     text: tuple[str, ...] = ()
-    table: Table | None = None
+    tables: tuple[Table, ...] = ()
     figures: Sequence[Figure] = field(default_factory=tuple)
     images: Sequence[tuple[str, bytes]] = field(default_factory=tuple)
+    level: int = 2
+    missing: str = ""
 
 
 def to_html(title: str, notice: str, sections: Sequence[Section]) -> str:
-    """One page; figures are inline SVG, so that nothing else is needed to read it."""
+    """One page with its table of contents; figures are inline SVG, so that nothing else is needed to read it."""
+    links = [
+        f'<a href="#s{n}"{"" if s.level == 2 else " class=sub"}>{html.escape(s.title)}</a>'
+        for n, s in enumerate(sections)
+    ]
     body = [f"<h1>{html.escape(title)}</h1>", f'<p class="notice">{html.escape(notice)}</p>']
-    for s in sections:
-        body.append(f"<h2>{html.escape(s.title)}</h2>")
-        body += [f"<p>{html.escape(t)}</p>" for t in s.text]
-        if s.table is not None:
-            body.append(_html_table(s.table))
-        body += [f"<figure>{_svg(f, f'f{n}')}</figure>" for n, f in enumerate(s.figures)]
-        body += [_html_image(caption, data) for caption, data in s.images]
+    for n, s in enumerate(sections):
+        body.append(f'<h{s.level} id="s{n}">{html.escape(s.title)}</h{s.level}>')
+        body += [f"<p>{_words(t)}</p>" for t in s.text]
+        if s.missing:
+            body.append(f'<p class="missing">{_words(s.missing)}</p>')
+        body += [_table(t) for t in s.tables]
+        body += [f"<figure>{_svg(f, f's{n}f{i}')}</figure>" for i, f in enumerate(s.figures)]
+        body += [_image(caption, data) for caption, data in s.images]
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     head = f"<head>{meta}<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
-    return f'<!doctype html><html lang="en">{head}<body>{"".join(body)}</body></html>\n'
+    nav = f"<nav><b>{html.escape(title)}</b>{''.join(links)}</nav>"
+    return f'<!doctype html><html lang="en">{head}<body>{nav}<main>{"".join(body)}</main></body></html>\n'
 
 
-def _html_table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{html.escape(h)}</th>' for h in table.heads)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in table.rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+def _words(text: str) -> str:
+    """Escaped text; what stands between backquotes is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
-def _html_image(caption: str, data: bytes) -> str:
-    import base64
+def _table(table: Table) -> str:
+    """A table that scrolls by itself, folded when it is long; a name repeated below itself is shown once."""
+    head = "".join(f'<th scope="col">{_words(h)}</th>' for h in table.heads)
+    rows = []
+    for i, row in enumerate(table.rows):
+        same = i > 0 and table.rows[i - 1][0] == row[0]
+        following = i + 1 < len(table.rows) and table.rows[i + 1][0] == row[0]
+        first = f"<td{' class=same' if following else ''}>{'' if same else _words(row[0])}</td>"
+        rows.append(f"<tr>{first}{''.join(map(_cell, row[1:]))}</tr>")
+    whole = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+    if len(table.rows) <= LONG:
+        return whole
+    return f"<details><summary>Table of {len(table.rows)} lines</summary>{whole}</details>"
 
+
+def _cell(text: str) -> str:
+    return f"<td{' class=n' if _FIGURE.fullmatch(text) else ''}>{_words(text)}</td>"
+
+
+def _image(caption: str, data: bytes) -> str:
     source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     text = html.escape(caption)
     return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'
 
 
 def _svg(figure: Figure, salt: str) -> str:
-    """Inline SVG, the same bytes each time: no date, and element names from a fixed salt."""
+    """Inline SVG, the same bytes each time: no date, and element names from a salt that no other figure has."""
     import matplotlib
 
-    title = figure.axes[0].get_title() if figure.axes else ""
+    title = figure.get_suptitle() or (figure.axes[0].get_title() if figure.axes else "")
     with matplotlib.rc_context({"svg.hashsalt": f"{salt}{title}", "svg.fonttype": "path"}):
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{salt}", text)  # glyph names repeat from figure to figure
     return f'<svg role="img" aria-label="{html.escape(title)}"' + text[text.index("<svg") + 4 :]
-
-
-def to_pdf(title: str, notice: str, sections: Sequence[Section], file: Path) -> None:
-    """The same as pages of A4, by matplotlib alone: no browser or LaTeX is needed."""
-    from matplotlib.backends.backend_pdf import PdfPages
-
-    with PdfPages(file, metadata={"Title": title, "CreationDate": None}) as pdf:
-        pages = _Pages(pdf)
-        pages.write([title], 15)
-        pages.write(textwrap.wrap(notice, 105), 9)
-        for s in sections:
-            pages.write(["", s.title], 12)
-            for t in s.text:
-                pages.write(textwrap.wrap(t, 105), 9)
-            if s.table is not None:
-                pages.write(_text_table(s.table), 6.4, "monospace")
-            for f in s.figures:
-                pages.flush()
-                pdf.savefig(f)
-        pages.flush()
-
-
-class _Pages:
-    """Lines of text on A4 pages, a new page when one is full."""
-
-    def __init__(self, pdf: object) -> None:
-        self.pdf = pdf
-        self.page: Figure | None = None
-        self.y = 0.0
-
-    def write(self, lines: Sequence[str], size: float, family: str = "sans-serif") -> None:
-        from matplotlib.figure import Figure
-
-        step = size * 1.35 / 842  # of the page's 842 points
-        for line in lines:
-            if self.page is None or self.y - step < 0.05:
-                self.flush()
-                self.page, self.y = Figure(figsize=(8.27, 11.69)), 0.95
-            self.y -= step
-            self.page.text(0.06, self.y, line.replace("$", r"\$"), fontsize=size, family=family)
-
-    def flush(self) -> None:
-        """Finish the page that is being written."""
-        if self.page is not None:
-            self.pdf.savefig(self.page)  # type: ignore[attr-defined]
-        self.page = None
-
-
-def _text_table(table: Table, width: int = 128) -> list[str]:
-    """Columns of text, cells wrapped so that a line fits `width` characters."""
-    rows = [table.heads, *table.rows]
-    wanted = [max(len(r[i]) for r in rows) for i in range(len(table.heads))]
-    spare = width - 2 * len(wanted)
-    limits = wanted
-    while sum(limits) > spare:
-        widest = limits.index(max(limits))
-        limits = [w - 1 if i == widest else w for i, w in enumerate(limits)]
-    lines = []
-    for n, row in enumerate(rows):
-        cells = [textwrap.wrap(c, max(w, 4)) or [""] for c, w in zip(row, limits, strict=True)]
-        for k in range(max(map(len, cells))):
-            parts = [(c[k] if k < len(c) else "").ljust(w) for c, w in zip(cells, limits, strict=True)]
-            lines.append("  ".join(parts).rstrip())
-        if n == 0:
-            lines.append("-" * min(width, sum(limits) + 2 * len(limits)))
-    return lines

@@ -1,159 +1,240 @@
-"""Tables made from result files alone: the report and the README show the same ones."""
+"""Tables of classification results, made from result files alone: the report and the README show the same ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from strokenext import zoo
-
+from .collect import Entry, Material, short_titles
+from .gap import Gap, accuracy_gap, auroc_gap
 from .paper import TABLES, published
 from .render import Table
-from .results import Result
+from .resampling import Estimate
 
-#: Order of protocols in every table.
-PROTOCOLS = ("image", "grouped", "kfold", "source", "published", "")
+DASH = "–"
+_ALL = "all slices"
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """A number, or a dash where it is undefined."""
-    return "–" if value is None or value != value else f"{value:.{digits}f}"
+    return DASH if value is None or value != value else f"{value:.{digits}f}"
 
 
-def estimate(row: Mapping[str, Any]) -> str:
-    """value (low to high)."""
-    if row["value"] is None:
-        return "–"
-    return f"{number(row['value'])} ({number(row['low'])} to {number(row['high'])})"
+def estimate(row: Mapping[str, Any] | None, *, signed: bool = False) -> str:
+    """value (low to high); the value alone where no interval could be drawn."""
+    if row is None or row.get("value") is None:
+        return DASH
+    sign = "+" if signed else ""
+    value, low, high = (row.get(k) for k in ("value", "low", "high"))
+    text = f"{value:{sign}.3f}"
+    return text if low is None or high is None else f"{text} ({low:{sign}.3f} to {high:{sign}.3f})"
 
 
-def title(result: Result) -> str:
-    """The architecture's title where the zoo knows it, else the model's name."""
-    rows = {r.name: r.title for r in zoo.list_models()}
-    return rows.get(str(result.model.get("architecture")), result.name)
+def difference(found: Estimate | None) -> str:
+    """A signed difference with its interval."""
+    return DASH if found is None else estimate(found.to_dict(), signed=True)
 
 
-def where(result: Result) -> str:
-    """Protocol and part in words."""
-    names = {"image": "image level", "grouped": "by patient", "kfold": "by patient, fold", "source": "unseen source"}
-    protocol = str(result.data.get("protocol", ""))
-    part = result.data.get("part")
-    control = ", random labels" if result.data.get("control") == "random labels" else ""
-    return (
-        (names.get(protocol, protocol) or "all labelled")
-        + (f", {part}" if part not in (None, "test") else "")
-        + control
-    )
+def auroc(entry: Entry | None) -> str:
+    """AUROC with its interval; a dash without a result."""
+    return DASH if entry is None else estimate(entry.result.metrics["ranking"]["auroc"])
 
 
-def ordered(results: Sequence[Result]) -> list[Result]:
-    """By task, protocol, then the zoo's order."""
-    zoo_order = {r.name: i for i, r in enumerate(zoo.list_models())}
-
-    def key(r: Result) -> tuple[Any, ...]:
-        protocol = str(r.data.get("protocol", ""))
-        return (r.model["task"], PROTOCOLS.index(protocol) if protocol in PROTOCOLS else 9,
-                str(r.data.get("part", "")), zoo_order.get(str(r.model.get("architecture")), 99), r.name)  # fmt: skip
-
-    return sorted(results, key=key)
+def point(entry: Entry | None, name: str) -> float | None:
+    """A measure at the stored threshold."""
+    if entry is None:
+        return None
+    value = entry.result.metrics["at_threshold"].get(name)
+    found = value.get("value") if isinstance(value, Mapping) else value
+    return None if found is None else float(found)
 
 
-def main_table(results: Sequence[Result], task: str) -> Table:
-    """Every result of a task on one line."""
-    heads = ("model", "evaluated", "slices / units", "AUROC (95 %)", "accuracy", "F1 macro", "MCC", "sensitivity",
-             "specificity", "sens. at 0.90 / 0.95 spec.", "s per image")  # fmt: skip
+def hardware(entry: Entry) -> str:
+    """Input side and the machine: what hours and seconds were measured with."""
+    size = entry.training.get("size") or (entry.result.model.get("preprocess") or {}).get("size")
+    machine = entry.result.environment.get("hardware", "")
+    trained = entry.training.get("hardware") or entry.training.get("device")
+    cells = [f"{size} px" if size else "", str(machine), f"trained on {trained}" if trained else ""]
+    return ", ".join(c for c in cells if c) or DASH
+
+
+def main_table(entries: Sequence[Entry]) -> Table:
+    """Every result on one line."""
+    heads = ("model", "evaluated", "slices / patients", "AUROC (95 %)", "AUPRC (share positive)", "accuracy",
+             "F1 macro", "MCC", "sensitivity", "specificity")  # fmt: skip
     rows = []
-    for r in ordered([r for r in results if r.model["task"] == task]):
-        point, rank = r.metrics["at_threshold"], r.metrics["ranking"]
-        at = rank["sensitivity_at_specificity"]
+    for e in entries:
+        found, rank = e.result.metrics, e.result.metrics["ranking"]
         rows.append((
-            title(r), where(r), f"{r.metrics['slices']} / {r.metrics['units']}", estimate(rank["auroc"]),
-            number(point["accuracy"]["value"]), number(point["f1_macro"]), number(point["mcc"]),
-            estimate(point["sensitivity"]), estimate(point["specificity"]),
-            f"{number(at['0.9'])} / {number(at['0.95'])}", number(r.data.get("seconds_per_image"), 4),
+            e.title, e.where, f"{found['slices']} / {found['units']}", auroc(e),
+            f"{number(rank['auprc']['value'])} ({number(rank['prevalence'], 2)})", number(point(e, "accuracy")),
+            number(point(e, "f1_macro")), number(point(e, "mcc")), number(point(e, "sensitivity")),
+            number(point(e, "specificity")),
         ))  # fmt: skip
     return Table(heads, tuple(rows))
 
 
-def paper_table(results: Sequence[Result], task: str) -> Table:
-    """The paper's image-level figures beside ours at image level and by patient, with the gap between those."""
-    heads = ("model", "paper: acc", "prec", "rec", "F1", "train h", "s/image", "ours, image level: acc", "F1",
-             "ours, by patient: acc", "F1", "gap in acc", "train h", "s/image")  # fmt: skip
-    ours = [
-        r
-        for r in results
-        if r.model["task"] == task and r.data.get("part", "test") == "test" and not r.data.get("control")
-    ]
-    names = [row.architecture for row in TABLES[task]]
-    names += sorted({str(r.model["architecture"]) for r in ours} - set(names))
-    titles = {r.name: r.title for r in zoo.list_models()}
+def operating_table(entries: Sequence[Entry]) -> Table:
+    """What the ROC curve gives at fixed specificity and at fixed sensitivity."""
+    fixed = ("0.9", "0.95")
+    heads = ("model", "evaluated", *(f"sensitivity at specificity {v}" for v in fixed),
+             *(f"specificity at sensitivity {v}" for v in fixed))  # fmt: skip
     rows = []
-    for name in names:
-        row = published(task, name)
-        theirs = ["–"] * 6 if row is None else [*(f"{v:.3f}" for v in row[1:6]), f"{row.seconds:.4f}"]
-        image = _one(ours, name, "image")
-        grouped = _one(ours, name, "grouped")
-        a, b = (None if r is None else r.metrics["at_threshold"]["accuracy"]["value"] for r in (image, grouped))
-        f1 = [None if r is None else r.metrics["at_threshold"]["f1_macro"] for r in (image, grouped)]
-        known = grouped or image
-        hours = None if known is None else known.extra.get("training_hours")
-        seconds = None if known is None else known.data.get("seconds_per_image")
-        gap = None if a is None or b is None else a - b
-        rows.append((titles.get(name, name), *theirs, number(a), number(f1[0]), number(b), number(f1[1]),
-                     number(gap), number(hours), number(seconds, 4)))  # fmt: skip
+    for e in entries:
+        rank = e.result.metrics["ranking"]
+        at = [rank[k].get(v) for k in ("sensitivity_at_specificity", "specificity_at_sensitivity") for v in fixed]
+        rows.append((e.title, e.where, *map(number, at)))
     return Table(heads, tuple(rows))
 
 
-def _one(results: Sequence[Result], architecture: str, protocol: str) -> Result | None:
-    found = (r for r in results if r.model["architecture"] == architecture and r.data.get("protocol") == protocol)
-    return next(found, None)
+def predictive_table(entries: Sequence[Entry]) -> Table:
+    """PPV / NPV at the stored threshold over prevalence."""
+    kept = [(e, e.result.metrics["predictive_values"]) for e in entries if e.result.metrics.get("predictive_values")]
+    shares = [r["prevalence"] for r in kept[0][1]] if kept else []
+    rows = tuple(
+        (e.title, e.where, *(f"{number(r['ppv'], 2)} / {number(r['npv'], 2)}" for r in values)) for e, values in kept
+    )
+    return Table(("model", "evaluated", *(f"{p:.0%} positive" for p in shares)), rows)
 
 
-def breakdown(result: Result) -> Table:
-    """By source, class and hemorrhage type: how many are called positive."""
+def architectures(material: Material, task: str, entries: Sequence[Entry]) -> list[str]:
+    """The paper's ten first, in its order, then what else was measured, in the zoo's."""
+    names = [row.architecture for row in TABLES[task]]
+    return names + [a for a in dict.fromkeys(e.architecture for e in entries) if a not in names]
+
+
+def paper_table(material: Material, task: str) -> Table:
+    """A line for the paper's figures and one for each of our two protocols, model by model."""
+    heads = ("model", "figures", "accuracy", "precision", "recall", "F1", "AUROC (95 %)", "training h", "s / image",
+             "size and hardware")  # fmt: skip
+    ours = material.of(task, "image", "grouped")
+    titles = short_titles()
+    rows: list[tuple[str, ...]] = []
+    for name in architectures(material, task, ours):
+        row, title = published(task, name), titles.get(name, name)
+        if row is not None:
+            rows.append((title, "paper, image level", *(f"{v:.3f}" for v in row[1:5]), DASH, f"{row.hours:.3f}",
+                         f"{row.seconds:.4f}", "TEKNOFEST 2021, A100"))  # fmt: skip
+        for e in (e for e in ours if e.architecture == name):
+            measures = ("accuracy", "precision_weighted", "recall_weighted", "f1_weighted")
+            rows.append((e.title, f"here, {e.where}", *(number(point(e, m)) for m in measures), auroc(e),
+                         number(e.hours), number(e.result.data.get("seconds_per_image"), 4), hardware(e)))  # fmt: skip
+    return Table(heads, tuple(rows))
+
+
+def gap_table(material: Material, task: str) -> Table:
+    """Both protocols side by side with the gap: accuracy beside the paper's, AUROC with its paired interval."""
+    heads = ("model", "paper: accuracy", "image level: accuracy", "by patient: accuracy", "gap in accuracy",
+             "image level: AUROC", "by patient: AUROC", "gap in AUROC")  # fmt: skip
+    titles = short_titles()
     rows = []
-    for name, r in result.metrics["by_source"].items():
-        rates = f"sensitivity {number(r['sensitivity'])}, specificity {number(r['specificity'])}"
-        rows.append((f"source {name}", f"{r['n']} ({r['positives']} positive)", rates, estimate(r["auroc"])))
-    for name, r in result.metrics["by_class"].items():
-        called = r["called_positive"]
-        rows.append((f"class {name}", str(called["n"]), f"called positive {estimate(called)}", ""))
-    for name, r in result.metrics["by_type"].items():
-        called = r["called_positive"]
-        rows.append(
-            (
-                f"type {name}",
-                str(called["n"]),
-                f"called positive {estimate(called)}",
-                number(r["auroc_against_negatives"]),
-            )
-        )
-    return Table(("part", "slices", "at the threshold", "AUROC"), tuple(rows))
+    for name in architectures(material, task, material.of(task, "image", "grouped")):
+        row = published(task, name)
+        image, grouped = material.one(task, "image", name), material.one(task, "grouped", name)
+        if image is None and grouped is None and row is None:
+            continue
+        found = [None if g is None else g.difference for g in gaps(image, grouped)]
+        rows.append((
+            titles.get(name, name), number(row.accuracy if row else None), number(point(image, "accuracy")),
+            number(point(grouped, "accuracy")), difference(found[0]), auroc(image),
+            auroc(grouped), difference(found[1]),
+        ))  # fmt: skip
+    return Table(heads, tuple(rows))
 
 
-def calibration_table(results: Sequence[Result]) -> Table:
+def gaps(image: Entry | None, grouped: Entry | None) -> tuple[Gap, Gap] | tuple[None, None]:
+    """Gap in accuracy and in AUROC; (None, None) unless both protocols were run."""
+    if image is None or grouped is None:
+        return None, None
+    return accuracy_gap(image, grouped), auroc_gap(image, grouped)
+
+
+def shared_table(material: Material, task: str) -> Table | None:
+    """The gap on the slices that both protocols test on; None where no model has enough of them."""
+    rows = []
+    for name in architectures(material, task, material.of(task, "image", "grouped")):
+        image, grouped = material.one(task, "image", name), material.one(task, "grouped", name)
+        for measure, found in zip(("accuracy", "AUROC"), gaps(image, grouped), strict=True):
+            if image is not None and found is not None and found.shared is not None:
+                s = found.shared
+                rows.append((image.title, measure, str(s.n), str(s.units), difference(s)))
+    heads = ("model", "measure", "slices in both test parts", "patients", "image-level training minus by patient")
+    return Table(heads, tuple(rows)) if rows else None
+
+
+def source_table(material: Material, task: str) -> Table:
+    """Leave one source out: AUROC on the source never trained on, beside it known and its patients held back."""
+    heads = ("model", "source left out", "slices / patients", "AUROC, source unseen", "AUROC, source known, by patient",
+             "sensitivity, unseen", "specificity, unseen")  # fmt: skip
+    rows = []
+    for e in material.of(task, "source"):
+        known = material.one(task, "grouped", e.architecture)
+        same = {} if known is None else known.result.metrics["by_source"].get(e.detail, {})
+        found = e.result.metrics
+        rows.append((e.title, e.detail or e.where, f"{found['slices']} / {found['units']}", auroc(e),
+                     estimate(same.get("auroc")), number(point(e, "sensitivity")),
+                     number(point(e, "specificity"))))  # fmt: skip
+    return Table(heads, tuple(rows))
+
+
+def control_table(material: Material, task: str) -> Table:
+    """Models trained on shuffled labels: whatever exceeds chance is a leak, not medicine."""
+    heads = ("model", "evaluated", "slices / patients", "AUROC (chance 0.5)", "accuracy", "share of the larger class")
+    rows = []
+    for e in material.of(task, random=True):
+        share = e.result.metrics["ranking"]["prevalence"]
+        found = e.result.metrics
+        accuracy = found["at_threshold"]["accuracy"]
+        rows.append((e.title, e.where.removesuffix(", random labels"), f"{found['slices']} / {found['units']}",
+                     auroc(e), estimate(accuracy), number(max(share, 1 - share))))  # fmt: skip
+    return Table(heads, tuple(rows))
+
+
+def calibration_table(entries: Sequence[Entry]) -> Table:
     """Before and after temperature scaling."""
     rows = []
-    for r in ordered([r for r in results if "calibration" in r.metrics]):
-        for when, c in r.metrics["calibration"].items():
+    for e in entries:
+        for when, c in e.result.metrics.get("calibration", {}).items():
             cells = tuple(number(c[k]) for k in ("temperature", "ece", "brier", "intercept", "slope"))
-            rows.append((f"{title(r)}, {r.model['task']}", where(r), when, *cells))
+            rows.append((e.title, e.where, when, *cells))
     return Table(("model", "evaluated", "scaling", "T", "ECE", "Brier", "intercept", "slope"), tuple(rows))
 
 
-def explanation_table(results: Sequence[Result]) -> Table:
-    """Explanation checks, a column per model."""
-    explained = ordered([r for r in results if "explanation" in r.extra])
-    asked = {
-        "hit": "pointing game", "hit_minus_control": "… minus centre prior", "energy": "energy in the mask",
-        "energy_minus_control": "… minus centre prior", "mask_share": "mask's share of the head",
-        "outside": "heat outside the head", "flip": "mirroring, rank correlation",
-        "randomised": "shuffled weights, rank correlation", "deletion": "deletion (low is good)",
-        "random_deletion": "deletion at random", "insertion": "insertion (high is good)",
-    }  # fmt: skip
-    rows = [
-        (label, *(estimate(r.extra["explanation"][key]) if key in r.extra["explanation"] else "–" for r in explained))
-        for key, label in asked.items()
-    ]
-    heads = tuple(f"{title(r)}, {r.model['task']} (n {r.extra['explanation']['images']})" for r in explained)
-    return Table(("measure", *heads), tuple(rows))
+def kinds_table(entries: Sequence[Entry], key: str) -> Table:
+    """A column per class ("by_class") or hemorrhage type ("by_type"): the share called positive at the threshold."""
+    names = sorted({n for e in entries for n in e.result.metrics[key]})
+
+    def cell(e: Entry, name: str) -> str:
+        row = e.result.metrics[key].get(name)
+        return DASH if row is None else f"{estimate(row['called_positive'])}, n {row['called_positive']['n']}"
+
+    return _by_name(entries, names, cell)
+
+
+def sources_table(entries: Sequence[Entry]) -> Table:
+    """A column per source: AUROC within it, then sensitivity / specificity."""
+    names = sorted({n for e in entries for n in e.result.metrics["by_source"]})
+
+    def cell(e: Entry, name: str) -> str:
+        row = e.result.metrics["by_source"].get(name)
+        if row is None:
+            return DASH
+        return f"{estimate(row['auroc'])}; {number(row['sensitivity'], 2)} / {number(row['specificity'], 2)}"
+
+    return _by_name(entries, names, cell)
+
+
+def _by_name(entries: Sequence[Entry], names: Sequence[str], cell: Callable[[Entry, str], str]) -> Table:
+    rows = tuple((e.title, e.where, *(cell(e, n) for n in names)) for e in entries)
+    return Table(("model", "evaluated", *names), rows)
+
+
+def patients_table(entries: Sequence[Entry]) -> Table:
+    """Slices to patients: AUROC of the mean of a patient's three highest slices, beside that of single slices."""
+    rows = []
+    for e in entries:
+        found = e.result.metrics.get("patients")
+        if found:
+            count = f"{found['n']} ({found['positives']})"
+            rows.append((e.title, e.where, count, estimate(found["auroc"]), auroc(e)))
+    return Table(("model", "evaluated", "patients (positive)", "AUROC of patients", "AUROC of slices"), tuple(rows))
