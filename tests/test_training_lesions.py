@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -103,28 +101,3 @@ def test_patients_have_one_role_and_roles_do_not_move() -> None:
     assert drawn == roles(reversed(names))
     counts = [sum(r == role for r in drawn.values()) for role in ("train", "validation", "test")]
     assert counts == [70, 12, 18]
-
-
-def test_training_resumes_to_the_same_weights(cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from training import train
-
-    monkeypatch.setattr(train, "open_cache", lambda folder: cache)
-    monkeypatch.setattr(train, "scores", lambda *_: {})
-    recipe = tmp_path / "small.toml"
-    recipe.write_text('size = 64\nbatch = 4\nevery = 2\nwarmup = 2\nsteps = 4\nsources = ["s0", "s1"]\n')
-    command = [str(recipe), "--cache", "unused", "--workers", "0", "--run"]
-    real_save = train.save_state
-
-    def stop_after_two(path: Path, **parts: object) -> None:
-        real_save(path, **parts)
-        if parts["step"] == 2:
-            raise KeyboardInterrupt
-
-    assert train.main([*command, str(tmp_path / "straight")]) == 0
-    monkeypatch.setattr(train, "save_state", stop_after_two)
-    with pytest.raises(KeyboardInterrupt):
-        train.main([*command, str(tmp_path / "broken")])
-    monkeypatch.setattr(train, "save_state", real_save)
-    assert train.main([*command, str(tmp_path / "broken")]) == 0
-    a, b = (train.load_state(tmp_path / run / "last.pt")["average"] for run in ("straight", "broken"))
-    assert all(torch.equal(a[k], b[k]) for k in a)

@@ -1,31 +1,69 @@
-"""Pieces of a training loop that every recipe shares: schedule, averaged weights, checkpoints, real-slice scores."""
+"""Pieces of the training script that are arithmetic: schedules, optimiser, averaged weights, image sizes, signals."""
 
 from __future__ import annotations
 
 import copy
 import math
-import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from strokenext.preprocess import stack_channels
 from strokenext.types import FloatArray
 
-from . import augment
-from .data import CACHE_SIZE, Cache
+from .config import Recipe
+
+if TYPE_CHECKING:
+    from .feeds import Batch
+
+#: Schedule "step": the rate is divided by ten at these shares of the training.
+MILESTONES = (0.5, 0.75)
+#: Schedule "plateau": the rate is halved after this many epochs without a lower validation loss.
+PLATEAU_PATIENCE = 3
 
 
-def schedule(step: int, total: int, warmup: int = 150) -> float:
-    """Learning-rate factor 0..1: linear warm-up, then a cosine down to 1 %."""
-    if step < warmup:
-        return (step + 1) / warmup
-    done = min(1.0, (step - warmup) / max(1, total - warmup))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+def learning_rate(recipe: Recipe, update: int, updates: int, history: Sequence[Mapping[str, Any]] = ()) -> float:
+    """The rate of an update of `updates`: linear warm-up to the peak, then the recipe's schedule.
+
+    With `head_steps` there are two phases, each with its own warm-up and decay: the fusion head on frozen encoders
+    at `head_rate`, then everything at `rate`.
+    """
+    if update < recipe.head_steps:
+        return recipe.head_rate * factor(recipe, update, recipe.head_steps, history)
+    return recipe.rate * factor(recipe, update - recipe.head_steps, updates - recipe.head_steps, history)
+
+
+def factor(recipe: Recipe, update: int, updates: int, history: Sequence[Mapping[str, Any]] = ()) -> float:
+    """Learning-rate factor 0..1; the cosine ends at 1 %."""
+    if update < recipe.warmup:
+        return (update + 1) / recipe.warmup
+    done = min(1.0, (update - recipe.warmup) / max(1, updates - recipe.warmup))
+    if recipe.schedule == "cosine":
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+    if recipe.schedule == "step":
+        return 0.1 ** sum(done >= m for m in MILESTONES)
+    return 0.5 ** plateaus(history) if recipe.schedule == "plateau" else 1.0
+
+
+def plateaus(history: Sequence[Mapping[str, Any]]) -> int:
+    """How often the validation loss stayed for PLATEAU_PATIENCE epochs at or above its lowest."""
+    count, waited, lowest = 0, 0, math.inf
+    for epoch in history:
+        loss = float(epoch["validation"]["loss"])
+        waited = 0 if loss < lowest else waited + 1
+        lowest = min(lowest, loss)
+        if waited == PLATEAU_PATIENCE:
+            count, waited = count + 1, 0
+    return count
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -33,6 +71,17 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     free = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def make_optimiser(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser, its update fused into one kernel (not for fp16, whose gradients are unscaled first)."""
+    groups = parameter_groups(module, recipe.weight_decay)
+    fused = recipe.precision != "fp16"
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.99), fused=fused)
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(groups, lr=recipe.rate, fused=fused)
+    return torch.optim.SGD(groups, lr=recipe.rate, momentum=0.9, nesterov=True, fused=fused)
 
 
 class Average:
@@ -46,32 +95,45 @@ class Average:
     def update(self, model: nn.Module, step: int) -> None:
         """Move towards `model`; faster at the start, when the average is still the initial noise."""
         decay = min(self.decay, (step + 1) / (step + 10))
-        for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - decay)
+        mine: list[Tensor] = list(self.model.parameters())
+        theirs: list[Tensor] = list(model.parameters())
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
         for kept, now in zip(self.model.buffers(), model.buffers(), strict=True):
             kept.copy_(now)
 
 
-def save_state(path: Path, **parts: Any) -> None:
-    """Write a checkpoint whole or not at all."""
-    temporary = path.with_suffix(".part")
-    torch.save(parts, temporary)
-    os.replace(temporary, path)
+def resized(batch: Batch, side: int) -> Batch:
+    """The batch with images of `side` pixels, targets at the same fraction of it; itself when it has that side."""
+    now = batch.pixels.shape[-1]
+    if now == side or batch.pixels.ndim != 4:
+        return batch
+
+    def to_side(x: Tensor, mode: str) -> Tensor:
+        to = round(x.shape[-1] * side / now)
+        return interpolate(x, (to, to), mode=mode, antialias=mode == "bilinear")
+
+    dense = None if batch.dense is None else to_side(batch.dense, "bilinear")
+    known = None if batch.known is None else to_side(batch.known, "nearest")
+    return replace(batch, pixels=to_side(batch.pixels, "bilinear"), dense=dense, known=known)
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """A checkpoint this machine wrote; tensors and plain values only."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Turns the first SIGINT or SIGTERM into a question the loop asks between steps; a second one acts at once."""
+    asked = threading.Event()
+    before: dict[int, Any] = {}
 
+    def note(number: int, _: FrameType | None) -> None:
+        asked.set()
+        signal.signal(number, before[number] if before[number] is not None else signal.SIG_DFL)
 
-def framed_rows(cache: Cache, rows: list[int], size: int) -> Tensor:
-    """(N, 1, S, S) levelled grey of cached rows without augmentation."""
-    matrix = augment.plain(CACHE_SIZE, size)
-    out = np.empty((len(rows), 1, size, size), dtype=np.float32)
-    for place, row in enumerate(rows):
-        planes = augment.warp(np.ascontiguousarray(cache.planes[row][[0, 2]].transpose(1, 2, 0)), matrix, size)
-        out[place, 0] = augment.relevel(planes[..., 0] / np.float32(255), planes[..., 1] > 127)
-    return torch.from_numpy(out)
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @torch.inference_mode()

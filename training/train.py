@@ -1,169 +1,211 @@
-"""Train a StrokeNeXt from a recipe: `python -m training train RECIPE.toml --cache DIR --encoder-from RUN --run DIR`.
+"""Train any system of the zoo: `python -m training train RECIPE.toml --cache DIR --split SPLIT.json --run DIR`.
 
-Reads top to bottom as the recipe: data, model, optimiser, loop. Interrupted, the same command goes on where
-it stopped and sees the same examples.
+Reads top to bottom as the recipe: settings, data, model, optimiser, loop. Interrupted, the same command goes on where
+it stopped and comes to the same numbers: what a step sees and drops out depends on the seed and the step alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
-import json
-import platform
+import math
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from lightning_fabric import Fabric
+from torch import nn
 
-from strokenext.models.strokenext import Encoder, StrokeNeXt
-from strokenext.preprocess import stack_channels
+from strokenext.errors import DataError, OptionError
 
-from .batches import HEMORRHAGIC, NORMAL, Examples, Pools, loader
 from .config import Recipe, read_recipe
-from .data import Cache, open_cache
-from .dense import DenseEncoder, class_loss, dense_loss
-from .engine import Average, framed_rows, load_state, logits_of, parameter_groups, save_state, schedule
-from .metrics import auroc
+from .curves import draw_curves
+from .engine import Average, learning_rate, make_optimiser, resized, stop_on_signal
+from .launch import WholeBatch, launch, share_batch_norm
+from .objectives import Objective, make_objective
+from .runs import BEST, LAST, best_epoch, load_state, save_state, sha256, start_run, write_history
 
+if TYPE_CHECKING:
+    from .feeds import Feed
 
-class Pair(nn.Module):
-    """A StrokeNeXt whose two encoders also keep their outline decoders while it learns."""
-
-    def __init__(self, start: DenseEncoder) -> None:
-        super().__init__()
-        other = copy.deepcopy(start)
-        self.decoders = nn.ModuleList([start.decoder, other.decoder])
-        self.model = StrokeNeXt(start.encoder, other.encoder, classes=2)
-
-    def forward(self, x: Tensor, outlines: bool = True) -> tuple[Tensor, list[Tensor]]:
-        """Class logits (N, 2) and, where wanted, each encoder's outline logits (N, 2, S/4, S/4)."""
-        stages = [e.maps(x) for e in (self.model.encoder_a, self.model.encoder_b)]
-        logits = self.model.head(tuple(maps[-1] for maps in stages))
-        drawn = zip(self.decoders, stages, strict=True) if outlines else ()
-        return logits, [decoder(maps) for decoder, maps in drawn]
+#: Seconds between two progress lines.
+EVERY = 10.0
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="python -m training train", description=__doc__)
     p.add_argument("recipe", type=Path)
     p.add_argument("--cache", type=Path, required=True, help="folder written by `python -m training cache`")
-    p.add_argument("--encoder-from", type=Path, help="run folder of `python -m training pretrain`; none: from scratch")
-    p.add_argument("--run", type=Path, required=True, help="checkpoints and history; resumed when it exists")
-    p.add_argument("--workers", type=int, default=1, help="processes that draw examples; 0 draws them in this one")
-    p.add_argument("--steps", type=int)
-    p.add_argument("--size", type=int)
-    p.add_argument("--batch", type=int)
+    p.add_argument("--split", type=Path, required=True, help="file written by `python -m training split`")
+    p.add_argument("--run", type=Path, required=True, help="checkpoints, history, curves; gone on with when it exists")
+    p.add_argument("--encoder-from", type=Path, metavar="RUN", help="run of an `outline` recipe to start encoders from")
+    p.add_argument("--random-labels", nargs="?", const="images", choices=("images", "patients"), help="the control run")
+    p.add_argument("--epochs", type=int)
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another recipe entry; repeatable")
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    p.add_argument("--processes", type=int, default=1, help="processes that share every batch, one GPU each")
     return p
 
 
-def start_encoder(recipe: Recipe, run: Path | None) -> DenseEncoder:
-    """A fresh encoder, or the averaged one that dense pre-training left in `run`."""
-    dense = DenseEncoder(Encoder(recipe.encoder, layer_scale=0.5))
-    if run is not None:
-        dense.load_state_dict(load_state(run / "last.pt")["average"])
-    return dense
-
-
-def label_of(classes: Tensor, task: str) -> Tensor:
-    """Normal / ischemic / hemorrhagic to the task's two classes."""
-    return (classes != NORMAL).long() if task == "presence" else (classes == HEMORRHAGIC).long()
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Two phases, each with its own warm-up and cosine: the fusion head on frozen encoders, then everything, gently.
-
-    A fresh head's first gradients would undo what the encoders learned (Kumar et al. 2022, arXiv 2202.10054).
-    """
-    if step < recipe.head_steps:
-        return recipe.head_rate * schedule(step, recipe.head_steps, recipe.warmup)
-    return recipe.rate * schedule(step - recipe.head_steps, recipe.steps - recipe.head_steps, recipe.warmup)
-
-
-def scores(model: StrokeNeXt, cache: Cache, recipe: Recipe) -> dict[str, float]:
-    """AUROC on real slices of validation patients, and of lesions simulated on their normal slices."""
-    out: dict[str, float] = {}
-
-    def positive(rows_or_grey: Tensor) -> np.ndarray:
-        z = logits_of(model, rows_or_grey)
-        return np.asarray(z[:, 1] - z[:, 0])
-
-    if recipe.task == "presence":
-        for source in recipe.sources:
-            rows = [cache.where(source=source, role="validation", hemorrhage=h) for h in (0, 1)]
-            if rows[0] and rows[1]:
-                s = [positive(framed_rows(cache, r, recipe.size)) for r in rows]
-                out[source] = auroc(np.repeat([0, 1], [len(v) for v in s]), np.concatenate(s))
-    made = Examples(Pools(cache, "validation", recipe.sources), recipe.size, recipe.mixture, 777, 0, 384)
-    batches = list(loader(made, 64, workers=0))
-    grey, labels = torch.cat([b[0] for b in batches]), label_of(torch.cat([b[1] for b in batches]), recipe.task)
-    out["augmented"] = auroc(labels.numpy(), positive(grey))
-    return {k: round(v, 4) for k, v in out.items()}
-
-
 def main(argv: Sequence[str]) -> int:
-    args = parser().parse_args(argv)
-    recipe = read_recipe(args.recipe).override(steps=args.steps, size=args.size, batch=args.batch)
-    args.run.mkdir(parents=True, exist_ok=True)
-    about = {"recipe": recipe.to_dict(), "torch": torch.__version__, "machine": platform.machine()}
-    (args.run / "run.json").write_text(json.dumps(about, indent=2))
+    """Train, or go on training. Returns 0, or 130 when a signal stopped it at a step it can go on from."""
+    o = parser().parse_args(argv)
+    recipe = read_recipe(o.recipe, o.set).override(epochs=o.epochs, random_labels=o.random_labels)
+    finished = launch(prepare, recipe, o.cache, o.split, o.run, o.encoder_from, device=o.device,
+                      processes=o.processes, precision=recipe.precision, unused=recipe.objective == "fuse")  # fmt: skip
+    return 0 if finished else 130
 
+
+def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path, encoder_from: Path | None) -> bool:
+    """Data and model of one process, then training. Returns False when a signal stopped it."""
+    from .cache import open_cache
+    from .feeds import make_feed
+    from .splits import read_split
+
+    feed = make_feed(recipe, open_cache(cache), read_split(split), fabric.device)
     torch.manual_seed(recipe.seed)
-    cache = open_cache(args.cache)
-    pools = Pools(cache, "train", recipe.sources)
+    objective = make_objective(recipe, encoder_from)
+    data = {"cache": sha256(cache / "rows.jsonl"), "split": sha256(split), "split_file": split.name}
+    if encoder_from is not None:
+        kept = BEST if (encoder_from / BEST).exists() else LAST
+        data |= {"encoder": sha256(encoder_from / kept), "encoder_from": encoder_from.name}
+    start_run(run, recipe, data, str(fabric.device))
+    return train(fabric, recipe, objective, feed, run)
 
-    pair = Pair(start_encoder(recipe, args.encoder_from))
-    pair = pair.to(memory_format=torch.channels_last)
-    average = Average(pair, recipe.average)
-    optimiser = torch.optim.AdamW(parameter_groups(pair, recipe.weight_decay), lr=recipe.rate, betas=(0.9, 0.99))
-    first, last = 0, args.run / "last.pt"
-    if last.exists():
-        state = load_state(last)
-        pair.load_state_dict(state["pair"])
-        average.model.load_state_dict(state["average"])
+
+def train(fabric: Fabric, recipe: Recipe, objective: Objective, feed: Feed, run: Path) -> bool:
+    """The loop. Writes history, curves and checkpoints into `run`; returns False when a signal stopped it."""
+    # Model: `plain` is what is saved, `module` the same weights as the other processes and the compiler see them.
+    plain = objective.module = share_batch_norm(objective.module, fabric)
+    plain.to(fabric.device)
+    if recipe.channels_last:
+        solid = any(p.ndim == 5 for p in plain.parameters())
+        plain.to(memory_format=torch.channels_last_3d if solid else torch.channels_last)
+    average = Average(plain, recipe.average) if recipe.average else None
+    scored = average.model if average else plain
+
+    # Optimiser
+    optimiser = make_optimiser(recipe, plain)
+    compiled = cast(nn.Module, torch.compile(plain)) if recipe.compile else plain
+    module, stepper = fabric.setup(compiled, optimiser)
+    per_epoch = recipe.epoch_steps(feed.images)
+    total, step, seconds = per_epoch * recipe.epochs, 0, 0.0
+    history: list[dict[str, Any]] = []
+    sums: dict[str, Any] = {}
+
+    # What an earlier, interrupted run left
+    if (run / LAST).exists():
+        state = load_state(run / LAST)
+        plain.load_state_dict(state["module"])
         optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["rng"])
-        first = int(state["step"])
+        fabric.strategy.precision.load_state_dict(state["scaler"])
+        if average:
+            average.model.load_state_dict(state["average"])
+        step, seconds, history = state["step"], state["seconds"], state["history"]
+        sums = state["sums"] if fabric.is_global_zero else {}
 
-    count = (recipe.steps - first) * recipe.batch
-    examples = Examples(pools, recipe.size, recipe.mixture, recipe.seed, first * recipe.batch, count)
-    started = time.monotonic()
-    losses: list[float] = []
-    for step, (grey, classes, dense, known) in enumerate(loader(examples, recipe.batch, args.workers), start=first):
-        head_only = step < recipe.head_steps
-        rate = learning_rate(recipe, step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        pair.train()
-        for part in (pair.model.encoder_a, pair.model.encoder_b, pair.decoders):
-            part.requires_grad_(not head_only)
-        x = stack_channels(grey, "stroke").to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits, outlines = pair(x, not head_only)
-        loss = class_loss(logits.float(), label_of(classes, recipe.task))
-        for outline in outlines:
-            loss = loss + recipe.outline_weight / 2 * dense_loss(outline.float(), dense, known)
-        optimiser.zero_grad(set_to_none=True)  # a frozen weight without gradient is left alone, decay included
-        loss.backward()
-        nn.utils.clip_grad_norm_(pair.parameters(), 2.0)
-        optimiser.step()
-        average.update(pair, step)
-        losses.append(loss.item())
-        done = step + 1
-        if done % 25 == 0:
-            pace = (time.monotonic() - started) / (done - first)
-            left = pace * (recipe.steps - done) / 60
-            print(f"step {done}/{recipe.steps} loss {np.mean(losses[-25:]):.3f} "
-                  f"{recipe.batch / pace:.0f} images/s {left:.0f} min left", flush=True)  # fmt: skip
-        if done % recipe.every == 0 or done == recipe.steps:
-            save_state(last, pair=pair.state_dict(), average=average.model.state_dict(),
-                       optimiser=optimiser.state_dict(), rng=torch.get_rng_state(), step=done)  # fmt: skip
-            result = {"step": done, "loss": float(np.mean(losses[-recipe.every :]))}
-            result["seconds"] = round(time.monotonic() - started, 1)
-            result |= scores(average.model.model, cache, recipe)  # type: ignore[arg-type]
-            with (args.run / "history.jsonl").open("a") as handle:
-                handle.write(json.dumps(result) + "\n")
-            print(result, flush=True)
-    return 0
+    # Loop
+    started, first, said = time.monotonic(), step, 0.0
+    batches = iter(feed.batches(step, total, rank=fabric.global_rank, world=fabric.world_size))
+    with stop_on_signal() as stopping:
+        while step < total and not stale(recipe, history):
+            epoch_started, epoch_first, stop = time.monotonic(), step, 0
+            for batch in islice(batches, per_epoch - step % per_epoch):
+                update, ends = step // recipe.accumulate, (step + 1) % recipe.accumulate == 0
+                torch.manual_seed((recipe.seed << 40) + step * fabric.world_size + fabric.global_rank)  # for dropout
+                rate = learning_rate(recipe, update, total // recipe.accumulate, history)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
+                if hasattr(objective, "thaw"):
+                    objective.thaw(update)
+                batch = resized(batch, recipe.size_at(step / total))
+                mine = len(batch.pixels)
+                images, stop = over_all(fabric, [mine, int(stopping())])
+                plain.train()
+                with fabric.no_backward_sync(module, enabled=not ends), WholeBatch(fabric):
+                    loss, counted = objective.loss(module, batch, update)
+                    # Processes are averaged evenly: one with a larger share of the batch weighs more, as it should.
+                    fabric.backward(loss * (mine * fabric.world_size / images / recipe.accumulate))
+                for name, value in {"loss": loss.detach() * mine, "images": mine, **counted}.items():
+                    sums[name] = sums.get(name, 0.0) + value
+                step += 1
+                if not ends:
+                    continue
+                if recipe.clip:
+                    fabric.clip_gradients(module, stepper, max_norm=recipe.clip)
+                stepper.step()
+                stepper.zero_grad(set_to_none=True)  # a frozen weight without gradient is left alone, decay included
+                if average:
+                    average.update(plain, update)
+                if time.monotonic() - said > EVERY and fabric.is_global_zero:
+                    said = time.monotonic()
+                    print(progress(recipe, step, total, sums, (said - started) / (step - first)), flush=True)
+                if stop:
+                    break
+            if step == epoch_first:
+                raise DataError("The feed gave no more batches before the training was over.")
+
+            sums = dict(zip(sums, over_all(fabric, [float(v) for v in sums.values()]), strict=True))
+            if not math.isfinite(sums["loss"]):
+                raise OptionError("The loss is no longer a number. Lower the rate, or train with precision float32.")
+            if step % per_epoch == 0:
+                pace = (step - epoch_first) * recipe.batch / (time.monotonic() - epoch_started)
+                found = objective.score(scored.eval(), feed)
+                line = {"epoch": step // per_epoch, "step": step, "seconds": seconds + time.monotonic() - started,
+                        **means(sums), "rate": rate, "images_per_second": round(pace, 1)}  # fmt: skip
+                history, sums = [*history, line | {"validation": fabric.broadcast(found)}], {}
+            if fabric.is_global_zero:
+                if history and not sums:
+                    keep(run, recipe, history, scored)
+                save_state(run / LAST, module=plain.state_dict(), average=average and average.model.state_dict(),
+                           optimiser=optimiser.state_dict(), scaler=fabric.strategy.precision.state_dict(), step=step,
+                           seconds=seconds + time.monotonic() - started, history=history, sums=sums)  # fmt: skip
+            fabric.barrier()
+            sums = sums if fabric.is_global_zero else {}
+            if stop and step < total:
+                return False
+    return True
+
+
+def over_all(fabric: Fabric, values: list[Any]) -> list[Any]:
+    """The sums of these numbers over all processes."""
+    if fabric.world_size == 1:
+        return values
+    together = torch.tensor(values, dtype=torch.float64 if fabric.device.type != "mps" else None)
+    return list(cast(torch.Tensor, fabric.all_reduce(together, reduce_op="sum")).tolist())
+
+
+def means(sums: dict[str, float]) -> dict[str, float]:
+    """An epoch's figures: `right` out of `seen` (else of all images) is the accuracy, the rest are means per image."""
+    images, counted = sums["images"], dict(sums)
+    seen = counted.pop("seen", images)
+    accuracy = {"accuracy": counted.pop("right") / max(1.0, seen)} if "right" in counted else {}
+    return {k: round(v / images, 6) for k, v in counted.items() if k != "images"} | accuracy
+
+
+def progress(recipe: Recipe, step: int, total: int, sums: dict[str, Any], pace: float) -> str:
+    """One line; `pace` in seconds per step."""
+    loss = float(sums["loss"] / sums["images"])
+    return (f"step {step}/{total} loss {loss:.3f} {recipe.batch / pace:.0f} images/s "
+            f"{pace * (total - step) / 60:.1f} min left")  # fmt: skip
+
+
+def stale(recipe: Recipe, history: list[dict[str, Any]]) -> bool:
+    """Whether `patience` epochs have gone by without a better one."""
+    return (
+        bool(recipe.patience and history) and len(history) - 1 - best_epoch(history, recipe.select) >= recipe.patience
+    )
+
+
+def keep(run: Path, recipe: Recipe, history: list[dict[str, Any]], scored: nn.Module) -> None:
+    """Write history and curves, and the weights when the last epoch is the best so far."""
+    line = history[-1]
+    if best_epoch(history, recipe.select) == len(history) - 1:
+        save_state(run / BEST, module=scored.state_dict(), epoch=line["epoch"], validation=line["validation"])
+    write_history(run, history)
+    draw_curves(history, recipe.select, run / "curves.png")
+    figures = {k: v for k, v in line["validation"].items() if not isinstance(v, dict)}
+    print(f"epoch {line['epoch']}/{recipe.epochs} {line['seconds']:.0f} s loss {line['loss']:.3f} validation {figures}",
+          flush=True)  # fmt: skip

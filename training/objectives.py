@@ -1,0 +1,282 @@
+"""What a network learns: the module that is optimised, its loss on a batch, its score on held-back examples.
+
+`classify` trains any classifier of the zoo on labels; `outline` pre-trains one ConvNeXt encoder to outline lesions;
+`fuse` makes a StrokeNeXt of pre-trained encoders. `segment` and `volume` live with their feeds.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from strokenext.errors import DataError, OptionError
+from strokenext.models import build
+from strokenext.models.strokenext import Encoder, StrokeNeXt
+from strokenext.zoo import row
+
+from .batches import HEMORRHAGIC, NORMAL
+from .config import Recipe
+from .dense import DenseEncoder, dense_loss
+from .metrics import auroc
+from .runs import BEST, LAST, load_state, read_run
+
+if TYPE_CHECKING:
+    from .feeds import Batch, Feed, Held
+
+#: Recipe's objective to "module:class"; the class is called with the recipe alone, or with the run its encoder
+#: comes from too where it says `takes_encoder = True`.
+OBJECTIVES = {
+    "classify": "training.objectives:Classify",
+    "outline": "training.objectives:Outline",
+    "fuse": "training.objectives:Fuse",
+    "segment": "training.masks:Segment",
+    "volume": "training.volumes:Volumes",
+}
+
+
+class Objective(Protocol):
+    """What the training script asks of an objective.
+
+    `module` is optimised and averaged and may wrap the network with decoders; `model` is the network that is saved,
+    a part of `module`. An objective may also have `thaw(update)`, called before each update to say which
+    parameters learn from now on.
+    """
+
+    module: nn.Module
+    model: nn.Module
+
+    def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
+        """Mean loss of a batch, and sums for the epoch's line ({"right": n}); `module` is the wrapped one to call."""
+
+    def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
+        """Figures on the validation part; they contain `loss` and what the recipe selects by."""
+
+
+def make_objective(recipe: Recipe, encoder_from: Path | None = None) -> Objective:
+    """The recipe's objective with a network of its own. Raises OptionError where `encoder_from` means nothing."""
+    module, _, name = OBJECTIVES[recipe.objective].partition(":")
+    kind = getattr(import_module(module), name)
+    if getattr(kind, "takes_encoder", False):
+        return cast(Objective, kind(recipe, encoder_from))
+    if encoder_from is not None:
+        raise OptionError(f"--encoder-from means nothing to the objective '{recipe.objective}'; leave it away.")
+    return cast(Objective, kind(recipe))
+
+
+def load_run(run: Path) -> tuple[nn.Module, Recipe]:
+    """The best network of a run, in evaluation mode, and the recipe it was trained with."""
+    recipe = Recipe.from_dict(read_run(run)["recipe"], f"record {run}/run.json")
+    objective = make_objective(recipe.override(pretrained=False))
+    objective.module.load_state_dict(trained_weights(run))
+    return objective.model.eval(), recipe
+
+
+def trained_weights(run: Path) -> dict[str, Tensor]:
+    """The weights a run kept: the best on validation, or the averaged ones of a run that kept no best."""
+    if (run / BEST).exists():
+        return cast(dict[str, Tensor], load_state(run / BEST)["module"])
+    if (run / LAST).exists() and (averaged := load_state(run / LAST).get("average")):
+        return cast(dict[str, Tensor], averaged)
+    raise DataError(f"There is no trained network in {run}; give the folder that `python -m training train` wrote.")
+
+
+def task_labels(labels: Tensor, recipe: Recipe) -> Tensor:
+    """(N,) class index of the task; the lesions feed names normal, ischemic and hemorrhagic instead."""
+    if recipe.feed != "lesions":
+        return labels
+    return (labels != NORMAL).long() if recipe.task == "presence" else (labels == HEMORRHAGIC).long()
+
+
+class Classify:
+    """Any classifier of the zoo on the task's two classes."""
+
+    takes_encoder = True
+
+    def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
+        self.recipe = recipe
+        options = dict(recipe.arguments) | ({"pretrained": True} if recipe.pretrained else {})
+        self.model = self.module = build(recipe.model, classes=2, **options)
+        if recipe.layer_scale and not recipe.pretrained:
+            start_layer_scale(self.model, recipe.layer_scale)
+        if encoder_from is not None:
+            if not isinstance(self.model, StrokeNeXt):
+                raise OptionError(f"--encoder-from starts the encoders of a StrokeNeXt; {recipe.model} has none.")
+            start = dense_encoder(recipe, encoder_from).encoder.state_dict()
+            self.model.encoder_a.load_state_dict(start)
+            self.model.encoder_b.load_state_dict(start)
+        for name in recipe.freeze:
+            frozen = dict(self.model.named_modules()).get(name)
+            if frozen is None:
+                names = ", ".join(n for n, _ in self.model.named_children())
+                raise OptionError(f"{recipe.model} has no part '{name}' to freeze. Its parts are: {names}.")
+            frozen.requires_grad_(False)
+
+    def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
+        """Cross-entropy with the recipe's label smoothing, on soft targets where the feed mixed images."""
+        logits = module(batch.pixels).float()
+        labels = task_labels(batch.labels, self.recipe)
+        target = labels if batch.soft is None else batch.soft
+        loss = cross_entropy(logits, target, label_smoothing=self.recipe.label_smoothing)
+        return loss, {"right": (logits.detach().argmax(1) == labels).sum()}
+
+    def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
+        """Loss, accuracy, balanced accuracy and AUROC on validation, and AUROC of each source with both classes."""
+        held = feed.held("validation")
+        logits, labels = answers(module, held)
+        return classification_scores(logits, task_labels(labels, self.recipe), held.sources)
+
+
+class Outline:
+    """Dense pre-training of one encoder: outlines of infarct and blood, and the three classes."""
+
+    takes_encoder = True
+
+    def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
+        self.recipe = recipe
+        self.module = dense_encoder(recipe, encoder_from)
+        self.model = self.module.encoder
+
+    def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
+        """Cross-entropy over normal, ischemic, hemorrhagic, plus the outline loss where the truth is known."""
+        classes, outlines = module(batch.pixels)
+        named = cross_entropy(classes.float(), batch.labels, label_smoothing=self.recipe.label_smoothing)
+        drawn = dense_loss(outlines.float(), *_outlines(batch))
+        return named + drawn, {"right": (classes.detach().argmax(1) == batch.labels).sum()}
+
+    def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
+        """As for `classify`, of lesion (presence) or of blood against the rest (subtype), from the three classes."""
+        held = feed.held("validation")
+        logits, labels = answers(lambda x: module(x)[0], held)
+        if self.recipe.task == "presence":
+            two = torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
+        else:
+            two = logits[:, 1:]
+        return classification_scores(two, task_labels(labels, self.recipe), held.sources)
+
+
+class Pair(nn.Module):
+    """A StrokeNeXt whose two encoders also keep their outline decoders while it learns."""
+
+    def __init__(self, start: DenseEncoder) -> None:
+        super().__init__()
+        other = copy.deepcopy(start)
+        self.decoders = nn.ModuleList([start.decoder, other.decoder])
+        self.model = StrokeNeXt(start.encoder, other.encoder, classes=2)
+
+    def forward(self, x: Tensor, outlines: bool = False) -> tuple[Tensor, list[Tensor]]:
+        """Class logits (N, 2) and, where wanted, each encoder's outline logits (N, 2, S/4, S/4)."""
+        stages = [e.maps(x) for e in (self.model.encoder_a, self.model.encoder_b)]
+        logits = self.model.head(tuple(maps[-1] for maps in stages))
+        drawn = zip(self.decoders, stages, strict=True) if outlines else ()
+        return logits, [decoder(maps) for decoder, maps in drawn]
+
+
+class Fuse:
+    """A StrokeNeXt from pre-trained encoders: first the fusion head alone, then everything, with outlines.
+
+    A fresh head's first gradients would undo what the encoders learned (Kumar et al. 2022, arXiv 2202.10054).
+    """
+
+    takes_encoder = True
+
+    def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
+        self.recipe = recipe
+        self.module = Pair(dense_encoder(recipe, encoder_from))
+        self.model = self.module.model
+
+    def thaw(self, update: int) -> None:
+        """Encoders and decoders learn after the first `head_steps` updates."""
+        for part in (self.model.encoder_a, self.model.encoder_b, self.module.decoders):
+            part.requires_grad_(update >= self.recipe.head_steps)
+
+    def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
+        """Cross-entropy, and half of `outline_weight` for each encoder's outlines once the encoders learn."""
+        logits, outlines = module(batch.pixels, step >= self.recipe.head_steps and batch.dense is not None)
+        labels = task_labels(batch.labels, self.recipe)
+        loss = cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
+        for outline in outlines:
+            loss = loss + self.recipe.outline_weight / 2 * dense_loss(outline.float(), *_outlines(batch))
+        return loss, {"right": (logits.detach().argmax(1) == labels).sum()}
+
+    def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
+        """As for `classify`."""
+        held = feed.held("validation")
+        logits, labels = answers(lambda x: module(x)[0], held)
+        return classification_scores(logits, task_labels(labels, self.recipe), held.sources)
+
+
+def dense_encoder(recipe: Recipe, run: Path | None) -> DenseEncoder:
+    """A fresh encoder with its decoder, or those that an `outline` run kept.
+
+    Raises OptionError when the recipe's model is no StrokeNeXt, DataError when the run holds another network.
+    """
+    size = row(recipe.model).arguments.get("encoder")
+    if size is None:
+        raise OptionError(f"The objective '{recipe.objective}' trains a StrokeNeXt; {recipe.model} is none.")
+    scale = {"layer_scale": recipe.layer_scale} if recipe.layer_scale and not recipe.pretrained else {}
+    dense = DenseEncoder(Encoder(str(size), recipe.pretrained and run is None, **scale))
+    if run is not None:
+        try:
+            dense.load_state_dict(trained_weights(run))
+        except RuntimeError as problem:
+            raise DataError(
+                f"The network in {run} is not a pre-trained encoder of {recipe.model}. "
+                "Give --encoder-from a run of an `outline` recipe of the same model."
+            ) from problem
+    return dense
+
+
+def start_layer_scale(model: nn.Module, value: float) -> None:
+    """Set the LayerScale of every ConvNeXt block: from 1e-6 and without ImageNet weights it barely learns."""
+    for name, parameter in model.named_parameters():
+        if name.rpartition(".")[2] == "gamma":
+            nn.init.constant_(parameter, value)
+
+
+@torch.no_grad()
+def answers(forward: Any, held: Held) -> tuple[Tensor, Tensor]:
+    """(N, K) float32 logits and (N,) labels of held-back examples, on the CPU."""
+    parts = [(forward(b.pixels).float().cpu(), b.labels.cpu()) for b in held]
+    if not parts:
+        raise DataError("The split's validation part holds no labelled image; training cannot tell what to keep.")
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+
+def classification_scores(logits: Tensor, labels: Tensor, sources: Any) -> dict[str, Any]:
+    """loss, accuracy, balanced accuracy and auroc (None with one class) of (N, 2) logits, and auroc by source."""
+    truth = labels.numpy()
+    margin = (logits[:, 1] - logits[:, 0]).double().numpy()
+    right = (margin > 0) == (truth == 1)
+    rates = [float(right[truth == k].mean()) for k in (0, 1) if (truth == k).any()]
+    names = np.asarray(sources)
+    by_source = {str(s): area(truth[names == s], margin[names == s]) for s in np.unique(names)}
+    return {
+        "loss": round(float(cross_entropy(logits, labels)), 6),
+        "accuracy": round(float(right.mean()), 6),
+        "balanced_accuracy": round(float(np.mean(rates)), 6),
+        "auroc": area(truth, margin),
+        "images": len(truth),
+        "by_source": {s: a for s, a in by_source.items() if a is not None},
+    }
+
+
+def area(truth: NDArray[np.int64], margin: NDArray[np.float64]) -> float | None:
+    """AUROC, or None where one class is missing or a margin is not a number."""
+    if len(np.unique(truth)) < 2 or not math.isfinite(float(margin.sum())):
+        return None
+    return round(float(auroc(truth, margin)), 6)
+
+
+def _outlines(batch: Batch) -> tuple[Tensor, Tensor]:
+    if batch.dense is None or batch.known is None:
+        raise OptionError("Outlines are learned from the feed 'lesions'; this recipe's feed draws none.")
+    return batch.dense, batch.known
