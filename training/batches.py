@@ -1,12 +1,14 @@
-"""Training batches: real slices and the same backgrounds with lesions drawn in, augmented.
+"""The lesions feed: real slices and the same backgrounds with lesions drawn in, augmented.
 
 Classes of an example: 0 normal, 1 ischemic, 2 hemorrhagic; `presence` and `subtype` labels derive from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,29 +16,40 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from strokenext.errors import DataError
+from strokenext.preprocess import stack_channels
 from strokenext.types import FloatArray
 
 from . import augment, simulate
-from .data import CACHE_SIZE, MIN_BRAIN, Cache
+from .cache import MIN_BRAIN, Cache
+from .feeds import Batch, Held, parts_of, shard
+
+if TYPE_CHECKING:
+    from .config import Recipe
+    from .splits import Split
 
 NORMAL, ISCHEMIC, HEMORRHAGIC = 0, 1, 2
 #: Stride of the dense target: lesion masks at a quarter of the input's side.
 DENSE_STRIDE = 4
+#: Simulated examples among the held-back ones, and the seed they are drawn with.
+HELD_SIMULATED, HELD_SEED = 384, 777
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of a batch by kind of example, and the infarcts' darkening in HU."""
+    """Shares of a batch by kind of example, and the simulated infarcts' darkening in HU."""
 
     normal: float = 0.32
     infarct: float = 0.28
     bleed: float = 0.20
     real_bleed: float = 0.20
     severity: tuple[float, float] = (3.0, 24.0)
+    real_infarct: float = 0.0
 
     def shares(self) -> FloatArray:
-        """In the order normal, infarct, simulated bleed, real bleed; sums to 1."""
-        parts = np.array([self.normal, self.infarct, self.bleed, self.real_bleed], dtype=np.float32)
+        """In the order normal, infarct, simulated bleed, real bleed, real infarct; sums to 1."""
+        parts = [self.normal, self.infarct, self.bleed, self.real_bleed, self.real_infarct]
+        parts = np.array(parts, dtype=np.float32)
         return np.asarray(parts / parts.sum(), dtype=np.float32)
 
 
@@ -51,17 +64,34 @@ class Example:
 
 
 class Pools:
-    """Which cached rows each kind of example is drawn from; sources are balanced within each."""
+    """Which of the given cached rows each kind of example is drawn from; sources are balanced within each.
 
-    def __init__(self, cache: Cache, role: str, sources: tuple[str, ...]) -> None:
-        self.cache = cache
-        self.backgrounds = [self._rows(s, role, 0, MIN_BRAIN) for s in sources]
-        self.normals = [self._rows(s, role, 0, 0.0) for s in sources]
-        self.bleeds = [rows for s in sources if (rows := self._rows(s, role, 1, 0.0))]
+    `away` lets unlabelled slices that many slices from an annotated one serve as free of lesions; 0: none do.
+    """
 
-    def _rows(self, source: str, role: str, hemorrhage: int, least_brain: float) -> list[int]:
-        rows = self.cache.where(source=source, role=role, hemorrhage=hemorrhage)
-        return [i for i in rows if self.cache.rows[i].brain >= least_brain]
+    def __init__(self, cache: Cache, rows: Sequence[int], sources: tuple[str, ...] = (), away: int = 0) -> None:
+        self.cache, self.away = cache, away
+        of_source = {s: [i for i in rows if cache.rows[i].source == s] for s in sources or self._names(rows)}
+        free = [[i for i in r if cache.rows[i].lesion_free(away)] for r in of_source.values()]
+        self.normals = [r for r in free if r]
+        self.backgrounds = [r for pool in free if (r := [i for i in pool if cache.rows[i].brain >= MIN_BRAIN])]
+        self.infarcts, self.bleeds = (
+            [r for pool in of_source.values() if (r := [i for i in pool if cache.rows[i].subtype == kind])]
+            for kind in (0, 1)
+        )
+
+    def _names(self, rows: Sequence[int]) -> list[str]:
+        return sorted({self.cache.rows[i].source for i in rows})
+
+    def check(self, mixture: Mixture) -> None:
+        """Raise DataError when a kind of example has a share of the batch and no slice to be drawn from."""
+        for share, pools, what in (
+            (mixture.normal + mixture.infarct + mixture.bleed, self.backgrounds, "lesion-free slice with enough brain"),
+            (mixture.real_bleed, self.bleeds, "slice labelled hemorrhagic"),
+            (mixture.real_infarct, self.infarcts, "slice labelled ischemic"),
+        ):
+            if share > 0 and not pools:
+                raise DataError(f"The split's part holds no {what}, of which the recipe's mixture wants {share:.0%}.")
 
     def draw(self, rng: np.random.Generator, pools: list[list[int]]) -> np.ndarray:
         """(S, S, P) uint8 planes of one row."""
@@ -71,10 +101,11 @@ class Pools:
 
 def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mixture) -> Example:
     """One augmented example at `size` pixels a side."""
-    kind = int(rng.choice(4, p=mixture.shares()))
-    planes = augment.warp(_planes(rng, pools, kind), augment.geometry(rng, CACHE_SIZE, size), size)
+    kind = int(rng.choice(5, p=mixture.shares()))
+    cached = pools.cache.size
+    planes = augment.warp(_planes(rng, pools, kind), augment.geometry(rng, cached, size), size)
     inner, ignore = planes[..., 2] > 127, planes[..., 4] > 60
-    depth: FloatArray = planes[..., 1] * np.float32(size / CACHE_SIZE)
+    depth: FloatArray = planes[..., 1] * np.float32(size / cached)
     grey = augment.relevel(planes[..., 0] / np.float32(255), inner)
     infarct, blood = np.zeros_like(grey), planes[..., 3] / np.float32(255)
     if depth.max() > 3:
@@ -90,14 +121,14 @@ def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mix
     grey = augment.erase(rng, augment.relevel(grey, inner, float(np.exp(rng.normal(0, 0.03)))))
     dense = np.stack([_coarse(infarct), _coarse(blood)])
     known = np.repeat((_coarse(ignore.astype(np.float32)) <= 0.1).astype(np.float32)[None], 2, axis=0)
-    label = (NORMAL, ISCHEMIC, HEMORRHAGIC, HEMORRHAGIC)[kind]
+    label = (NORMAL, ISCHEMIC, HEMORRHAGIC, HEMORRHAGIC, ISCHEMIC)[kind]
     return Example(grey.astype(np.float32), label, dense, known)
 
 
 def _planes(rng: np.random.Generator, pools: Pools, kind: int) -> np.ndarray:
     """(S, S, P) uint8 of a slice for that kind of example."""
-    if kind == 3:
-        return pools.draw(rng, pools.bleeds)
+    if kind >= 3:
+        return pools.draw(rng, pools.bleeds if kind == 3 else pools.infarcts)
     if kind == 0 and rng.random() < 0.35:
         return pools.draw(rng, pools.normals)  # skull base and vertex too, which no lesion is drawn on
     return pools.draw(rng, pools.backgrounds)
@@ -131,17 +162,100 @@ class Examples(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
 
 def loader(examples: Examples, batch: int, workers: int = 1) -> Iterator[tuple[Tensor, ...]]:
-    """Batches in order; the last short one is dropped (batch norm needs more than one image).
+    """Batches in order; the last short one is dropped (batch norm needs more than one image)."""
+    places = [range(i, i + batch) for i in range(0, len(examples) - batch + 1, batch)]
+    return _loaded(examples, places, workers)
 
-    A worker is forked: start it before this process has used OpenCV, whose threads do not survive a fork.
-    """
+
+def _loaded(examples: Examples, places: Sequence[Sequence[int]], workers: int) -> Iterator[tuple[Tensor, ...]]:
+    """The examples at these places, a batch each. A worker is forked: OpenCV's threads would not survive that."""
+    cv2.setNumThreads(1)
     # Its own generator: by default a loader draws a seed from the global one, and a resumed run would differ.
     own = torch.Generator().manual_seed(0)
     return iter(
-        DataLoader(examples, batch, num_workers=workers, drop_last=True, worker_init_fn=_one_thread, generator=own)
+        DataLoader(examples, batch_sampler=places, num_workers=workers, worker_init_fn=_one_thread, generator=own)
     )
 
 
 def _one_thread(_: int) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+
+
+def spare_cores() -> int:
+    """Processes that draw examples: one core is left to the network, eight feed a fast GPU."""
+    return min(8, max(1, (os.cpu_count() or 2) - 1))
+
+
+class LesionsFeed:
+    """Batches of simulated and real lesions by the recipe's mixture; drawn without end."""
+
+    images = 0
+
+    def __init__(self, recipe: Recipe, cache: Cache, split: Split, device: torch.device, workers: int = -1) -> None:
+        cache.require("head", recipe.window)
+        if recipe.random_labels:
+            raise DataError("The lesions feed draws what it labels, random labels mean nothing to it; use `pictures`.")
+        self.recipe, self.cache, self.device = recipe, cache, device
+        self.workers = spare_cores() if workers < 0 else workers
+        self.parts = parts_of(cache, split)
+        self.pools("train").check(recipe.mixture)
+
+    def pools(self, part: str) -> Pools:
+        """What the examples of a part are drawn from."""
+        rows = [i for i, p in enumerate(self.parts) if p == part]
+        return Pools(self.cache, rows, self.recipe.sources, self.recipe.away_negatives)
+
+    def batches(self, first_step: int, last_step: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        """Steps first_step..last_step - 1, this process's shard of each."""
+        recipe = self.recipe
+        examples = Examples(self.pools("train"), recipe.size, recipe.mixture, recipe.seed, 0, last_step * recipe.batch)
+        places = [shard(step, recipe.batch, rank, world) for step in range(first_step, last_step)]
+        for grey, labels, dense, known in _loaded(examples, places, self.workers):
+            yield Batch(self._stacked(grey), *(t.to(self.device, non_blocking=True) for t in (labels,)),
+                        dense=dense.to(self.device), known=known.to(self.device))  # fmt: skip
+
+    def _stacked(self, grey: Tensor) -> Tensor:
+        return stack_channels(grey.to(self.device, non_blocking=True), self.recipe.channels)
+
+    def held(self, part: str) -> Held:
+        """Real slices of a part; for validation also lesions simulated on its slices, as the source "simulated".
+
+        Simulated ones are never part of a test. Slices far from an annotated one count as normal in validation
+        where the recipe says so.
+        """
+        real = self.real(part, self.recipe.away_negatives if part == "validation" else 0)
+        return real + self.simulated(part) if part == "validation" else real
+
+    def real(self, part: str, away: int = 0) -> Held:
+        """Slices whose class is known, in the cache's order, as the model would get them from a user's file."""
+        from .pictures import held_rows
+
+        rows, labels = [], []
+        for i, row in enumerate(self.cache.rows):
+            known = row.lesion_free(away) or row.subtype is not None
+            if self.parts[i] == part and known and (row.source in self.recipe.sources or not self.recipe.sources):
+                rows.append(i)
+                labels.append(NORMAL if row.subtype is None else (ISCHEMIC, HEMORRHAGIC)[row.subtype])
+        return held_rows(self.cache, rows, labels, self.recipe, self.device)
+
+    def simulated(
+        self, part: str, count: int = HELD_SIMULATED, seed: int = HELD_SEED, mixture: Mixture | None = None
+    ) -> Held:
+        """Augmented examples drawn from a part's slices, each a unit of its own."""
+        mixture, pools = mixture or self.recipe.mixture, self.pools(part)
+        if not pools.bleeds:
+            mixture = replace(mixture, real_bleed=0.0)
+        if not pools.infarcts:
+            mixture = replace(mixture, real_infarct=0.0)
+        pools.check(mixture)
+        examples = Examples(pools, self.recipe.size, mixture, seed, 0, count)
+        drawn = [t for t, _ in zip(loader(examples, 1, 0), range(count), strict=True)]
+        grey, labels = (torch.cat([d[k] for d in drawn]) for k in (0, 1))
+
+        def draw(places: Sequence[int]) -> Batch:
+            at = torch.as_tensor(list(places))
+            return Batch(self._stacked(grey[at]), labels[at].to(self.device))
+
+        names = tuple(f"simulated:{i}" for i in range(count))
+        return Held(labels.numpy(), ("simulated",) * count, names, names, draw)
