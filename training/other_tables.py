@@ -116,9 +116,11 @@ def benchmark_note(values: Mapping[str, Any]) -> str:
     e, s = values["environment"], values.get("settings", {})
     text = (
         f"Measured on {e['hardware']}, {e['threads']} threads, device {e['device']}, torch {e['torch']}, float32, "
-        f"random weights; throughput in batches of up to {s.get('batch', '?')}. One process per model, so that peak "
-        "memory is its own: what building it and these passes add."
+        f"random weights, up to {s.get('repeats', '?')} passes in {s.get('seconds', 0):g} s; throughput in batches of "
+        f"up to {s.get('batch', '?')}. Peak memory is what building the model and these passes add to a fresh process."
     )
+    if (e.get("load") or 0) > 0.5:
+        text += f" The machine was at a load of {e['load']:.1f} from other work when it began."
     left = values.get("skipped") or []
     return text + "".join(f" Left out: {r['name']} ({r['why']})." for r in left)
 

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.backends.backend_pdf import PdfPages
     from matplotlib.figure import Figure
 
-#: A4 in inches, and points of its height.
+#: A space that no line breaks at; A4 in inches, and points of its height.
+NO_BREAK = "\u00a0"
 PAGE = (8.27, 11.69)
 POINTS = 842
 LEFT, RIGHT, TOP, BOTTOM = 0.06, 0.94, 0.95, 0.06
 #: Size of a table's text in points, characters that fit a line at that size, dots per inch of a picture.
-SMALL, WIDTH, DPI = 6.2, 150, 170
+SMALL, WIDTH, DPI = 6.2, 140, 170
 
 
 def to_pdf(title: str, notice: str, sections: Sequence[Section], file: Path) -> None:
@@ -96,10 +97,10 @@ class _Pages:
         """Rows of wrapped cells between hair lines; the head is repeated on every page that the table reaches."""
         self.space(4)
         widths = column_widths(table)
-        head = [textwrap.wrap(c.replace("`", ""), w) or [""] for c, w in zip(table.heads, widths, strict=True)]
+        head = [_wrapped(c, int(0.85 * w) + 1) for c, w in zip(table.heads, widths, strict=True)]  # bold is wider
         self._row(head, widths, True)
         for row in table.rows:
-            cells = [textwrap.wrap(c.replace("`", ""), w) or [""] for c, w in zip(row, widths, strict=True)]
+            cells = [_wrapped(c, w) for c, w in zip(row, widths, strict=True)]
             if self.y - _height(cells) < BOTTOM:
                 self.flush()
                 self._row(head, widths, True)
@@ -151,6 +152,12 @@ def _plain(line: str) -> str:
     return line.replace("$", r"\$")
 
 
+def _wrapped(cell: str, width: int) -> list[str]:
+    """Lines of a cell; an interval in brackets is never broken."""
+    whole = re.sub(r"\([^)]{,24}\)", lambda found: found[0].replace(" ", NO_BREAK), cell.replace("`", ""))
+    return textwrap.wrap(whole, width) or [""]
+
+
 def _height(cells: Sequence[Sequence[str]]) -> float:
     return (max(map(len, cells)) * SMALL * 1.3 + 3.5) / POINTS
 
@@ -159,10 +166,10 @@ def column_widths(table: Table, width: int = WIDTH) -> list[int]:
     """Characters of each column, the widest narrowed first until a line fits `width`, never below its longest word."""
     columns = list(zip(table.heads, *table.rows, strict=True))
     wanted = [max(max(map(len, c)), 4) for c in columns]
-    least = [max(max(len(w) for w in re.split(r"[\s-]", cell)) for cell in c) for c in columns]
+    least = [max(max(map(len, _wrapped(cell, 1000)[0].split(" "))) for cell in c) for c in columns]
     spare = width - 2 * len(wanted)
     while sum(wanted) > spare:
-        open_ = [i for i in range(len(wanted)) if wanted[i] > min(least[i] + 1, 24)] or range(len(wanted))
+        open_ = [i for i in range(len(wanted)) if wanted[i] > min(least[i] + 1, 24)] or list(range(len(wanted)))
         widest = max(open_, key=lambda i: wanted[i])
         if wanted[widest] <= 4:
             break
