@@ -8,13 +8,16 @@ so a picture from an unseen hospital arrives looking like the ones the model was
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .contour import centring, contour_mask, cut_out, denoised
 from .errors import ModelError
 from .head import brain_level, find_head, rotation
 from .types import BoolArray, FloatArray, Slice, Window
@@ -23,6 +26,11 @@ from .windows import grey01
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: How a slice is framed and how its channels are stacked; what each means is said in `Preprocess`.
+Frame = Literal["head", "square", "contour", "contour-in-place"]
+Channels = Literal["stroke", "grey", "plain"]
+FRAMES: tuple[Frame, ...] = get_args(Frame)
+CHANNELS: tuple[Channels, ...] = get_args(Channels)
 #: Room left around the head, as a share of its longer side.
 MARGIN = 0.04
 #: Grey level that the brain's median is brought to: 36 HU through the brain window 80/40.
@@ -62,22 +70,24 @@ class Preprocess:
     """Everything that decides how pixels reach a model; stored in its config.json.
 
     `size`: side of the square input in pixels. `window`: (width, level) in HU. `frame`: "head" finds,
-    turns and cuts the head and blacks out the rest; "square" pads the whole picture. `level`: bring the
-    brain's median to BRAIN. `channels`: "stroke" stacks the brain window, a narrow window around the
+    turns and cuts the head and blacks out the rest; "square" pads the whole picture; "contour" is the
+    TEKNOFEST preparation (noise removed, the head cut out along its contour and centred, not turned) and
+    "contour-in-place" the same without centring, with the geometry of "square", for masks. `level`: bring
+    the brain's median to BRAIN. `channels`: "stroke" stacks the brain window, a narrow window around the
     brain's own level and the difference to the mirrored side; "grey" repeats the picture three times
-    with ImageNet statistics.
+    with ImageNet statistics; "plain" repeats it as it is, 0..1.
     """
 
     size: int = 224
     window: tuple[float, float] = (80.0, 40.0)
-    frame: Literal["head", "square"] = "square"
+    frame: Frame = "square"
     level: bool = False
-    channels: Literal["stroke", "grey"] = "grey"
+    channels: Channels = "grey"
 
     def __post_init__(self) -> None:
         if not (isinstance(self.size, int) and 32 <= self.size <= 1024):
             raise ModelError(f"The preprocessing record has the input size {self.size!r}; it must be 32 to 1024.")
-        if self.frame not in ("head", "square") or self.channels not in ("stroke", "grey"):
+        if self.frame not in FRAMES or self.channels not in CHANNELS:
             raise ModelError("The preprocessing record names a frame or channels that this version does not know.")
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,10 +114,7 @@ class Preprocess:
         grey = grey01(image, Window(*self.window))
         if image.padding is not None:
             grey = np.where(image.padding, np.float32(0), grey)
-        if self.frame == "square":
-            framed = _square(grey, self.size)
-        else:
-            framed = _head_frame(grey, self.size)
+        framed = _FRAMERS[self.frame](grey, self.size)
         return _levelled(framed) if self.level else framed
 
     def stack(self, framed: Framed) -> FloatArray:
@@ -127,6 +134,8 @@ def stack_channels(grey: Tensor, channels: str) -> Tensor:
     """
     import torch
 
+    if channels == "plain":
+        return grey.expand(-1, 3, -1, -1)
     if channels == "grey":
         mean = torch.tensor(IMAGENET_MEAN, device=grey.device, dtype=grey.dtype).view(1, 3, 1, 1)
         std = torch.tensor(IMAGENET_STD, device=grey.device, dtype=grey.dtype).view(1, 3, 1, 1)
@@ -178,6 +187,17 @@ def _head_frame(grey: FloatArray, size: int) -> Framed:
     return Framed(_warp(grey, affine, size) * mask, mask, affine)
 
 
+def _contour(grey: FloatArray, size: int, centred: bool) -> Framed:
+    """The head without noise and without what lies around it, in the middle of the square or where it was."""
+    clean = denoised(grey)
+    mask = contour_mask(clean)
+    if mask is None:
+        return _square(clean, size)
+    affine = centring(mask, size) if centred else _square(clean, size).affine
+    inside = _warp(mask.astype(np.float32), affine, size) > 0.5
+    return Framed(_warp(cut_out(clean, mask), affine, size) * inside, inside, affine)
+
+
 def _warp(grey: FloatArray, affine: NDArray[np.float64], size: int) -> FloatArray:
     """Resample to (size, size); when shrinking, blur first so that noise does not alias into texture."""
     shrink = 1.0 / float(np.hypot(affine[0, 0], affine[0, 1]))
@@ -193,3 +213,11 @@ def _levelled(framed: Framed) -> Framed:
         return framed
     gain = float(np.clip(BRAIN / level, *GAIN_LIMITS))
     return Framed(np.clip(framed.grey * np.float32(gain), 0, 1).astype(np.float32), framed.head, framed.affine)
+
+
+_FRAMERS: dict[Frame, Callable[[FloatArray, int], Framed]] = {
+    "head": _head_frame,
+    "square": _square,
+    "contour": partial(_contour, centred=True),
+    "contour-in-place": partial(_contour, centred=False),
+}

@@ -18,7 +18,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("errors", "types", "version"),
     ("windows", "methods", "saving"),
     ("head", "io", "zoo"),
-    ("preprocess", "planes"),
+    ("contour", "preprocess", "planes"),
     ("models", "gate", "model_config", "hub", "overlay"),
     ("sources", "borrowed", "explain", "weights", "decision", "runtime", "device"),
     ("prediction", "volume_prediction"),

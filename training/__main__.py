@@ -17,6 +17,7 @@ STAGES = {
     "train": ("train", "a recipe to a checkpoint"),
     "finish": ("finish", "a run to a calibrated model folder with its card"),
     "evaluate": ("evaluate", "a checkpoint and a manifest to a result file"),
+    "teknofest": ("teknofest", "slices to a picture of the TEKNOFEST preparation, step by step"),
     "benchmark": ("benchmark", "parameters, operations, latency, throughput and memory of the models"),
     "report": ("report", "result files to one HTML page and a PDF"),
     "readme": ("readme", "the README's tables, from the same files; --check says whether they have drifted"),

@@ -20,7 +20,7 @@ import numpy as np
 
 from strokenext.errors import DataError
 from strokenext.head import SKULL_SHARE
-from strokenext.preprocess import Framed, Preprocess
+from strokenext.preprocess import FRAMES, Framed, Preprocess
 from strokenext.types import BoolArray, ByteArray, FloatArray, Slice
 
 from .records import Manifest, Record, digest, read_manifest
@@ -235,7 +235,7 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("manifest", type=Path, help="manifest.jsonl written by `python -m training prepare`")
     p.add_argument("folder", type=Path, help="where the cache goes; about 250 kB a slice at 224 pixels")
     p.add_argument("--size", type=int, default=CACHE_SIZE, help="side of a cached slice in pixels")
-    p.add_argument("--frame", choices=("head", "square"), default="head", help="the head upright, or the whole picture")
+    p.add_argument("--frame", choices=FRAMES, default="head", help="as in the recipe")
     p.add_argument("--window", type=float, nargs=2, default=FRAMING.window, metavar=("WIDTH", "LEVEL"), help="in HU")
     o = p.parse_args(argv)
     framing = Preprocess(o.size, (o.window[0], o.window[1]), o.frame, level=False, channels="stroke")
