@@ -10,13 +10,13 @@ from strokenext.types import BoolArray, FloatArray
 
 
 def geometry(rng: np.random.Generator, size_in: int, size: int, strength: float = 1.0) -> np.ndarray:
-    """(2, 3) matrix from cached pixel to training pixel: small turn, zoom, stretch, shift, mirror.
+    """(2, 3) matrix from cached pixel to training pixel: turn, zoom, stretch, shift, mirror.
 
-    Small, because framing already brought the head upright; what is left is framing's own error.
-    Mirroring left and right respects anatomy, upside down would not.
+    Mostly small, because framing already brought the head upright; sometimes as far off as framing is on a
+    tight crop or a tilted head. Mirroring left and right respects anatomy, upside down would not.
     """
-    angle = np.radians(rng.normal(0, 5) * strength)
-    zoom = size / size_in * (1 + rng.uniform(-0.12, 0.08) * strength)
+    angle = np.radians((rng.normal(0, 5) if rng.random() < 0.9 else rng.uniform(-30, 30)) * strength)
+    zoom = size / size_in * (1 + rng.uniform(-0.18, 0.1) * strength)
     stretch = 1 + rng.uniform(-0.08, 0.08) * strength
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
@@ -37,6 +37,19 @@ def warp(planes: np.ndarray, matrix: np.ndarray, size: int) -> FloatArray:
     """(H, W, P) planes resampled to (size, size, P) float32."""
     out = cv2.warpAffine(planes, matrix, (size, size), flags=cv2.INTER_LINEAR)
     return np.asarray(out.reshape(size, size, -1), dtype=np.float32)
+
+
+def bend(rng: np.random.Generator, planes: FloatArray) -> FloatArray:
+    """(S, S, P) with a smooth displacement of up to about 3 % of the side: heads differ more than affinely."""
+    size = planes.shape[0]
+    grid = np.arange(size, dtype=np.float32)
+    cells = int(rng.integers(3, 6))
+    coarse = rng.normal(0, rng.uniform(0.004, 0.014) * size, (cells, cells, 2)).astype(np.float32)
+    shift = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    x, y = grid[None, :] + shift[..., 0], grid[:, None] + shift[..., 1]
+    parts = [cv2.remap(np.ascontiguousarray(planes[..., i : i + 3]), x, y, cv2.INTER_LINEAR).reshape(size, size, -1)
+             for i in range(0, planes.shape[-1], 3)]  # fmt: skip
+    return np.asarray(np.concatenate(parts, axis=-1), dtype=np.float32)
 
 
 def window_jitter(rng: np.random.Generator, grey: FloatArray) -> FloatArray:

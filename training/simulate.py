@@ -159,10 +159,10 @@ def infarct(rng: np.random.Generator, canvas: Canvas, severity: tuple[float, flo
 
 
 def _blood_level(rng: np.random.Generator, size: int) -> FloatArray:
-    """(S, S) grey level of blood: 48 to 82 HU with clot texture."""
+    """(S, S) grey level of blood: 45 to 80 HU with clot texture."""
     texture = smooth_noise(rng, size, int(rng.integers(8, 24))) * rng.uniform(1, 4) * HU
     fine = rng.standard_normal((size, size)).astype(np.float32) * rng.uniform(0.5, 3) * HU
-    return np.asarray(rng.uniform(50, 78) * HU + texture + fine, dtype=np.float32)
+    return np.asarray(rng.uniform(46, 78) * HU + texture + fine, dtype=np.float32)
 
 
 def _oedema(rng: np.random.Generator, grey: FloatArray, blood: FloatArray, brain: FloatArray) -> FloatArray:
@@ -188,17 +188,32 @@ def _parenchymal(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
 
 
 def _extra_axial(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
-    """A crescent (subdural) or lens (epidural) under the skull on one side."""
+    """A crescent (subdural) or lens (epidural) under the skull on one side, thin ones as often as thick ones."""
     x, y = canvas.axes
+    if rng.random() < 0.15:
+        return _interhemispheric(rng, canvas)
     side = float(rng.choice([-1, 1]))
     angle = np.degrees(np.arctan2(y, x * side))
     middle = rng.uniform(-75, 75)
-    half = rng.uniform(15, 75)
+    lens = rng.random() < 0.4
+    half = rng.uniform(15, 45) if lens else rng.uniform(25, 95)
     along = np.clip(1 - ((angle - middle) / half) ** 2, 0, 1)
     size = canvas.grey.shape[0]
-    thickness = size * rng.uniform(0.018, 0.075) * (along**0.5 if rng.random() < 0.6 else along)
+    thickness = size * float(np.exp(rng.uniform(np.log(0.014), np.log(0.08)))) * (along if lens else along**0.5)
     wobble = 1 + 0.25 * smooth_noise(rng, size, 8)
     return _soft(np.asarray(thickness * wobble - canvas.depth, dtype=np.float32), rng.uniform(1.0, 2.5)) * (along > 0)
+
+
+def _interhemispheric(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
+    """A subdural bleed along the falx: a band on one side of the midline, in the front or the back of the head."""
+    x, y = canvas.axes
+    size = canvas.grey.shape[0]
+    front = rng.random() < 0.4
+    reach = rng.uniform(0.2, 0.7)
+    along = _soft(np.asarray((-y if front else y) - (1 - reach), dtype=np.float32), 0.1)
+    width = rng.uniform(0.03, 0.09) * (1 + 0.3 * smooth_noise(rng, size, 7))
+    lateral = x * float(rng.choice([-1, 1]))
+    return np.asarray(_soft(np.minimum(lateral + 0.015, width - lateral), 0.03) * along, dtype=np.float32)
 
 
 def _fluid(canvas: Canvas) -> FloatArray:
@@ -228,7 +243,7 @@ def _subarachnoid(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
 def bleed(rng: np.random.Generator, canvas: Canvas) -> Lesion:
     """A hemorrhage of random kind: parenchymal, ventricular, subdural or epidural, subarachnoid, or two at once."""
     size = canvas.grey.shape[0]
-    kinds = rng.choice(4, size=1 + int(rng.random() < 0.2), replace=False, p=[0.55, 0.13, 0.2, 0.12])
+    kinds = rng.choice(4, size=1 + int(rng.random() < 0.2), replace=False, p=[0.48, 0.12, 0.28, 0.12])
     makers = (_parenchymal, _ventricular, _extra_axial, _subarachnoid)
     mask = np.zeros_like(canvas.grey)
     for kind in kinds:
@@ -245,14 +260,17 @@ def bleed(rng: np.random.Generator, canvas: Canvas) -> Lesion:
 
 
 def mimic(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
-    """Findings that are no stroke, for both classes: calcifications, streaks, cupping, wide CSF spaces."""
+    """Findings that are no stroke, for both classes: calcium, falx, sinuses, streaks, cupping, wide CSF spaces."""
     grey = canvas.grey.copy()
     size = grey.shape[0]
-    if rng.random() < 0.25:  # choroid plexus, pineal or basal-ganglia calcium: small and brighter than blood
+    if rng.random() < 0.2:  # calcium anywhere: small and brighter than blood
         for _ in range(int(rng.integers(1, 4))):
             px, py = _point(rng, canvas, 0.2)
-            spot = _soft(_ellipse(rng, canvas, px, py, rng.uniform(0.015, 0.05)), 0.3) * canvas.brain
-            grey = grey * (1 - spot) + rng.uniform(0.8, 1.0) * spot
+            grey = _spot(rng, canvas, grey, (px, py, rng.uniform(0.015, 0.05)), rng.uniform(0.8, 1.0))
+    if rng.random() < 0.25:
+        grey = _paired_calcium(rng, canvas, grey)
+    if rng.random() < 0.3:
+        grey = _dura(rng, canvas, grey)
     if rng.random() < 0.3:  # beam hardening: bright and dark bands across the brain
         angle, phase = rng.uniform(0, np.pi), rng.uniform(0, 6.3)
         x, y = canvas.axes
@@ -264,3 +282,44 @@ def mimic(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
         fluid = cv2.GaussianBlur(_fluid(canvas), (0, 0), size / 160)
         grey = grey - np.clip(fluid * 1.5, 0, 1) * rng.uniform(0.05, 0.25) * (grey < 0.6)
     return np.asarray(np.clip(grey, 0, 1), dtype=np.float32)
+
+
+def _spot(
+    rng: np.random.Generator, canvas: Canvas, grey: FloatArray, where: tuple[float, float, float], level: float
+) -> FloatArray:
+    """One bright spot at (x, y) of that radius, in brain coordinates."""
+    spot = _soft(_ellipse(rng, canvas, *where), 0.3) * canvas.brain
+    return np.asarray(grey * (1 - spot) + np.maximum(level, grey) * spot, dtype=np.float32)
+
+
+def _paired_calcium(rng: np.random.Generator, canvas: Canvas, grey: FloatArray) -> FloatArray:
+    """Calcium where age puts it: choroid plexus or basal ganglia on both sides, alike but not equal; the pineal."""
+    if rng.random() < 0.3:
+        where = (rng.normal(0, 0.02), rng.uniform(0.05, 0.25), rng.uniform(0.02, 0.05))
+        grey = _spot(rng, canvas, grey, where, rng.uniform(0.75, 1))
+    choroid = rng.random() < 0.6
+    x = rng.uniform(0.18, 0.38)
+    y = rng.uniform(0.15, 0.45) if choroid else rng.uniform(-0.2, 0.05)
+    level = rng.uniform(0.75, 1.0) if choroid else rng.uniform(0.55, 0.8)
+    radius = rng.uniform(0.02, 0.06) if choroid else rng.uniform(0.04, 0.1)
+    for side in (-1, 1):
+        if rng.random() < 0.85:
+            where = (side * x + rng.normal(0, 0.03), y + rng.normal(0, 0.03), radius * rng.uniform(0.6, 1.2))
+            grey = _spot(rng, canvas, grey, where, level)
+    return grey
+
+
+def _dura(rng: np.random.Generator, canvas: Canvas, grey: FloatArray) -> FloatArray:
+    """A dense falx and a dense sagittal sinus: a thin line in the middle and a triangle at the back, 45 to 65 HU."""
+    x, y = canvas.axes
+    width = rng.uniform(0.008, 0.025)
+    line = _soft(np.asarray(width - np.abs(x - rng.normal(0, 0.01)), dtype=np.float32), 0.02)
+    part = _soft(np.asarray(np.abs(y) - rng.uniform(0.2, 0.6), dtype=np.float32), 0.1)
+    mask = line * part
+    if rng.random() < 0.6:
+        tip = rng.uniform(0.78, 0.92)
+        sinus = np.minimum(y - tip, rng.uniform(0.3, 0.8) * (y - tip) + 0.02 - np.abs(x))
+        mask = np.maximum(mask, _soft(np.asarray(sinus, dtype=np.float32), 0.03))
+    level = np.float32(rng.uniform(42, 62) * HU)
+    mask = mask * canvas.brain
+    return np.asarray(grey * (1 - mask) + np.maximum(grey, level) * mask, dtype=np.float32)
