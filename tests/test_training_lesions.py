@@ -10,7 +10,7 @@ import torch
 from strokenext.preprocess import BRAIN
 from training import augment, simulate
 from training.batches import Examples, Mixture, Pools, make_example
-from training.data import CACHE_SIZE, FRAMING, Cache, Row, brain_depth, planes_of, roles
+from training.cache import CACHE_SIZE, FRAMING, Cache, Row, brain_depth, planes_of
 from training.phantom import head_phantom
 from training.simulate import HU, Canvas
 
@@ -23,15 +23,15 @@ def canvas() -> Canvas:
 
 @pytest.fixture(scope="module")
 def cache() -> Cache:
-    """Eight patients of two made-up sources, one normal and one bleeding slice each."""
+    """Six patients of two made-up sources, one normal and one bleeding slice each."""
     rows, planes = [], []
-    for patient in range(8):
+    for patient in range(6):
         for bleeding in (0, 1):
             image = head_phantom("hemorrhage" if bleeding else "normal", size=192, seed=patient).as_slice()
             planes.append(planes_of(image, None, np.ones(image.shape, bool) if bleeding else None))
-            role = "train" if patient < 6 else "validation"
             brain = float((planes[-1][1] > 0).mean())
-            rows.append(Row("x", f"s{patient % 2}", f"p{patient}", 0, bleeding, 0, role, brain))
+            who = f"p{patient}"
+            rows.append(Row(f"{who}/{bleeding}", f"s{patient % 2}", who, who, bleeding, bleeding or None, brain))
     return Cache(tuple(rows), np.stack(planes))
 
 
@@ -78,7 +78,7 @@ def test_another_window_is_levelled_back(canvas: Canvas) -> None:
 
 
 def test_an_example_repeats_and_carries_its_outline(cache: Cache) -> None:
-    pools = Pools(cache, "train", ("s0", "s1"))
+    pools = Pools(cache, range(len(cache.rows)))
     only_infarcts = Mixture(normal=0, infarct=1, bleed=0, real_bleed=0)
     first, again = (make_example(np.random.default_rng(9), pools, 96, only_infarcts) for _ in range(2))
     assert np.array_equal(first.grey, again.grey)
@@ -89,15 +89,7 @@ def test_an_example_repeats_and_carries_its_outline(cache: Cache) -> None:
 
 
 def test_a_resumed_run_sees_the_examples_it_would_have_seen(cache: Cache) -> None:
-    pools = Pools(cache, "train", ("s0", "s1"))
+    pools = Pools(cache, range(len(cache.rows)))
     whole = Examples(pools, 64, Mixture(), seed=3, first=0, count=12)
     rest = Examples(pools, 64, Mixture(), seed=3, first=8, count=4)
     assert all(torch.equal(whole[8 + i][0], rest[i][0]) for i in range(4))
-
-
-def test_patients_have_one_role_and_roles_do_not_move() -> None:
-    names = [f"p{i}" for i in range(100)]
-    drawn = roles(names * 3)
-    assert drawn == roles(reversed(names))
-    counts = [sum(r == role for r in drawn.values()) for role in ("train", "validation", "test")]
-    assert counts == [70, 12, 18]

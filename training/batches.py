@@ -48,8 +48,8 @@ class Mixture:
 
     def shares(self) -> FloatArray:
         """In the order normal, infarct, simulated bleed, real bleed, real infarct; sums to 1."""
-        parts = [self.normal, self.infarct, self.bleed, self.real_bleed, self.real_infarct]
-        parts = np.array(parts, dtype=np.float32)
+        order = (self.normal, self.infarct, self.bleed, self.real_bleed, self.real_infarct)
+        parts = np.array(order, dtype=np.float32)
         return np.asarray(parts / parts.sum(), dtype=np.float32)
 
 
@@ -104,6 +104,8 @@ def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mix
     kind = int(rng.choice(5, p=mixture.shares()))
     cached = pools.cache.size
     planes = augment.warp(_planes(rng, pools, kind), augment.geometry(rng, cached, size), size)
+    if rng.random() < 0.5:
+        planes = augment.bend(rng, planes)
     inner, ignore = planes[..., 2] > 127, planes[..., 4] > 60
     depth: FloatArray = planes[..., 1] * np.float32(size / cached)
     grey = augment.relevel(planes[..., 0] / np.float32(255), inner)
@@ -163,11 +165,11 @@ class Examples(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
 
 def loader(examples: Examples, batch: int, workers: int = 1) -> Iterator[tuple[Tensor, ...]]:
     """Batches in order; the last short one is dropped (batch norm needs more than one image)."""
-    places = [range(i, i + batch) for i in range(0, len(examples) - batch + 1, batch)]
+    places = [list(range(i, i + batch)) for i in range(0, len(examples) - batch + 1, batch)]
     return _loaded(examples, places, workers)
 
 
-def _loaded(examples: Examples, places: Sequence[Sequence[int]], workers: int) -> Iterator[tuple[Tensor, ...]]:
+def _loaded(examples: Examples, places: Sequence[list[int]], workers: int) -> Iterator[tuple[Tensor, ...]]:
     """The examples at these places, a batch each. A worker is forked: OpenCV's threads would not survive that."""
     cv2.setNumThreads(1)
     # Its own generator: by default a loader draws a seed from the global one, and a resumed run would differ.
@@ -210,10 +212,10 @@ class LesionsFeed:
         """Steps first_step..last_step - 1, this process's shard of each."""
         recipe = self.recipe
         examples = Examples(self.pools("train"), recipe.size, recipe.mixture, recipe.seed, 0, last_step * recipe.batch)
-        places = [shard(step, recipe.batch, rank, world) for step in range(first_step, last_step)]
+        places = [list(shard(step, recipe.batch, rank, world)) for step in range(first_step, last_step)]
         for grey, labels, dense, known in _loaded(examples, places, self.workers):
-            yield Batch(self._stacked(grey), *(t.to(self.device, non_blocking=True) for t in (labels,)),
-                        dense=dense.to(self.device), known=known.to(self.device))  # fmt: skip
+            on = self.device
+            yield Batch(self._stacked(grey), labels.to(on), dense=dense.to(on), known=known.to(on))
 
     def _stacked(self, grey: Tensor) -> Tensor:
         return stack_channels(grey.to(self.device, non_blocking=True), self.recipe.channels)

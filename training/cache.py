@@ -216,7 +216,8 @@ def open_cache(folder: Path) -> Cache:
     """The cache that `build` wrote. Raises DataError when it is absent, unfinished or of another format."""
     try:
         about = json.loads((folder / "cache.json").read_text(encoding="utf-8"))
-        rows = tuple(Row(**json.loads(line)) for line in (folder / "rows.jsonl").open(encoding="utf-8"))
+        lines = (folder / "rows.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = tuple(Row(**json.loads(line)) for line in lines)
         planes = np.load(folder / "planes.npy", mmap_mode="r")
     except (OSError, ValueError, TypeError) as problem:
         raise DataError(

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 AIR = 0.004
 #: The brain's level is found again after augmentation with this error (standard deviation, as a share).
 LEVEL_ERROR = 0.03
+#: A blur of fewer pixels changes nothing and is left away.
+SHARP = 0.2
 #: Sides of the rectangle that `erase` blacks out, as shares of the picture's side.
 ERASED = (0.1, 0.3)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -101,13 +103,12 @@ def changed(grey: Tensor, inner: Tensor, drawn: Drawn, size: int, level: bool) -
     def per(values: NDArray[np.float64]) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(grey.device).view(-1, 1, 1, 1)
 
-    out = resample(grey, size, drawn.matrix, drawn.blur)
-    air = out <= AIR
-    out = (out - BRAIN) * per(drawn.contrast) + BRAIN + per(drawn.brightness)
+    warped = resample(grey, size, drawn.matrix, drawn.blur)
+    out = (warped - BRAIN) * per(drawn.contrast) + BRAIN + per(drawn.brightness)
     out = (out - per(drawn.low)) / per(drawn.high - drawn.low)
     if drawn.noise.any():
         out = out + per(drawn.noise) * grain(torch.from_numpy(drawn.key).to(grey.device), size)
-    out = out.clamp(0, 1).masked_fill(air, 0)
+    out = torch.where(warped <= AIR, warped, out.clamp(0, 1))
     if level:
         out = (relevelled(out, resample(inner, size, drawn.matrix)) * per(drawn.gain)).clamp(0, 1)
     return erased(out, drawn.box)
@@ -126,7 +127,7 @@ def resample(
     sigma = np.zeros(len(pictures)) if blur is None else blur * ratio
     if ratio > 1:
         sigma = np.hypot(sigma, 0.4 * math.sqrt(ratio**2 - 1))
-    if sigma.max(initial=0) > 0.2:
+    if sigma.max(initial=0) > SHARP:
         pictures = softened(pictures, sigma)
     if ratio == 1 and matrix is None:
         return pictures
@@ -137,10 +138,11 @@ def resample(
 
 
 def softened(pictures: Tensor, sigma: NDArray[np.float64]) -> Tensor:
-    """Gaussian blur of (N, 1, S, S), each picture with its own sigma in pixels."""
-    radius = max(1, math.ceil(3 * float(sigma.max())))
+    """Gaussian blur of (N, 1, S, S), each picture with its own sigma in pixels, cut off at three of them."""
+    reach = np.where(sigma > SHARP, np.ceil(3 * sigma), 0)[:, None]
+    radius = int(reach.max())
     steps = np.arange(-radius, radius + 1)
-    kernels = np.exp(-0.5 * (steps / np.maximum(sigma, 0.05)[:, None]) ** 2)
+    kernels = np.exp(-0.5 * (steps / np.maximum(sigma, SHARP)[:, None]) ** 2) * (np.abs(steps) <= reach)
     weights = torch.from_numpy((kernels / kernels.sum(axis=1, keepdims=True)).astype(np.float32)).to(pictures.device)
     count = len(pictures)
     x = pictures.transpose(0, 1)
