@@ -46,7 +46,7 @@ class Settings:
     size: int | None = None
     batch: int = 8
     repeats: int = 30
-    seconds: float = 2.0
+    seconds: float = 1.0
     threads: int | None = None
     gradcam: bool = True
     isolated: bool = True  # a process per model; without it the peak memory is that of all so far
@@ -89,7 +89,7 @@ def measure_row(name: str, settings: Settings) -> Measured:
     shape = shape_of(name, settings)
     before = peak_memory(device)
     torch.manual_seed(0)
-    model = build(name).to(device).eval()
+    model = build(name).to(device).eval().requires_grad_(True)  # hooks find no gradient in a frozen body
     one = torch.randn(1, *shape, device=device)
     with torch.inference_mode():
         times = times_ms(lambda: model(one), device, settings)
@@ -270,7 +270,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--size", type=int, help="input side in pixels instead of each row's own")
     p.add_argument("--batch", type=int, default=8, help="largest for throughput (default: 8)")
     p.add_argument("--repeats", type=int, default=30, help="most passes for a time (default: 30)")
-    p.add_argument("--seconds", type=float, default=2.0, help="after these no further pass, three at least")
+    p.add_argument("--seconds", type=float, default=1.0, help="after these no further pass, three at least")
     p.add_argument("--minutes", type=float, default=10.0, help="no row is begun after these (default: 10)")
     p.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
     p.add_argument("--reference", metavar="NAME", default="resnet50", help="times are given as multiples of this row's")

@@ -9,6 +9,7 @@ same pictures, patient by patient.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +34,13 @@ class Gap:
     shared: Estimate | None = None
 
 
+@cache
 def auroc_gap(image: Entry, grouped: Entry, *, draws: int = 1000) -> Gap:
     """Gap in AUROC."""
     return _gap(image, grouped, m.auroc, (0.0, 0.0), draws)
 
 
+@cache
 def accuracy_gap(image: Entry, grouped: Entry, *, draws: int = 1000) -> Gap:
     """Gap in accuracy at each model's own stored threshold."""
 

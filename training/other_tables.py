@@ -121,8 +121,10 @@ def benchmark_note(values: Mapping[str, Any]) -> str:
     )
     if (e.get("load") or 0) > 0.5:
         text += f" The machine was at a load of {e['load']:.1f} from other work when it began."
-    left = values.get("skipped") or []
-    return text + "".join(f" Left out: {r['name']} ({r['why']})." for r in left)
+    left: dict[str, list[str]] = {}
+    for r in values.get("skipped") or []:
+        left.setdefault(r["why"], []).append(r["name"])
+    return text + "".join(f" Left out: {', '.join(names)} ({why})." for why, names in left.items())
 
 
 def gate_tables(record: Mapping[str, Any]) -> list[Table]:

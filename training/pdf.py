@@ -34,7 +34,7 @@ def to_pdf(title: str, notice: str, sections: Sequence[Section], file: Path) -> 
         pages.write(textwrap.wrap(notice, 105), 9)
         for s in sections:
             pages.heading(s.title, 13 if s.level == 2 else 10.5)
-            for t in (*s.text, s.missing):
+            for t in (*s.text, *(f"• {b}" for b in s.bullets), s.missing):
                 pages.write(textwrap.wrap(t.replace("`", ""), 105), 9)
                 pages.space(3)
             for table in s.tables:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Tables with more rows than this are folded on the page; the heading says how long they are.
 LONG = 48
+#: Cells up to this many characters are not broken.
+SHORT = 20
 #: A cell that reads as a figure: a number, an interval, a share or several of them.
 _FIGURE = re.compile(r"[-+–×]?[\d.,]*\d\s?%?( [(/].*)?|–( /.*)?")
 
@@ -31,12 +33,13 @@ main{padding:1.4rem 2rem 4rem;max-width:84rem}
 h1{font-size:1.7rem;margin:.2rem 0 1rem}
 h2{font-size:1.3rem;margin:2.6rem 0 .6rem;border-bottom:2px solid var(--line);padding-bottom:.25rem}
 h3{font-size:1.05rem;margin:1.8rem 0 .4rem}
-p{max-width:52rem}
+p,li{max-width:52rem}
 .scroll{overflow-x:auto;margin:.8rem 0}
 table{border-collapse:collapse;font-size:.84rem}
 th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 th{font-weight:600;background:var(--soft);vertical-align:bottom}
 td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+td.w{white-space:nowrap}
 td:first-child{max-width:15rem}
 td.same{border-bottom-color:transparent}
 tbody tr:hover{background:var(--soft)}
@@ -80,6 +83,7 @@ class Section:
     images: Sequence[tuple[str, bytes]] = field(default_factory=tuple)
     level: int = 2
     missing: str = ""
+    bullets: tuple[str, ...] = ()
 
 
 def to_html(title: str, notice: str, sections: Sequence[Section]) -> str:
@@ -92,6 +96,8 @@ def to_html(title: str, notice: str, sections: Sequence[Section]) -> str:
     for n, s in enumerate(sections):
         body.append(f'<h{s.level} id="s{n}">{html.escape(s.title)}</h{s.level}>')
         body += [f"<p>{_words(t)}</p>" for t in s.text]
+        if s.bullets:
+            body.append(f"<ul>{''.join(f'<li>{_words(t)}</li>' for t in s.bullets)}</ul>")
         if s.missing:
             body.append(f'<p class="missing">{_words(s.missing)}</p>')
         body += [_table(t) for t in s.tables]
@@ -124,7 +130,8 @@ def _table(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    return f"<td{' class=n' if _FIGURE.fullmatch(text) else ''}>{_words(text)}</td>"
+    kind = " class=n" if _FIGURE.fullmatch(text) else " class=w" if len(text) <= SHORT else ""
+    return f"<td{kind}>{_words(text)}</td>"
 
 
 def _image(caption: str, data: bytes) -> str:

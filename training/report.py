@@ -17,6 +17,7 @@ from .compare import comparisons
 from .paper import published
 from .pdf import to_pdf
 from .render import Section, Table, to_html
+from .summary import sentences
 
 TITLE = "StrokeNeXt: results"
 NOTICE = (
@@ -29,7 +30,8 @@ TASKS = ("presence", "subtype")
 
 def sections(material: Material) -> list[Section]:
     """The report from top to bottom."""
-    found = [_overview(material)]
+    found = [Section("In short", bullets=said)] if (said := sentences(material)) else []
+    found.append(_overview(material))
     for task in TASKS:
         found += list(_paper(material, task))
     for task in TASKS:
@@ -128,13 +130,18 @@ def _task(material: Material, task: str) -> Iterator[Section]:
     yield Section("Calibration and net benefit", text, (tables.calibration_table(held),), found, level=3)
     text = ("Share called positive at the stored threshold, with the number of slices.",)
     found = [figures.confusion(drawn)] if drawn else []
-    yield Section("By class", text, (tables.kinds_table(entries, "by_class"),), found, level=3)
+    classes = tables.classes_table(entries)
+    shown = (tables.kinds_table(entries, "by_class"), *([classes] if classes.rows else []))
+    yield Section("By class", text, shown, found, level=3)
     typed = [e for e in entries if e.result.metrics["by_type"]]
     if typed:
         yield Section("By hemorrhage type", text, (tables.kinds_table(typed, "by_type"),), level=3)
     text = ("AUROC within the source, where it has both classes; then sensitivity / specificity at the threshold.",)
     yield Section("By source", text, (tables.sources_table(entries),), level=3)
-    text = ("A patient is positive when any slice is; the score is the mean of the three highest slices.",)
+    text = (
+        "A patient is positive when any slice is. Sensitivity and specificity are those of the mean of the three "
+        "highest slices at the threshold of slices.",
+    )
     yield Section("From slices to patients", text, (tables.patients_table(both),), level=3)
     yield from _comparisons(entries)
     yield from _convergence(entries)
@@ -229,7 +236,8 @@ def _not_run(material: Material) -> Section:
     found = (other_tables.not_run_table(material.not_run),) if material.not_run else ()
     absent = [name for name, n, _ in parts(material) if not n and name != "what was not run"]
     text = (f"Without any result file: {'; '.join(absent)}.",) if absent else ()
-    return Section("What was not run", text, found, missing=_lacking(material, "what was not run"))
+    missing = "" if found else "Nobody wrote down what was not run and why: `results/not_run.toml` is not there."
+    return Section("What was not run", text, found, missing=missing)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -82,8 +82,10 @@ def operating_table(entries: Sequence[Entry]) -> Table:
     rows = []
     for e in entries:
         rank = e.result.metrics["ranking"]
-        at = [rank[k].get(v) for k in ("sensitivity_at_specificity", "specificity_at_sensitivity") for v in fixed]
-        rows.append((e.title, e.where, *map(number, at)))
+        sides = ("sensitivity_at_specificity", "specificity_at_sensitivity")
+        intervals = rank.get("operating_points", {})
+        at = [intervals.get(f"{k}_{v}", {"value": rank[k].get(v)}) for k in sides for v in fixed]
+        rows.append((e.title, e.where, *map(estimate, at)))
     return Table(heads, tuple(rows))
 
 
@@ -211,6 +213,17 @@ def kinds_table(entries: Sequence[Entry], key: str) -> Table:
     return _by_name(entries, names, cell)
 
 
+def classes_table(entries: Sequence[Entry]) -> Table:
+    """Precision, recall and F1 of either class at the stored threshold."""
+    rows = []
+    for e in entries:
+        names = e.result.model.get("classes") or ("negative", "positive")
+        for label, found in sorted(e.result.metrics.get("per_class", {}).items()):
+            figures = (number(found[k]) for k in ("precision", "recall", "f1"))
+            rows.append((e.title, e.where, str(names[int(label)]), str(found["n"]), *figures))
+    return Table(("model", "evaluated", "class", "slices", "precision", "recall", "F1"), tuple(rows))
+
+
 def sources_table(entries: Sequence[Entry]) -> Table:
     """A column per source: AUROC within it, then sensitivity / specificity."""
     names = sorted({n for e in entries for n in e.result.metrics["by_source"]})
@@ -230,11 +243,15 @@ def _by_name(entries: Sequence[Entry], names: Sequence[str], cell: Callable[[Ent
 
 
 def patients_table(entries: Sequence[Entry]) -> Table:
-    """Slices to patients: AUROC of the mean of a patient's three highest slices, beside that of single slices."""
+    """Slices to patients: AUROC of a patient's score made of his slices in three ways, beside that of the slices."""
     rows = []
     for e in entries:
         found = e.result.metrics.get("patients")
         if found:
-            count = f"{found['n']} ({found['positives']})"
-            rows.append((e.title, e.where, count, estimate(found["auroc"]), auroc(e)))
-    return Table(("model", "evaluated", "patients (positive)", "AUROC of patients", "AUROC of slices"), tuple(rows))
+            ways, called = found.get("ways", {}), found.get("called", {})
+            rows.append((e.title, e.where, f"{found['n']} ({found['positives']})", estimate(found["auroc"]),
+                         estimate(ways.get("max")), estimate(ways.get("mean")), auroc(e),
+                         number(called.get("sensitivity")), number(called.get("specificity"))))  # fmt: skip
+    heads = ("model", "evaluated", "patients (positive)", "AUROC, mean of 3 highest", "AUROC, highest", "AUROC, mean",
+             "AUROC of slices", "sensitivity, patients", "specificity, patients")  # fmt: skip
+    return Table(heads, tuple(rows))
