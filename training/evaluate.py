@@ -7,10 +7,9 @@ and temperature are those stored in the checkpoint: nothing is chosen on the dat
 from __future__ import annotations
 
 import argparse
-import hashlib
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +19,17 @@ from numpy.typing import NDArray
 from strokenext.errors import DataError
 
 from .contact import class_name
+from .held_back import judged
 from .measures import measure
-from .prepare import open_image
 from .records import Manifest, Record, read_manifest
 from .results import Predictions, Result, read_result, write_result
 from .splits import read_split
+from .views import Views
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from strokenext.preprocess import Preprocess
     from strokenext.weights import ModelConfig
 
 Progress = Callable[[int, int], None]
@@ -44,8 +45,12 @@ def evaluate(
     draws: int = 1000,
     progress: Progress | None = None,
     data: dict[str, Any] | None = None,
+    views: Views | None = None,
 ) -> Result:
-    """The result of a checkpoint folder on labelled records. Raises DataError when none carries the task's label."""
+    """The result of a checkpoint folder on labelled records. Raises DataError when none carries the task's label.
+
+    `data` is what the result says of the data besides; `views` spares the decoding of pictures seen before.
+    """
     from strokenext.weights import load_model
 
     model, config = load_model(folder, device)
@@ -55,7 +60,7 @@ def evaluate(
     if not chosen:
         raise DataError(f"None of the {len(records)} images has a {config.task} label.")
     start = time.perf_counter()
-    logits, seconds = predict(model, config, manifest, chosen, device, batch, progress)
+    logits, seconds = predict(model, config.preprocess, views or Views(manifest), chosen, device, batch, progress)
     predictions = predictions_of(chosen, config.task, logits)
     about = {"n": len(chosen), "seconds_per_image": seconds, "seconds_in_all": time.perf_counter() - start}
     return Result(
@@ -69,20 +74,19 @@ def evaluate(
 
 def predict(
     model: nn.Module,
-    config: ModelConfig,
-    manifest: Manifest,
+    preprocess: Preprocess,
+    views: Views,
     records: Sequence[Record],
-    device: str,
-    batch: int,
+    device: str = "cpu",
+    batch: int = 32,
     progress: Progress | None = None,
 ) -> tuple[NDArray[np.float64], float]:
-    """(N,) margins and the network's seconds per image, without decoding and preprocessing."""
+    """(N,) margins, positive minus negative logit, and the network's seconds per image without decoding."""
     import torch
 
     margins: list[float] = []
     seconds = 0.0
-    for rows in _chunks(records, batch):
-        pixels = np.stack([config.preprocess.apply(open_image(manifest.file(r))).pixels for r in rows])
+    for pixels in views.batches(records, preprocess, batch):
         x = torch.from_numpy(pixels).to(device)
         start = time.perf_counter()
         with torch.inference_mode():
@@ -91,12 +95,7 @@ def predict(
         margins += (logits[:, 1] - logits[:, 0]).tolist()
         if progress is not None:
             progress(len(margins), len(records))
-    return np.array(margins), seconds / len(records)
-
-
-def _chunks(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
-    for start in range(0, len(records), size):
-        yield records[start : start + size]
+    return np.array(margins), seconds / max(1, len(records))
 
 
 def predictions_of(records: Sequence[Record], task: str, logits: NDArray[np.float64]) -> Predictions:
@@ -114,17 +113,8 @@ def predictions_of(records: Sequence[Record], task: str, logits: NDArray[np.floa
 
 def facts(config: ModelConfig) -> dict[str, Any]:
     """What the result says of the model."""
-    names = (
-        "name",
-        "architecture",
-        "task",
-        "classes",
-        "threshold",
-        "band",
-        "temperature",
-        "weights_sha256",
-        "trained_on",
-    )
+    names = ("name", "architecture", "task", "classes", "threshold", "band", "temperature", "weights_sha256",
+             "trained_on")  # fmt: skip
     return {n: getattr(config, n) for n in names} | {"preprocess": config.preprocess.to_dict()}
 
 
@@ -160,14 +150,20 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--manifest", type=Path)
     p.add_argument("--split", type=Path, help="split file; without it every labelled image is evaluated")
     p.add_argument("--part", default="test")
-    p.add_argument("--source", action="append", help="only this source; repeat for several")
+    p.add_argument("--source", action="append", default=[], help="only this source; repeat for several")
+    p.add_argument("--run", type=Path, help="run the model came from: the result says how it was trained")
+    p.add_argument("--away", type=int, default=0, metavar="N",
+                   help="unlabelled slices N or more from every annotated one count as free of a lesion")  # fmt: skip
+    p.add_argument("--random-labels", nargs="?", const="images", choices=("images", "patients"),
+                   help="judge by the labels of a control run; with --run as that run had them")  # fmt: skip
+    p.add_argument("--label-seed", type=int, default=1, help="seed of the control run, where no --run is given")
     p.add_argument("--out", type=Path, help="result file, JSON")
     p.add_argument("--device", default="cpu")
     p.add_argument("--batch", type=int, default=32)
     p.add_argument(
         "--compare", type=Path, nargs="+", metavar="RESULT", help="compare result files, the first with each"
     )
-    p.add_argument("--explain", action="store_true", help="also validate the heat maps (slow)")
+    p.add_argument("--explain", action="store_true", help="also validate the heat maps, see `explain`")
     return p
 
 
@@ -188,33 +184,28 @@ def main(argv: Sequence[str]) -> int:
 def _run(o: argparse.Namespace) -> None:
     from strokenext.weights import load_config, resolve
 
+    from .runs import sha256
     from .terminal import progress_bar
 
-    folder = resolve(o.model)
-    manifest = read_manifest(o.manifest)
-    records: Sequence[Record] = tuple(manifest)
-    data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": _sha256(o.manifest)}
-    if o.split:
-        split = read_split(o.split)
-        if split.task != load_config(folder).task:
-            raise DataError(f"{o.split} is a split for {split.task}, the model answers {load_config(folder).task}.")
-        records = split.records(manifest, o.part)
-        data |= {"protocol": split.protocol, "seed": split.seed, "part": o.part, "split_sha256": _sha256(o.split)}
-    if o.source:
-        records = [r for r in records if r.source in o.source]
+    folder, manifest = resolve(o.model), read_manifest(o.manifest)
+    split = read_split(o.split) if o.split else None
+    if split is not None and split.task != load_config(folder).task:
+        raise DataError(f"{o.split} is a split for {split.task}, the model answers {load_config(folder).task}.")
+    data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": sha256(o.manifest)}
+    data |= {"split_sha256": sha256(o.split)} if o.split else {}
+    manifest, records, about = judged(manifest, split, part=o.part, sources=o.source, away=o.away, run=o.run,
+                                      random_labels=o.random_labels, label_seed=o.label_seed)  # fmt: skip
     with progress_bar("evaluate") as progress:
-        result = evaluate(folder, manifest, records, device=o.device, batch=o.batch, progress=progress, data=data)
+        result = evaluate(
+            folder, manifest, records, device=o.device, batch=o.batch, progress=progress, data=data | about
+        )
     if o.explain:
         from .explain_check import check
 
         with progress_bar("explain") as progress:
-            result = check(folder, manifest, records, result, device=o.device, progress=progress)
+            result = check(folder, manifest, split, result, device=o.device, progress=progress)
     print(summary(result))
     print(f"written to {write_result(result, o.out)}")
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def summary(result: Result) -> str:

@@ -1,9 +1,11 @@
-"""Turn a finished run into a bundled model: calibrate on validation, test on what was held back, write the card.
+"""Turn a finished run of any classifier into a model folder: calibrate on validation, test what was held back, card.
 
-    python -m training finish RUN --cache DIR --shared ../shared/data --into assets/NAME
+    python -m training finish RUN --manifest data/manifest.jsonl --split SPLIT.json --into FOLDER
 
-Temperature, threshold, band, reliability bins and heat scale come from validation patients alone; every figure
-of the card comes from the test part, read through the same `read_slice` and `Preprocess` as a user's file.
+Temperature, threshold, band, reliability bins and heat scale come from the validation part alone; every other figure
+of the card comes from the test part and from evaluation-only sources. Real slices are read through the same
+`read_slice` and `Preprocess` as a user's file. Where validation has no real slice of a class that the run's lesions
+feed simulates (`--cache` is needed then), infarcts simulated on its normal slices stand in for it.
 """
 
 from __future__ import annotations
@@ -12,212 +14,217 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import nn
 
 from strokenext import explain
-from strokenext.io import read_slice
+from strokenext.errors import DataError, OptionError
 from strokenext.model_config import ModelConfig, ReliabilityBin
-from strokenext.models.strokenext import StrokeNeXt
 from strokenext.preprocess import Preprocess
-from strokenext.types import CLASSES, FloatArray, Slice
+from strokenext.types import CLASSES
 from strokenext.weights import save_model
 
-from . import calibration, metrics
-from .batches import Examples, Mixture, Pools, loader
-from .card import write_card
+from . import calibration
+from .batches import LesionsFeed, Mixture
+from .cache import MIN_BRAIN, Cache, open_cache
+from .card import Training, training_of, write_card
+from .card_rows import AWAY, Held, Scored, measure, rows
 from .config import Recipe
-from .data import MIN_BRAIN, Cache, Row, open_cache
-from .engine import load_state, logits_of
-from .resampling import bootstrap
-from .train import Pair, label_of, start_encoder
+from .evaluate import predict
+from .held_back import far_from_lesions, permuted, records_of
+from .objectives import load_run as load_network
+from .records import Manifest, Record, read_manifest
+from .runs import read_run, sha256
+from .splits import Split, read_split
+from .views import Views
 
 #: Sensitivity below the band and specificity above it that validation keeps; at 0.90 the subtype has no band at all.
 BAND = {"presence": 0.90, "subtype": 0.95}
+#: Simulated infarcts on validation slices, and the seed they are drawn with.
+INFARCTS, INFARCT_SEED = 192, 4242
+#: Positive validation slices, evenly spaced, whose heat sets the top of the colour bar.
+HEATED = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """Margins (N,) of logits, positive minus negative, with each slice's label and patient."""
+class Judge:
+    """A trained network behind the pixel contract it was trained with, on records of a manifest."""
 
-    margins: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    groups: NDArray[np.str_]
-
-    def __add__(self, other: Scored) -> Scored:
-        return Scored(*(np.concatenate([getattr(self, k), getattr(other, k)]) for k in ("margins", "labels", "groups")))
-
-
-@dataclass(frozen=True)
-class Network:
-    """The trained network with the pixel contract it was trained behind."""
-
-    model: StrokeNeXt
+    model: nn.Module
     preprocess: Preprocess
+    recipe: Recipe
+    manifest: Manifest
+    split: Split
+    views: Views
+    cache: Cache | None = None
+    device: str = "cpu"
 
-    def margin(self, image: Slice) -> float:
-        """Positive minus negative logit of one slice."""
-        return float(self.margins_of([image])[0])
+    def scored(self, records: Sequence[Record]) -> Scored:
+        """Margins of records whose label is known, through the contract a user's file goes through."""
+        margins, _ = predict(self.model, self.preprocess, self.views, records, self.device)
+        labels = np.array([r.label(self.recipe.task) for r in records], np.int64)
+        return Scored(margins, labels, np.array([r.unit for r in records], dtype=np.str_))
 
-    def margins_of(self, images: Sequence[Slice]) -> NDArray[np.float64]:
-        """(N,) margins of slices, through the contract a user's file goes through."""
-        x = torch.from_numpy(np.stack([self.preprocess.apply(i).pixels for i in images]))
-        with torch.inference_mode():
-            z = self.model(x).double().numpy()
-        return np.asarray(z[:, 1] - z[:, 0])
+    def low(self, record: Record) -> bool:
+        """Whether a slice without lesion shows too little brain for a simulated one; only that feed leaves it out."""
+        if self.recipe.feed != "lesions" or record.label(self.recipe.task) != 0 or self.recipe.task != "presence":
+            return False
+        return self.brain[record.path] < MIN_BRAIN
 
+    @cached_property
+    def brain(self) -> dict[str, float]:
+        """Path to the brain's share of the frame, for the slices of the cache."""
+        return {} if self.cache is None else {r.path: r.brain for r in self.cache.rows}
 
-def load_run(run: Path) -> tuple[Network, Recipe]:
-    """The averaged weights of a run and its recipe."""
-    record = json.loads((run / "run.json").read_text())["recipe"]
-    recipe = Recipe(**record | {"mixture": Mixture(**record["mixture"]), "sources": tuple(record["sources"])})
-    pair = Pair(start_encoder(recipe, None))
-    pair.load_state_dict(load_state(run / "last.pt")["average"])
-    preprocess = Preprocess(size=recipe.size, window=(80.0, 40.0), frame="head", level=True, channels="stroke")
-    return Network(pair.model.eval(), preprocess), recipe
-
-
-def real(network: Network, cache: Cache, shared: Path, label: Callable[[Row], int | None], **wanted: object) -> Scored:
-    """Margins of the cached rows with these fields, read again from their files."""
-    folder = {"aisd": "lesion_masks", "mbh": "lesion_masks"}
-    rows = [cache.rows[i] for i in cache.where(**wanted)]
-    kept = [(r, value) for r in rows if (value := label(r)) is not None]
-    margins = [network.margin(read_slice(shared / folder.get(r.source, r.source) / r.path)) for r, _ in kept]
-    return Scored(np.array(margins), np.array([v for _, v in kept]), np.array([r.patient for r, _ in kept]))
-
-
-def simulated(network: Network, cache: Cache, role: str, recipe: Recipe, mixture: Mixture, count: int) -> Scored:
-    """Margins of lesions drawn on real slices of that role; every example its own group."""
-    pools = Pools(cache, role, recipe.sources)
-    batches = list(loader(Examples(pools, recipe.size, mixture, 4242, 0, count), 32, workers=0))
-    labels = label_of(torch.cat([b[1] for b in batches]), recipe.task).numpy()
-    z = logits_of(network.model, torch.cat([b[0] for b in batches])).astype(np.float64)
-    return Scored(z[:, 1] - z[:, 0], labels, np.array([f"simulated:{i}" for i in range(len(labels))]))
+    def part(self, name: str, away: int) -> list[Record]:
+        """The labelled records of a part and of the run's sources, with slices `away` from a lesion as free of it."""
+        found = records_of(self.manifest, self.split, name, away if self.recipe.task == "presence" else 0)
+        known = [r for r in found if r.label(self.recipe.task) is not None]
+        wanted = self.recipe.sources if name == "validation" else ()
+        return [r for r in known if not wanted or r.source in wanted]
 
 
-def stroke(row: Row) -> int | None:
-    """1 for a slice with a stroke, 0 without, None where nobody looked or too little brain shows."""
-    if row.hemorrhage < 0 or (row.hemorrhage + row.ischemia == 0 and row.brain < MIN_BRAIN):
-        return None
-    return int(row.hemorrhage == 1 or row.ischemia == 1)
+def load_run(run: Path) -> tuple[nn.Module, Preprocess, Recipe]:
+    """The best network of a run in evaluation mode, its pixel contract and its recipe.
+
+    Raises OptionError for a run that trained no classifier of slices.
+    """
+    model, recipe = load_network(run)
+    if recipe.task not in BAND or recipe.objective not in ("classify", "fuse"):
+        raise OptionError(f"The run in {run} is of the objective '{recipe.objective}' for {recipe.task}; finish takes "
+                          "classifiers of presence or subtype.")  # fmt: skip
+    return model, recipe.preprocess(), recipe
 
 
-def kind(row: Row) -> int | None:
-    """1 hemorrhagic, 0 ischemic, None for neither."""
-    return 1 if row.hemorrhage == 1 else 0 if row.ischemia == 1 else None
+def simulated(judge: Judge) -> Scored:
+    """Infarcts drawn on normal validation slices; every example a group of its own."""
+    if judge.cache is None:
+        raise DataError("This run was trained with simulated lesions; give --cache to simulate on validation too.")
+    feed = LesionsFeed(judge.recipe, judge.cache, judge.split, torch.device(judge.device), workers=0)
+    mixture = Mixture(normal=0, infarct=1, bleed=0, real_bleed=0, severity=judge.recipe.mixture.severity)
+    held = feed.simulated("validation", INFARCTS, INFARCT_SEED, mixture)
+    margins = []
+    with torch.inference_mode():
+        for batch in held:
+            logits = judge.model(batch.pixels).double().cpu()
+            margins.append((logits[:, 1] - logits[:, 0]).numpy())
+    labels = np.full(len(held), 1 if judge.recipe.task == "presence" else 0, dtype=np.int64)
+    return Scored(np.concatenate(margins), labels, np.array(held.units, dtype=np.str_))
 
 
-def validation(network: Network, recipe: Recipe, cache: Cache, shared: Path) -> Scored:
-    """Slices of validation patients, with infarcts simulated on their normal slices (there are no real ones)."""
-    label = stroke if recipe.task == "presence" else kind
-    parts = [real(network, cache, shared, label, source=s, role="validation") for s in recipe.sources]
-    lesions = Mixture(normal=0, infarct=1, bleed=0, real_bleed=0)
-    return parts[0] + parts[1] + simulated(network, cache, "validation", recipe, lesions, 192)
+def validation(judge: Judge) -> Scored:
+    """Labelled slices of the validation part, with simulated infarcts where the run simulated them and none is real."""
+    records = [r for r in judge.part("validation", judge.recipe.away_negatives) if not judge.low(r)]
+    found = judge.scored(records)
+    if judge.recipe.feed == "lesions" and not any(r.subtype == 0 for r in records):
+        found = found + simulated(judge)
+    if not found.ranked:
+        raise DataError("The split's validation part holds one class only; no temperature or threshold can be chosen "
+                        "on it. Make a split whose validation part has both, or set away_negatives.")  # fmt: skip
+    return found
 
 
-def without(scored: Scored) -> Scored:
-    """The slices of patients who have no positive slice at all."""
-    affected = np.isin(scored.groups, np.unique(scored.groups[scored.labels == 1]))
-    return Scored(scored.margins[~affected], scored.labels[~affected], scored.groups[~affected])
+def held_back(judge: Judge) -> Held:
+    """Everything that training never saw: the test part, its slices far from a lesion, evaluation-only sources."""
+    parts = {p: judge.part(p, 0) for p in ("test", "external")}
+    if judge.recipe.random_labels:
+        parts["external"] = []
+    far = far_from_lesions(judge.manifest, judge.split, "test", AWAY) if judge.recipe.task == "presence" else ()
+    parts["away"] = [] if judge.recipe.random_labels else list(far)
+    records = [r for found in parts.values() for r in found]
+    sizes = [len(found) for found in parts.values()]
+    return Held(
+        judge.scored(records),
+        np.array([r.source for r in records], dtype=np.str_),
+        np.array([-1 if r.subtype is None else r.subtype for r in records], np.int64),
+        np.repeat([False, True, False], sizes),
+        np.repeat([False, False, True], sizes),
+        np.array([judge.low(r) for r in records], dtype=bool),
+    )
 
 
-def tests(network: Network, recipe: Recipe, cache: Cache, shared: Path) -> dict[str, Scored]:
-    """Named test sets, each with both classes."""
-    label = stroke if recipe.task == "presence" else kind
-    held = {s: real(network, cache, shared, label, source=s, role="test") for s in (*recipe.sources, "mbh", "aisd")}
-    if recipe.task == "subtype":
-        bleeds = held["ct_ich"] + held["phe_sich"]
-        return {
-            "unseen sources: AISD ischemic against MBH hemorrhagic": held["aisd"] + held["mbh"],
-            "AISD ischemic against held-back hemorrhagic patients": held["aisd"] + bleeds,
-        }
-    normals = without(held["ct_ich"])
-    return {
-        "held-back patients, ct_ich: hemorrhage against the other slices": held["ct_ich"],
-        "held-back patients, phe_sich: hemorrhage against slices away from it": held["phe_sich"],
-        "unseen source MBH: hemorrhage against held-back ct_ich patients without any": held["mbh"] + normals,
-        "unseen source AISD: ischemic against held-back ct_ich patients without any": held["aisd"] + normals,
-    }
-
-
-def measure(scored: Scored, temperature: float, threshold: float) -> dict[str, Any]:
-    """AUROC with its interval over patients, and what the stored threshold does."""
-    p = calibration.apply_temperature(scored.margins, temperature)
-    estimate = bootstrap(metrics.auroc, scored.labels, p, scored.groups)
-    positive = scored.labels == 1
-    return {
-        "slices": len(p), "positives": int(positive.sum()), "groups": len(np.unique(scored.groups)),
-        "auroc": estimate.to_dict(),
-        "sensitivity": float((p[positive] >= threshold).mean()),
-        "specificity": float((p[~positive] < threshold).mean()),
-        "sensitivity_at_specificity_0.85": metrics.sensitivity_at_specificity(scored.labels, p, 0.85),
-        "balanced_accuracy": metrics.balanced_accuracy(scored.labels, p, threshold),
-        "brier": calibration.brier(scored.labels, p), "ece": calibration.ece(scored.labels, p),
-    }  # fmt: skip
-
-
-def heat_scale(network: Network, cache: Cache, recipe: Recipe, shared: Path) -> float:
-    """95th percentile of the heat's peak on validation bleeds: the top of the colour bar, in logit units."""
-    found = [i for s in recipe.sources for i in cache.where(source=s, role="validation", hemorrhage=1)[::2]]
+def heat_scale(judge: Judge) -> float:
+    """95th percentile of the heat's peak on positive validation slices: the top of the colour bar, in logit units."""
+    positive = [r for r in judge.part("validation", 0) if r.label(judge.recipe.task) == 1]
     peaks = []
-    for row in (cache.rows[i] for i in found):
-        x: FloatArray = network.preprocess.apply(read_slice(shared / row.source / row.path)).pixels
-        _, maps = explain.heat(network.model, torch.from_numpy(x)[None], 1)
+    for record in positive[:: max(1, -(-len(positive) // HEATED))]:
+        x = torch.from_numpy(judge.views.pixels(record, judge.preprocess))[None].to(judge.device)
+        _, maps = explain.heat(judge.model, x, 1)
         peaks.append(float(np.asarray(maps).sum(axis=0).max()))
-    return round(float(np.percentile(peaks, 95)), 4)
+    top = float(np.percentile(peaks, 95)) if peaks else 0.0
+    return max(round(top, 4), 1e-4)
 
 
-def finish(network: Network, recipe: Recipe, cache: Cache, shared: Path, name: str) -> ModelConfig:
-    """Everything about the model but its weights."""
-    held = validation(network, recipe, cache, shared)
+def finish(judge: Judge, name: str, progress: Callable[[str], None] | None = None) -> tuple[ModelConfig, Training]:
+    """Everything about the model but its weights, and what its card says of the training."""
+    say = progress or (lambda _: None)
+    say("validation")
+    held = validation(judge)
     temperature = calibration.fit_temperature(held.labels, held.margins, balanced=True)
     p = calibration.apply_temperature(held.margins, temperature)
     threshold = calibration.choose_threshold(held.labels, p)
-    band = calibration.indeterminate_band(
-        held.labels, p, threshold, sensitivity=BAND[recipe.task], specificity=BAND[recipe.task]
-    )
+    keep = BAND[judge.recipe.task]
+    band = calibration.indeterminate_band(held.labels, p, threshold, sensitivity=keep, specificity=keep)
     bins = calibration.reliability_bins(held.labels, p, held.groups)
-    sets = tests(network, recipe, cache, shared)
+    say("what was held back")
+    sets = rows(held_back(judge), judge.recipe.task, "patients" if judge.split.grouped else "images")
     results = {"validation": measure(held, temperature, threshold)}
     results |= {key: measure(scored, temperature, threshold) for key, scored in sets.items()}
-    return ModelConfig(
-        name=name, architecture=f"strokenext_{recipe.encoder}", arguments={}, task=recipe.task,
-        classes=CLASSES[recipe.task], preprocess=network.preprocess, threshold=round(threshold, 6),
-        band=(round(band[0], 6), round(band[1], 6)), temperature=round(temperature, 6),
-        heat_scale=heat_scale(network, cache, recipe, shared), trained_on=trained_on(recipe, cache),
-        licence="Apache-2.0", experimental=recipe.task == "subtype",
+    say("heat")
+    about = training_of(judge.recipe, judge.manifest, judge.split)
+    config = ModelConfig(
+        name=name, architecture=judge.recipe.model, arguments=dict(judge.recipe.arguments), task=judge.recipe.task,
+        classes=CLASSES[judge.recipe.task], preprocess=judge.preprocess, threshold=_in_unit(threshold),
+        band=(_in_unit(band[0]), _in_unit(band[1])), temperature=round(temperature, 6), heat_scale=heat_scale(judge),
+        trained_on=about.sentence, licence="Apache-2.0",
+        experimental=judge.recipe.task == "subtype" or bool(judge.recipe.random_labels),
         reliability=tuple(ReliabilityBin(b.low, b.high, b.n, b.positives, b.interval) for b in bins),
         metrics=results,
     )  # fmt: skip
+    return config, about
 
 
-def trained_on(recipe: Recipe, cache: Cache) -> str:
-    """One or two sentences a clinician understands; they stand on the page beside every answer."""
-    patients = len({r.patient for r in cache.rows if r.role == "train"})
-    if recipe.task == "presence":
-        return (
-            f"Slices with and without hemorrhage of {patients} patients from two public sources, and bleeds and "
-            "infarcts simulated on their slices. No real ischemic stroke was available for training."
-        )
-    return (
-        f"Hemorrhages of {patients} patients from two public sources and simulated bleeds. "
-        "Every ischemic training example was simulated; none was real."
-    )
+def _in_unit(p: float) -> float:
+    """A probability with six digits; a threshold just outside the scores stays within 0..1."""
+    return min(max(round(p, 6), 0.0), 1.0)
+
+
+def finish_run(
+    run: Path, manifest: Manifest, split_file: Path, into: Path, *, name: str = "", cache: Cache | None = None,
+    device: str = "cpu", views: Views | None = None, progress: Callable[[str], None] | None = None,
+) -> ModelConfig:  # fmt: skip
+    """Write the model folder of a run. Raises DataError for another split than the one it was trained on."""
+    model, preprocess, recipe = load_run(run)
+    split = read_split(split_file)
+    if read_run(run)["data"].get("split") != sha256(split_file):
+        raise DataError(f"The run in {run} was trained on another split than {split_file}; its test part may have been "
+                        "trained on. Give the file that it was trained with.")  # fmt: skip
+    if recipe.feed == "lesions" and cache is None:
+        raise DataError("This run was trained with simulated lesions; give --cache, the folder it was trained from.")
+    if recipe.random_labels:
+        manifest = permuted(manifest, split, recipe.random_labels, recipe.seed, recipe.sources)
+    judge = Judge(model.to(device), preprocess, recipe, manifest, split, views or Views(manifest), cache, device)
+    config, about = finish(judge, name or into.name, progress)
+    return save_model(into, model.cpu(), config, write_card(config, recipe, about))
 
 
 def main(argv: Sequence[str]) -> int:
-    p = argparse.ArgumentParser(prog="python -m training finish", description=__doc__)
+    """Run the command. Returns 0."""
+    p = argparse.ArgumentParser(prog="python -m training finish", description=__doc__.splitlines()[0])
     p.add_argument("run", type=Path)
-    p.add_argument("--cache", type=Path, required=True)
-    p.add_argument("--shared", type=Path, default=Path("../shared/data"))
-    p.add_argument("--into", type=Path, required=True)
-    args = p.parse_args(argv)
-    network, recipe = load_run(args.run)
-    config = finish(network, recipe, open_cache(args.cache), args.shared, args.into.name)
-    save_model(args.into, network.model, config, write_card(config, recipe))
+    p.add_argument("--manifest", type=Path, required=True)
+    p.add_argument("--split", type=Path, required=True, help="the split the run was trained on")
+    p.add_argument("--cache", type=Path, help="needed for a run trained with simulated lesions")
+    p.add_argument("--into", type=Path, required=True, help="the model folder to write; its name is the model's")
+    p.add_argument("--device", default="cpu")
+    o = p.parse_args(argv)
+    cache: Any = open_cache(o.cache) if o.cache else None
+    config = finish_run(o.run, read_manifest(o.manifest), o.split, o.into, cache=cache, device=o.device,
+                        progress=lambda stage: print(f"{o.into.name}: {stage}", flush=True))  # fmt: skip
     print(json.dumps(config.to_dict() | {"reference_logits": []}, indent=1))
     return 0

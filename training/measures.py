@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,10 @@ from .results import Predictions
 
 SPECIFICITIES = (0.85, 0.90, 0.95)
 SENSITIVITIES = (0.85, 0.90, 0.95)
+#: Ways to make a patient's score of the scores of his slices; the first is the one the report shows.
+AGGREGATES = ("top3", "max", "mean")
+#: Draws of the bootstraps that are reported beside the main ones, as a share of the draws asked for.
+FEWER = 0.4
 
 
 def measure(
@@ -24,6 +29,7 @@ def measure(
         "slices": len(predictions),
         "units": len(set(predictions.units)),
         "at_threshold": at_threshold(predictions, p, threshold, draws, seed),
+        "per_class": per_class(predictions, p, threshold),
         "ranking": ranking(predictions, p, draws, seed),
         "by_source": by_source(predictions, p, threshold, draws, seed),
         "by_class": rates(predictions, p, threshold, dict.fromkeys(predictions.kinds), predictions.kinds),
@@ -33,10 +39,11 @@ def measure(
         sens, spec = (found["at_threshold"][n]["value"] for n in ("sensitivity", "specificity"))
         found |= {
             "calibration": {"before": calibration(predictions, 1.0), "after": calibration(predictions, temperature)},
+            "calibration_intervals": calibration_intervals(predictions, temperature, draws, seed),
             "reliability": [b._asdict() for b in m.reliability_bins(predictions.labels, p, predictions.units)],
             "predictive_values": m.predictive_values(sens, spec),
             "decision_curve": m.decision_curve(predictions.labels, p),
-            "patients": by_patient(predictions, p, draws, seed),
+            "patients": by_patient(predictions, p, threshold, draws, seed),
             "source_probe": m.source_probe(predictions.labels, predictions.sources),
         }
     return found
@@ -56,19 +63,83 @@ def at_threshold(
     for name, statistic in statistics.items():
         estimate = m.bootstrap(statistic, predictions.labels, p, predictions.units, draws=draws, seed=seed)
         found[name] = estimate.to_dict()
+    plain: dict[str, Statistic] = {
+        "f1_macro": lambda y, s: _counted(y, s, threshold)[0],
+        "mcc": lambda y, s: _counted(y, s, threshold)[1],
+    }
+    found["intervals"] = _intervals(plain, predictions, p, round(FEWER * draws), seed)
+    return found
+
+
+def _counted(y: NDArray[np.int64], s: NDArray[np.float64], threshold: float) -> tuple[float, float]:
+    """Macro F1 and MCC from the four counts, undefined (nan) with one class only."""
+    called, positive = s >= threshold, y == 1
+    tp, fp = float((called & positive).sum()), float((called & ~positive).sum())
+    fn, tn = float((~called & positive).sum()), float((~called & ~positive).sum())
+    if tp + fn == 0 or tn + fp == 0:
+        return float("nan"), float("nan")
+    f1 = (2 * tp / (2 * tp + fp + fn) + 2 * tn / (2 * tn + fn + fp)) / 2
+    bottom = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    return f1, (tp * tn - fp * fn) / bottom**0.5 if bottom else 0.0
+
+
+def _intervals(
+    statistics: dict[str, Statistic], predictions: Predictions, p: NDArray[np.float64], draws: int, seed: int
+) -> dict[str, Any]:
+    """Each statistic with its interval over units."""
+    y, units = predictions.labels, predictions.units
+    return {n: m.bootstrap(s, y, p, units, draws=draws, seed=seed).to_dict() for n, s in statistics.items()}
+
+
+def per_class(predictions: Predictions, p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
+    """For class 0 and class 1: precision, recall, F1 and how many slices there are. nan where undefined."""
+    called = (p >= threshold).astype(np.int64)
+    found = {}
+    for label in (0, 1):
+        there, said = predictions.labels == label, called == label
+        both, n, k = int((there & said).sum()), int(there.sum()), int(said.sum())
+        found[str(label)] = {
+            "n": n, "called": k, "precision": both / k if k else float("nan"),
+            "recall": both / n if n else float("nan"), "f1": 2 * both / (n + k) if n + k else float("nan"),
+        }  # fmt: skip
     return found
 
 
 def ranking(predictions: Predictions, p: NDArray[np.float64], draws: int, seed: int) -> dict[str, Any]:
-    """Measures of the order of the scores alone."""
+    """Measures of the order of the scores alone; `operating_points` are the fixed points with their intervals."""
     y, units = predictions.labels, predictions.units
+    points: dict[str, Statistic] = {}
+    for v in SPECIFICITIES[1:]:
+        points[f"sensitivity_at_specificity_{v}"] = partial(operating_point, share=v)
+    for v in SENSITIVITIES[1:]:
+        points[f"specificity_at_sensitivity_{v}"] = partial(_turned_round, share=v)
     return {
         "auroc": m.auroc_interval(y, p, units, draws=draws, seed=seed).to_dict(),
         "auprc": m.bootstrap(m.auprc, y, p, units, draws=draws // 5, seed=seed).to_dict(),
         "prevalence": float(y.mean()),
         "sensitivity_at_specificity": {str(v): m.sensitivity_at_specificity(y, p, v) for v in SPECIFICITIES},
         "specificity_at_sensitivity": {str(v): m.specificity_at_sensitivity(y, p, v) for v in SENSITIVITIES},
+        "operating_points": _intervals(points, predictions, p, round(FEWER * draws), seed),
     }
+
+
+def operating_point(labels: NDArray[np.int64], scores: NDArray[np.float64], share: float) -> float:
+    """Share of class 1 above the lowest threshold below which at least `share` of class 0 lies; nan with one class.
+
+    The same number as `metrics.sensitivity_at_specificity` without the whole curve, for the bootstrap.
+    """
+    negative, positive = np.sort(scores[labels == 0]), scores[labels == 1]
+    if not len(negative) or not len(positive):
+        return float("nan")
+    needed = int(np.ceil(share * len(negative) - 1e-9))
+    if needed == 0:
+        return 1.0
+    return float((positive > negative[needed - 1]).mean())
+
+
+def _turned_round(labels: NDArray[np.int64], scores: NDArray[np.float64], share: float) -> float:
+    """Specificity at a sensitivity: the same with the classes exchanged."""
+    return operating_point(1 - labels, -scores, share)
 
 
 def calibration(predictions: Predictions, temperature: float) -> dict[str, float]:
@@ -81,11 +152,30 @@ def calibration(predictions: Predictions, temperature: float) -> dict[str, float
     }  # fmt: skip
 
 
-def by_patient(predictions: Predictions, p: NDArray[np.float64], draws: int, seed: int) -> dict[str, Any]:
-    """AUROC of patients: a patient is positive when any slice is; the score is the mean of the three highest."""
-    found = m.aggregate(predictions.labels, p, predictions.units)
-    estimate = m.auroc_interval(found.labels, found.scores, draws=draws, seed=seed)
-    return {"auroc": estimate.to_dict(), "n": len(found.labels), "positives": int(found.labels.sum()), "how": "top3"}
+def calibration_intervals(predictions: Predictions, temperature: float, draws: int, seed: int) -> dict[str, Any]:
+    """Intervals of ECE and Brier score, before (temperature 1) and after."""
+    both: dict[str, Statistic] = {"ece": m.ece, "brier": m.brier}
+    return {
+        when: _intervals(both, predictions, predictions.probabilities(t), round(FEWER * draws), seed)
+        for when, t in (("before", 1.0), ("after", temperature))
+    }
+
+
+def by_patient(
+    predictions: Predictions, p: NDArray[np.float64], threshold: float, draws: int, seed: int
+) -> dict[str, Any]:
+    """Slices to patients: a patient is positive when any slice is; the score is the mean of the three highest.
+
+    `ways` holds the AUROC of every way to aggregate; `called` the patients called positive at the slice threshold.
+    """
+    found = {how: m.aggregate(predictions.labels, p, predictions.units, how) for how in AGGREGATES}
+    main = found[AGGREGATES[0]]
+    ways = {how: m.auroc_interval(a.labels, a.scores, draws=draws, seed=seed).to_dict() for how, a in found.items()}
+    row = m.classification(main.labels, main.scores, threshold)
+    return {
+        "auroc": ways[AGGREGATES[0]], "n": len(main.labels), "positives": int(main.labels.sum()), "how": AGGREGATES[0],
+        "ways": ways, "called": {k: row[k] for k in ("sensitivity", "specificity", "accuracy", "confusion")},
+    }  # fmt: skip
 
 
 def by_source(
