@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,11 @@ from strokenext.errors import DataError, OptionError
 from strokenext.models.strokenext import StrokeNeXt
 from strokenext.zoo import list_models, row
 from tests.toy_feed import TinyCNN, ToyFeed, toy_recipe
+from tests.two_processes import refuse, work
 from training.config import Recipe, read_recipe
 from training.controls import random_labels
 from training.engine import factor, learning_rate, plateaus, resized
+from training.launch import launch
 from training.objectives import Classify, Objective, load_run, make_objective
 from training.runs import best_epoch, load_state, read_history, read_run, start_run
 from training.train import train
@@ -145,9 +145,7 @@ def test_a_loss_that_is_no_number_is_said(tmp_path: Path) -> None:
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """Weights and figures of two gloo processes equal those of one; the network has batch norm and no dropout."""
     for count in (1, 2):
-        command = [sys.executable, "-m", "tests.two_processes", str(tmp_path / str(count)), str(count)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=Path(__file__).parent.parent)
-        assert done.returncode == 0, done.stderr[-2000:]
+        assert launch(work, tmp_path / str(count), device="cpu", processes=count) is True
     a, b = (weights(tmp_path / str(count)) for count in (1, 2))
     assert all(torch.allclose(a[k].float(), b[k].float(), rtol=1e-4, atol=1e-5) for k in a)
     one, two = (read_history(tmp_path / str(count)) for count in (1, 2))
@@ -156,6 +154,15 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         assert x["loss"] == pytest.approx(y["loss"], abs=1e-4)
         assert x["accuracy"] == y["accuracy"]
         assert x["validation"]["loss"] == pytest.approx(y["validation"]["loss"], abs=1e-4)
+
+
+def test_an_error_in_a_process_is_a_sentence_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process raises on purpose comes back as a value and is raised again; nothing is started here."""
+    monkeypatch.setattr(Fabric, "launch", lambda fabric, function, *arguments: function(fabric, *arguments))
+    with pytest.raises(DataError, match="no such thing"):
+        launch(refuse, device="cpu", processes=2)
+    with pytest.raises(OptionError, match="fp16 needs a CUDA device"):
+        launch(refuse, device="cpu", precision="fp16")
 
 
 #: Networks that are slow to build or only larger than one that is tried; `python -m pytest -k every` tries the rest.
@@ -284,6 +291,8 @@ def test_epochs_are_whole_updates() -> None:
     assert toy_recipe(epoch_images=0, batch=16).epoch_steps(100) == 6
     assert toy_recipe(epoch_images=0, batch=16, accumulate=4).epoch_steps(100) == 8
     assert toy_recipe(epoch_images=10, batch=16).epoch_steps(100) == 1
+    with pytest.raises(OptionError, match="draws without end: set the recipe's epoch_images"):
+        toy_recipe(epoch_images=0).epoch_steps(0)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)

@@ -1,15 +1,14 @@
-"""A short training in one or two CPU processes: `python -m tests.two_processes RUN COUNT`. Used by a test."""
+"""What a test starts in several processes: a short training, and a deliberate error."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
 
+from strokenext.errors import DataError
 from tests.toy_feed import TinyCNN, ToyFeed, toy_recipe
-from training.launch import launch
 from training.objectives import Classify
 from training.runs import start_run
 from training.train import train
@@ -25,5 +24,6 @@ def work(fabric: Fabric, run: Path) -> bool:
     return train(fabric, recipe, objective, ToyFeed(recipe.batch, recipe.size), run)
 
 
-if __name__ == "__main__":
-    assert launch(work, Path(sys.argv[1]), device="cpu", processes=int(sys.argv[2])) is True
+def refuse(fabric: Fabric) -> bool:
+    """Raises DataError in every process."""
+    raise DataError("There is no such thing.")

@@ -21,7 +21,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "optimiser": ("adamw", "adam", "sgd"),
     "schedule": ("cosine", "step", "plateau", "constant"),
     "precision": ("float32", "bf16", "fp16"),
-    "select": ("auroc", "accuracy", "loss", "dice", "last"),
+    "select": ("auroc", "source_auroc", "accuracy", "loss", "dice", "last"),
     "random_labels": ("", "images", "patients"),
 }
 
@@ -32,6 +32,7 @@ class Augment:
 
     `flip` and `erase` are probabilities (mirrored left to right; a rectangle blacked out); `rotate` in degrees
     either way; `shift` as a share of the side; `scale`, `contrast` and `brightness` as shares of 1 either way;
+    `window` is how far either end of the HU window moves, in HU;
     `noise` is the largest standard deviation of grey levels 0..1 and `blur` the largest sigma in pixels.
     """
 
@@ -41,6 +42,7 @@ class Augment:
     scale: float = 0.12
     contrast: float = 0.2
     brightness: float = 0.1
+    window: float = 10.0
     noise: float = 0.03
     blur: float = 0.8
     erase: float = 0.0
@@ -69,6 +71,7 @@ class Recipe:
     freeze: tuple[str, ...] = ()
     # pixels
     size: int = 224
+    depth: int = 64  # planes of a volume
     window: tuple[float, float] = (80.0, 40.0)
     frame: str = "head"
     level: bool = True
@@ -132,6 +135,8 @@ class Recipe:
     def epoch_steps(self, images: int) -> int:
         """Steps of an epoch over `images` training images: whole updates, at least one."""
         wanted = self.epoch_images or images
+        if not wanted:
+            raise OptionError(f"The feed '{self.feed}' draws without end: set the recipe's epoch_images.")
         return max(1, round(wanted / (self.batch * self.accumulate))) * self.accumulate
 
     def size_at(self, done: float) -> int:

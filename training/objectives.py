@@ -102,7 +102,7 @@ class Classify:
     takes_encoder = True
 
     def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
-        self.recipe = recipe
+        self.recipe, self.held = recipe, cast("Held | None", None)
         options = dict(recipe.arguments) | ({"pretrained": True} if recipe.pretrained else {})
         self.model = self.module = build(recipe.model, classes=2, **options)
         if recipe.layer_scale and not recipe.pretrained:
@@ -130,9 +130,8 @@ class Classify:
 
     def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
         """Loss, accuracy, balanced accuracy and AUROC on validation, and AUROC of each source with both classes."""
-        held = feed.held("validation")
-        logits, labels = answers(module, held)
-        return classification_scores(logits, task_labels(labels, self.recipe), held.sources)
+        self.held = self.held or feed.held("validation")
+        return task_scores(answers(module, self.held), self.held, self.recipe)
 
 
 class Outline:
@@ -141,7 +140,7 @@ class Outline:
     takes_encoder = True
 
     def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
-        self.recipe = recipe
+        self.recipe, self.held = recipe, cast("Held | None", None)
         self.module = dense_encoder(recipe, encoder_from)
         self.model = self.module.encoder
 
@@ -153,14 +152,11 @@ class Outline:
         return named + drawn, {"right": (classes.detach().argmax(1) == batch.labels).sum()}
 
     def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
-        """As for `classify`, of lesion (presence) or of blood against the rest (subtype), from the three classes."""
-        held = feed.held("validation")
-        logits, labels = answers(lambda x: module(x)[0], held)
-        if self.recipe.task == "presence":
-            two = torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
-        else:
-            two = logits[:, 1:]
-        return classification_scores(two, task_labels(labels, self.recipe), held.sources)
+        """As for `classify`, of any lesion (presence) or of blood against infarct (subtype), from the three classes."""
+        self.held = self.held or feed.held("validation")
+        logits = answers(lambda x: module(x)[0], self.held)
+        lesion = torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
+        return task_scores(lesion if self.recipe.task == "presence" else logits[:, 1:], self.held, self.recipe)
 
 
 class Pair(nn.Module):
@@ -189,7 +185,7 @@ class Fuse:
     takes_encoder = True
 
     def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
-        self.recipe = recipe
+        self.recipe, self.held = recipe, cast("Held | None", None)
         self.module = Pair(dense_encoder(recipe, encoder_from))
         self.model = self.module.model
 
@@ -209,9 +205,8 @@ class Fuse:
 
     def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
         """As for `classify`."""
-        held = feed.held("validation")
-        logits, labels = answers(lambda x: module(x)[0], held)
-        return classification_scores(logits, task_labels(labels, self.recipe), held.sources)
+        self.held = self.held or feed.held("validation")
+        return task_scores(answers(lambda x: module(x)[0], self.held), self.held, self.recipe)
 
 
 def dense_encoder(recipe: Recipe, run: Path | None) -> DenseEncoder:
@@ -243,29 +238,41 @@ def start_layer_scale(model: nn.Module, value: float) -> None:
 
 
 @torch.no_grad()
-def answers(forward: Any, held: Held) -> tuple[Tensor, Tensor]:
-    """(N, K) float32 logits and (N,) labels of held-back examples, on the CPU."""
-    parts = [(forward(b.pixels).float().cpu(), b.labels.cpu()) for b in held]
-    if not parts:
+def answers(forward: Any, held: Held) -> Tensor:
+    """(N, K) float32 logits of held-back examples, on the CPU. Raises DataError where there are none."""
+    if not len(held.labels):
         raise DataError("The split's validation part holds no labelled image; training cannot tell what to keep.")
-    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+    return torch.cat([forward(b.pixels).float().cpu() for b in held])
 
 
-def classification_scores(logits: Tensor, labels: Tensor, sources: Any) -> dict[str, Any]:
-    """loss, accuracy, balanced accuracy and auroc (None with one class) of (N, 2) logits, and auroc by source."""
+def task_scores(logits: Tensor, held: Held, recipe: Recipe) -> dict[str, Any]:
+    """`classification_scores` of the examples that the task is about: a normal slice has no subtype."""
+    labels, sources = torch.from_numpy(held.labels), np.asarray(held.sources)
+    if recipe.feed == "lesions" and recipe.task == "subtype":
+        asked = labels != NORMAL
+        logits, labels, sources = logits[asked], labels[asked], sources[asked.numpy()]
+    return classification_scores(logits, task_labels(labels, recipe), sources)
+
+
+def classification_scores(logits: Tensor, labels: Tensor, sources: NDArray[np.str_]) -> dict[str, Any]:
+    """loss, accuracy, balanced accuracy and auroc of (N, 2) logits; auroc by source, and the mean of those.
+
+    An AUROC is None where there is one class only. `source_auroc` does not reward telling sources apart, `auroc` does.
+    """
     truth = labels.numpy()
     margin = (logits[:, 1] - logits[:, 0]).double().numpy()
     right = (margin > 0) == (truth == 1)
     rates = [float(right[truth == k].mean()) for k in (0, 1) if (truth == k).any()]
-    names = np.asarray(sources)
-    by_source = {str(s): area(truth[names == s], margin[names == s]) for s in np.unique(names)}
+    areas = {str(s): area(truth[sources == s], margin[sources == s]) for s in np.unique(sources)}
+    by_source = {s: a for s, a in areas.items() if a is not None}
     return {
         "loss": round(float(cross_entropy(logits, labels)), 6),
         "accuracy": round(float(right.mean()), 6),
         "balanced_accuracy": round(float(np.mean(rates)), 6),
         "auroc": area(truth, margin),
         "images": len(truth),
-        "by_source": {s: a for s, a in by_source.items() if a is not None},
+        "source_auroc": round(float(np.mean(list(by_source.values()))), 6) if by_source else None,
+        "by_source": by_source,
     }
 
 
