@@ -15,10 +15,11 @@ import torch
 from strokenext.errors import DataError
 from strokenext.preprocess import BRAIN, Preprocess
 from training import tensor_augment as ta
-from training.batches import LesionsFeed, Mixture
+from training.batches import Mixture
 from training.cache import Cache, build
 from training.config import Augment, Recipe
 from training.feeds import Batch, make_feed, parts_of, shard
+from training.lesions import LesionsFeed
 from training.phantom import head_phantom
 from training.pictures import PicturesFeed
 from training.prepare import open_image

@@ -1,14 +1,12 @@
-"""The lesions feed: real slices and the same backgrounds with lesions drawn in, augmented.
+"""Examples of the lesions feed: real slices and the same backgrounds with lesions drawn in, augmented.
 
 Classes of an example: 0 normal, 1 ischemic, 2 hemorrhagic; `presence` and `subtype` labels derive from it.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,22 +15,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from strokenext.errors import DataError
-from strokenext.preprocess import stack_channels
 from strokenext.types import FloatArray
 
 from . import augment, simulate
 from .cache import MIN_BRAIN, Cache
-from .feeds import Batch, Held, parts_of, shard
-
-if TYPE_CHECKING:
-    from .config import Recipe
-    from .splits import Split
 
 NORMAL, ISCHEMIC, HEMORRHAGIC = 0, 1, 2
 #: Stride of the dense target: lesion masks at a quarter of the input's side.
 DENSE_STRIDE = 4
-#: Simulated examples among the held-back ones, and the seed they are drawn with.
-HELD_SIMULATED, HELD_SEED = 384, 777
 
 
 @dataclass(frozen=True)
@@ -166,10 +156,10 @@ class Examples(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
 def loader(examples: Examples, batch: int, workers: int = 1) -> Iterator[tuple[Tensor, ...]]:
     """Batches in order; the last short one is dropped (batch norm needs more than one image)."""
     places = [list(range(i, i + batch)) for i in range(0, len(examples) - batch + 1, batch)]
-    return _loaded(examples, places, workers)
+    return loaded(examples, places, workers)
 
 
-def _loaded(examples: Examples, places: Sequence[list[int]], workers: int) -> Iterator[tuple[Tensor, ...]]:
+def loaded(examples: Examples, places: Sequence[list[int]], workers: int) -> Iterator[tuple[Tensor, ...]]:
     """The examples at these places, a batch each. A worker is forked: OpenCV's threads would not survive that."""
     cv2.setNumThreads(1)
     # Its own generator: by default a loader draws a seed from the global one, and a resumed run would differ.
@@ -182,82 +172,3 @@ def _loaded(examples: Examples, places: Sequence[list[int]], workers: int) -> It
 def _one_thread(_: int) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-
-
-def spare_cores() -> int:
-    """Processes that draw examples: one core is left to the network, eight feed a fast GPU."""
-    return min(8, max(1, (os.cpu_count() or 2) - 1))
-
-
-class LesionsFeed:
-    """Batches of simulated and real lesions by the recipe's mixture; drawn without end."""
-
-    images = 0
-
-    def __init__(self, recipe: Recipe, cache: Cache, split: Split, device: torch.device, workers: int = -1) -> None:
-        cache.require("head", recipe.window)
-        if recipe.random_labels:
-            raise DataError("The lesions feed draws what it labels, random labels mean nothing to it; use `pictures`.")
-        self.recipe, self.cache, self.device = recipe, cache, device
-        self.workers = spare_cores() if workers < 0 else workers
-        self.parts = parts_of(cache, split)
-        self.pools("train").check(recipe.mixture)
-
-    def pools(self, part: str) -> Pools:
-        """What the examples of a part are drawn from."""
-        rows = [i for i, p in enumerate(self.parts) if p == part]
-        return Pools(self.cache, rows, self.recipe.sources, self.recipe.away_negatives)
-
-    def batches(self, first_step: int, last_step: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Steps first_step..last_step - 1, this process's shard of each."""
-        recipe = self.recipe
-        examples = Examples(self.pools("train"), recipe.size, recipe.mixture, recipe.seed, 0, last_step * recipe.batch)
-        places = [list(shard(step, recipe.batch, rank, world)) for step in range(first_step, last_step)]
-        for grey, labels, dense, known in _loaded(examples, places, self.workers):
-            on = self.device
-            yield Batch(self._stacked(grey), labels.to(on), dense=dense.to(on), known=known.to(on))
-
-    def _stacked(self, grey: Tensor) -> Tensor:
-        return stack_channels(grey.to(self.device, non_blocking=True), self.recipe.channels)
-
-    def held(self, part: str) -> Held:
-        """Real slices of a part; for validation also lesions simulated on its slices, as the source "simulated".
-
-        Simulated ones are never part of a test. Slices far from an annotated one count as normal in validation
-        where the recipe says so.
-        """
-        real = self.real(part, self.recipe.away_negatives if part == "validation" else 0)
-        return real + self.simulated(part) if part == "validation" else real
-
-    def real(self, part: str, away: int = 0) -> Held:
-        """Slices whose class is known, in the cache's order, as the model would get them from a user's file."""
-        from .pictures import held_rows
-
-        rows, labels = [], []
-        for i, row in enumerate(self.cache.rows):
-            known = row.lesion_free(away) or row.subtype is not None
-            if self.parts[i] == part and known and (row.source in self.recipe.sources or not self.recipe.sources):
-                rows.append(i)
-                labels.append(NORMAL if row.subtype is None else (ISCHEMIC, HEMORRHAGIC)[row.subtype])
-        return held_rows(self.cache, rows, labels, self.recipe, self.device)
-
-    def simulated(
-        self, part: str, count: int = HELD_SIMULATED, seed: int = HELD_SEED, mixture: Mixture | None = None
-    ) -> Held:
-        """Augmented examples drawn from a part's slices, each a unit of its own."""
-        mixture, pools = mixture or self.recipe.mixture, self.pools(part)
-        if not pools.bleeds:
-            mixture = replace(mixture, real_bleed=0.0)
-        if not pools.infarcts:
-            mixture = replace(mixture, real_infarct=0.0)
-        pools.check(mixture)
-        examples = Examples(pools, self.recipe.size, mixture, seed, 0, count)
-        drawn = [t for t, _ in zip(loader(examples, 1, 0), range(count), strict=True)]
-        grey, labels = (torch.cat([d[k] for d in drawn]) for k in (0, 1))
-
-        def draw(places: Sequence[int]) -> Batch:
-            at = torch.as_tensor(list(places))
-            return Batch(self._stacked(grey[at]), labels[at].to(self.device))
-
-        names = tuple(f"simulated:{i}" for i in range(count))
-        return Held(labels.numpy(), ("simulated",) * count, names, names, draw)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: Recipe's feed to "module:class"; the class is called with (recipe, cache, split, device).
 FEEDS = {
     "pictures": "training.pictures:PicturesFeed",
-    "lesions": "training.batches:LesionsFeed",
+    "lesions": "training.lesions:LesionsFeed",
     "masks": "training.masks:MasksFeed",
     "volumes": "training.volumes:VolumesFeed",
 }

@@ -30,13 +30,14 @@ from strokenext.types import CLASSES
 from strokenext.weights import save_model
 
 from . import calibration
-from .batches import LesionsFeed, Mixture
+from .batches import Mixture
 from .cache import MIN_BRAIN, Cache, open_cache
 from .card import Training, training_of, write_card
 from .card_rows import AWAY, Held, Scored, measure, rows
 from .config import Recipe
 from .evaluate import predict
 from .held_back import far_from_lesions, permuted, records_of
+from .lesions import LesionsFeed
 from .objectives import load_run as load_network
 from .records import Manifest, Record, read_manifest
 from .runs import read_run, sha256

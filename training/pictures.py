@@ -84,23 +84,34 @@ class PicturesFeed:
         self.weights = self._weights()
 
     def _labels(self, split: Split) -> dict[int, int]:
-        """Cached row to class, for the rows whose label of the task is known (or permuted, for a control run)."""
-        recipe, found = self.recipe, {}
-        for i, row in enumerate(self.cache.rows):
-            if self.parts[i] and (not recipe.sources or row.source in recipe.sources):
-                label = row.label(recipe.task)
-                far = recipe.task == "presence" and row.lesion_free(recipe.away_negatives)
-                if label is None and far and self.parts[i] in ("train", "validation"):
-                    label = 0
-                if label is not None:
-                    found[i] = label
-        if recipe.random_labels:
-            drawn = [i for i in found if self.parts[i] in ("train", "validation", "test")]
-            rows = [self.cache.rows[i] for i in drawn]
-            units = [r.unit for r in rows] if recipe.random_labels == "patients" else None
-            given = random_labels([r.path for r in rows], [found[i] for i in drawn], recipe.seed, units)
-            found = dict(zip(drawn, map(int, given), strict=True))
-        return found
+        """Cached row to class: rows that the split lists with a label of the task, permuted for a control run, and
+        for training and validation unlabelled ones far from a lesion where the recipe says so."""
+        recipe, listed = self.recipe, split.part_of()
+        found = {
+            i: label
+            for i, row in enumerate(self.cache.rows)
+            if row.path in listed and (label := row.label(recipe.task)) is not None
+            if not recipe.sources or row.source in recipe.sources
+        }
+        if not recipe.random_labels:
+            return dict(sorted((found | self._presumed()).items()))
+        drawn = [i for i in found if self.parts[i] in ("train", "validation", "test")]
+        rows = [self.cache.rows[i] for i in drawn]
+        units = [r.unit for r in rows] if recipe.random_labels == "patients" else None
+        given = random_labels([r.path for r in rows], [found[i] for i in drawn], recipe.seed, units)
+        return dict(zip(drawn, map(int, given), strict=True))
+
+    def _presumed(self) -> dict[int, int]:
+        """Unlabelled rows of training and validation that are taken as free of a stroke."""
+        recipe = self.recipe
+        if recipe.task != "presence":
+            return {}
+        return {
+            i: 0
+            for i, row in enumerate(self.cache.rows)
+            if row.presence is None and row.lesion_free(recipe.away_negatives)
+            if self.parts[i] in ("train", "validation") and (not recipe.sources or row.source in recipe.sources)
+        }
 
     def _weights(self) -> NDArray[np.float64]:
         """(N,) how often each training row is drawn: alike, or the classes of a source equally often in all."""
