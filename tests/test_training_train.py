@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,12 +19,18 @@ from strokenext.models.strokenext import StrokeNeXt
 from strokenext.zoo import list_models, row
 from tests.toy_feed import TinyCNN, ToyFeed, toy_recipe
 from tests.two_processes import refuse, work
+from training import cache
+from training.__main__ import main as stages
 from training.config import Recipe, read_recipe
 from training.controls import random_labels
 from training.engine import factor, learning_rate, plateaus, resized
 from training.launch import launch
 from training.objectives import Classify, Objective, load_run, make_objective
+from training.phantom import head_phantom
+from training.pictures import PicturesFeed
+from training.records import Manifest, Record
 from training.runs import best_epoch, load_state, read_history, read_run, start_run
+from training.splits import Split, write_split
 from training.train import train
 
 RECIPES = sorted((Path(__file__).resolve().parent.parent / "training" / "recipes").glob("*.toml"))
@@ -163,6 +171,53 @@ def test_an_error_in_a_process_is_a_sentence_here(monkeypatch: pytest.MonkeyPatc
         launch(refuse, device="cpu", processes=2)
     with pytest.raises(OptionError, match="fp16 needs a CUDA device"):
         launch(refuse, device="cpu", precision="fp16")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Cache folder and split file of twelve patients with one slice each, half of them bleeding."""
+    root, records = tmp_path_factory.mktemp("data"), []
+    for kind in ("normal", "hemorrhage"):
+        hu = head_phantom(kind, size=128, seed=1, noise=False).hu
+        for i in range(6):
+            name, bleeds = f"{kind}{i}", int(kind == "hemorrhage")
+            noisy = hu + np.random.default_rng(len(records)).normal(0, 4, hu.shape)
+            cv2.imwrite(str(root / f"{name}.png"), np.rint(np.clip(noisy / 80, 0, 1) * 255).astype(np.uint8))
+            records.append(Record(f"{name}.png", "s", bleeds, bleeds or None, name, name, name, "0" * 16, (128, 128)))
+    cache.build(Manifest(root, tuple(records)), root / "cache")
+    parts = {p: tuple(f"{k}{i}.png" for k in ("normal", "hemorrhage") for i in numbers)
+             for p, numbers in (("train", range(3)), ("validation", (3, 4)), ("test", (5,)))}  # fmt: skip
+    return root / "cache", write_split(Split("grouped", "presence", 0, True, parts), root / "split.json")
+
+
+def test_the_command(data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run by the command line: stopped with exit code 130, gone on with, finished, asked again, refused."""
+    recipe = tmp_path / "short.toml"
+    recipe.write_text('model = "custom_cnn"\nsize = 32\nbatch = 2\nwarmup = 1\n')
+    common = ["train", str(recipe), "--cache", str(data[0]), "--split", str(data[1]), "--device", "cpu"]
+    command = [*common, "--run", str(tmp_path / "run"), "--epochs", "2"]
+    drawn = PicturesFeed.batches
+
+    def interrupted(feed: PicturesFeed, first: int, last: int, **shares: int) -> Any:
+        for batch in drawn(feed, first, last, **shares):
+            yield batch
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(PicturesFeed, "batches", interrupted)
+    assert stages([*command]) == 130
+    monkeypatch.undo()
+    assert load_state(tmp_path / "run" / "last.pt")["step"] == 2
+    assert read_history(tmp_path / "run") == []
+    assert stages(command) == 0
+    assert [line["step"] for line in read_history(tmp_path / "run")] == [3, 6]
+    assert stages(command) == 0
+    assert len(read_history(tmp_path / "run")) == 2
+    about = read_run(tmp_path / "run")
+    assert about["data"]["split"] == hashlib.sha256(data[1].read_bytes()).hexdigest()
+    assert stages([*command, "--random-labels"]) == 2
+    control = [*common, "--run", str(tmp_path / "control"), "--epochs", "1", "--random-labels", "patients"]
+    assert stages(control) == 0
+    assert read_run(tmp_path / "control")["recipe"]["random_labels"] == "patients"
 
 
 #: Networks that are slow to build or only larger than one that is tried; `python -m pytest -k every` tries the rest.

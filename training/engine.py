@@ -12,13 +12,9 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-
-from strokenext.preprocess import stack_channels
-from strokenext.types import FloatArray
 
 from .config import Recipe
 
@@ -134,10 +130,3 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@torch.inference_mode()
-def logits_of(forward: Callable[[Tensor], Tensor], grey: Tensor, batch: int = 64) -> FloatArray:
-    """(N, K) float32 logits of framed grey pictures (N, 1, S, S)."""
-    parts = [forward(stack_channels(grey[i : i + batch], "stroke")) for i in range(0, len(grey), batch)]
-    return np.asarray(torch.cat(parts).float().numpy(), dtype=np.float32)

@@ -88,6 +88,8 @@ def train(fabric: Fabric, recipe: Recipe, objective: Objective, feed: Feed, run:
 
     # Optimiser
     optimiser = make_optimiser(recipe, plain)
+    if recipe.batch == 1 and any(isinstance(m, nn.BatchNorm1d) for m in plain.modules()):
+        raise OptionError(f"{recipe.model} has batch norm on vectors, which needs two images or more in a batch.")
     compiled = cast(nn.Module, torch.compile(plain)) if recipe.compile else plain
     module, stepper = fabric.setup(compiled, optimiser)
     per_epoch = recipe.epoch_steps(feed.images)
