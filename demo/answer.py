@@ -15,7 +15,7 @@ from .service import ServiceState
 from .sessions import Case, Reading
 
 if TYPE_CHECKING:
-    from strokenext import Prediction, SeriesPrediction, Triage
+    from strokenext import Prediction, SeriesPrediction, Triage, VolumePrediction
 
 
 def note(sentence: str, kind: str = "wait") -> str:
@@ -45,10 +45,11 @@ def html(case: Case, triage: Triage, stored: float | None = None) -> str:
     presence, subtype = triage.presence, triage.subtype
     parts = [_reading(case.reading)] if case.reading else []
     parts += [_series(case.series.presence, presence)] if case.series else []
+    parts += [_whole(case.whole)] if case.whole else []
     parts.append(_presence(case, presence, stored))
     if presence.probability is not None:
         parts += [_subtype(subtype), _evidence(presence)]
-    parts += [_notes(case), _training(presence, subtype), _provenance(presence)]
+    parts += [_notes(case), _training(presence, subtype, case.whole), _provenance(presence)]
     return '<div class="snx-answer">' + "".join(parts) + "</div>"
 
 
@@ -86,7 +87,7 @@ def _subtype(subtype: Prediction | None) -> str:
     )
 
 
-def bar(prediction: Prediction, ends: tuple[str, str], kind: str = "") -> str:
+def bar(prediction: Prediction | VolumePrediction, ends: tuple[str, str], kind: str = "") -> str:
     """The probability on 0..1 with the threshold as a line and the indeterminate band as a field."""
     p, (low, high) = prediction.probability or 0.0, prediction.band
     said = f"Probability {p:.2f}, threshold {prediction.threshold:.2f}, indeterminate band {low:.2f} to {high:.2f}"
@@ -110,6 +111,23 @@ def _series(series: SeriesPrediction, presence: Prediction) -> str:
         f'<section class="a-card a-minor a-series" data-decision="{escape(decision)}"><h2>Series</h2>'
         f'<p class="a-pair"><span>{escape(text.SHORT[decision])}</span><b>{words.percent(series.probability)}</b></p>'
         f'<p class="a-dim">{line}</p></section>'
+    )
+
+
+def _whole(whole: VolumePrediction) -> str:
+    """The series as the volume model sees it, at its own threshold, beside what the slices add up to."""
+    head = f'<h2>{text.WHOLE} <em class="a-tag">{text.WHOLE_TAG}</em></h2>'
+    if whole.probability is None:
+        return (
+            f'<section class="a-card a-minor a-series a-whole" data-decision="refused">{head}'
+            f'<p class="a-decision">{text.REFUSED}</p><p class="a-reason">{escape(whole.gate.reason)}</p></section>'
+        )
+    rule = text.threshold(whole.threshold, whole.band, None)
+    return (
+        f'<section class="a-card a-minor a-series a-whole" data-decision="{escape(whole.decision)}">{head}'
+        f'<p class="a-pair"><span>{escape(text.SHORT[whole.decision])}</span>'
+        f"<b>{words.percent(whole.probability)}</b></p>{bar(whole, ('0', '1'))}"
+        f'<p class="a-dim">{escape(words.whole(whole))} {escape(rule)}</p></section>'
     )
 
 
@@ -151,10 +169,12 @@ def _notes(case: Case) -> str:
     return f'<details class="a-more"><summary>About this file</summary><ul>{items}</ul></details>'
 
 
-def _training(presence: Prediction, subtype: Prediction | None) -> str:
+def _training(presence: Prediction, subtype: Prediction | None, whole: VolumePrediction | None) -> str:
     lines = [f"<p><b>Presence.</b> {escape(presence.provenance.trained_on)}</p>"]
     if subtype is not None:
         lines.append(f"<p><b>Type, experimental.</b> {escape(subtype.provenance.trained_on)}</p>")
+    if whole is not None:
+        lines.append(f"<p><b>{text.WHOLE}.</b> {escape(whole.provenance.trained_on)}</p>")
     return f'<details class="a-more" open><summary>What the model was trained on</summary>{"".join(lines)}</details>'
 
 

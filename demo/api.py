@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 import strokenext
 from strokenext.errors import InputError, OptionError, StrokeNeXtError
+from strokenext.types import Volume
 
 from . import docs, problems, reply, schemas
 from .service import Options, Service
@@ -69,7 +70,7 @@ def _open_routes(service: Service) -> APIRouter:
     async def health() -> JSONResponse:
         """Whether the service is up and which models answer."""
         state = service.state()
-        loaded = {"presence": state.presence, "subtype": state.subtype}
+        loaded = {"presence": state.presence, "subtype": state.subtype} | ({"volume": True} if state.volume else {})
         body = {"status": state.status, "ready": service.ready(), "message": state.message, "models": loaded}
         return JSONResponse({**body, "device": state.device, "version": strokenext.__version__})
 
@@ -132,7 +133,8 @@ def _work(service: Service, source: BinaryIO, ask: schemas.Ask) -> Callable[[], 
                 _ = service.subtype  # a client that asks for both questions must hear when one cannot be answered
             options = Options(explain=ask.explain, threshold=ask.threshold, force=ask.force)
             image, answer = service.judge(source, ask.task, options)
-            return reply.to_json(image, answer, ask.task, ask.overlay)
+            whole = service.whole(image, answer, options) if isinstance(image, Volume) else None
+            return reply.to_json(image, answer, ask.task, ask.overlay, whole)
         except StrokeNeXtError:
             raise
         except Exception as error:

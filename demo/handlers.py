@@ -20,7 +20,7 @@ from .sessions import Case, CaseStore, ExpiredError, Reading
 from .watched import Progress, Watched
 
 if TYPE_CHECKING:
-    from strokenext import Triage
+    from strokenext import Triage, VolumePrediction
 
     from .service import SeriesTriage
 
@@ -86,16 +86,17 @@ class Handlers:
             return
         volume, options = case.volume, replace(case.options, explain=False)
 
-        def judge(progress: Progress) -> SeriesTriage:
-            return cast("SeriesTriage", self.service.judge(volume, "triage", options, progress)[1])
+        def judge(progress: Progress) -> tuple[SeriesTriage, VolumePrediction | None]:
+            found = cast("SeriesTriage", self.service.judge(volume, "triage", options, progress)[1])
+            return found, self.service.whole(volume, found, case.options)
 
         work = Watched(judge)
         for done, total in work:
             yield Screen(answer=answer.progress(done, total))
-        series = work.result()
+        series, whole = work.result()
         peak = series.presence.peak
         start = case.index if case.hidden or peak is None else peak
-        self.store.change(key, lambda c: replace(c, series=series, index=start))
+        self.store.change(key, lambda c: replace(c, series=series, whole=whole, index=start))
         yield self._shown(key, start, show=start)
 
     def _refusal(self, key: str) -> Screen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from strokenext.overlay import png, render
 from strokenext.types import CLASSES, Slice, Volume
@@ -11,12 +11,18 @@ from strokenext.types import CLASSES, Slice, Volume
 from . import schemas
 from .service import Answer, SeriesTriage
 
+if TYPE_CHECKING:
+    from strokenext import VolumePrediction
 
-def to_json(image: Slice | Volume, answer: Answer, task: str, overlay: bool) -> dict[str, Any]:
-    """The JSON of one answer, checked against its promised schema."""
+
+def to_json(
+    image: Slice | Volume, answer: Answer, task: str, overlay: bool, whole: VolumePrediction | None = None
+) -> dict[str, Any]:
+    """The JSON of one answer, checked against its promised schema; `whole` is the volume model's, of a series."""
     body = answer.to_json()
     if isinstance(image, Volume):
         found = _series(body, task, isinstance(answer, SeriesTriage))
+        found["volume"] = None if whole is None else whole.to_json()
         schema: type[schemas.Common] = schemas.SeriesAnswer
     elif task == "triage":
         found, schema = {**_headline(body["presence"]), **body, "task": task}, schemas.TriageAnswer

@@ -59,6 +59,27 @@ class PredictionOut(Answer):
     provenance: dict[str, Any]
 
 
+class VolumeOut(Answer):
+    """A whole series at once, by the volume model. Where too few slices may be judged the numbers are null and
+    `gate.reason` says why."""
+
+    task: Literal["presence", "subtype"]
+    label: str | None
+    probabilities: dict[str, float] | None
+    probability: float | None = Field(description="Calibrated probability of the positive class for the series.")
+    decision: str = Field(description="A class name, 'indeterminate' or 'refused'.")
+    threshold: float
+    band: tuple[float, float]
+    interval: tuple[float, float] | None
+    logit: float | None
+    gate: GateOut
+    planes: int = Field(description="How many planes the model saw in place of the slices.")
+    judged: int = Field(description="How many slices the scope gate accepts.")
+    peak: int | None = Field(description="Index of the slice with the highest evidence.")
+    heat: dict[str, Any] | None
+    provenance: dict[str, Any]
+
+
 class Common(Answer):
     """What every answer of POST /predict begins with, whatever the task."""
 
@@ -89,6 +110,7 @@ class SeriesAnswer(Common):
     peak: int | None = Field(description="Index in `slices` of the slice with the highest probability.")
     probability: float | None
     subtype: PredictionOut | None = Field(None, description="Triage only: of the peak slice.")
+    volume: VolumeOut | None = Field(None, description="Of the volume model, null where none is loaded.")
 
 
 class Health(Answer):

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
 from strokenext.cascade import SeriesTriage as SeriesTriage
-from strokenext.errors import BusyError, ModelError, OptionError, StrokeNeXtError
+from strokenext.errors import BusyError, ModelError, ModelNotFoundError, OptionError, StrokeNeXtError
 from strokenext.types import Slice, Volume
 
 from . import zerogpu
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from strokenext import Prediction, Predictor, SeriesPrediction, Triage
+    from strokenext import Gate, Prediction, Predictor, SeriesPrediction, Triage, VolumePrediction, VolumePredictor
 
 TASKS = ("presence", "subtype", "triage")
 Answer: TypeAlias = "Prediction | Triage | SeriesPrediction | SeriesTriage"
@@ -39,6 +39,7 @@ class ServiceState:
     presence: bool = False
     subtype: bool = False
     device: str = ""
+    volume: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._predictors: dict[str, Predictor] = {}
+        self._volume: VolumePredictor | None = None
         self._error: StrokeNeXtError | None = None
         self._state = ServiceState("loading", "The models are loading. This takes a few seconds.")
         self._loaded = threading.Event()
@@ -68,6 +70,7 @@ class Service:
         self._door = threading.Lock()
         self._inside = 0
         self._compute = zerogpu.gpu(self._answer)
+        self._compute_whole = zerogpu.gpu(self._answer_whole)
 
     def start(self) -> None:
         """Begin to load the models; does nothing the second time."""
@@ -140,6 +143,17 @@ class Service:
             # A function cannot travel to another process, so ZeroGPU shows no progress within a series.
             return image, self._compute(image, task, options, None if zerogpu.active() else progress)
 
+    def whole(self, volume: Volume, answer: Answer, options: Options) -> VolumePrediction | None:
+        """What the volume model says of a series that `judge` has answered; None when no volume model is loaded.
+
+        The slices' own gate verdicts are taken from that answer. Raises BusyError as `judge` does.
+        """
+        if self._volume is None:
+            return None
+        series: Any = answer.presence if isinstance(answer, SeriesTriage) else answer
+        with self.slot():
+            return self._compute_whole(volume, [p.gate for p in series.slices], options)
+
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Room for one piece of heavy work. Raises BusyError when `queue` others already wait for one."""
@@ -179,6 +193,10 @@ class Service:
         found = predictor.predict(image, **common)
         return strokenext.Triage(found, None) if task == "triage" else found
 
+    def _answer_whole(self, volume: Volume, gates: list[Gate], options: Options) -> VolumePrediction:
+        assert self._volume is not None
+        return self._volume.predict(volume, explain=options.explain, force=options.force, gates=gates)
+
     def _load(self) -> None:
         try:
             self._load_models()
@@ -199,13 +217,22 @@ class Service:
         self._predictors["presence"] = presence
         device = str(presence.device)
         self._state = replace(self._state, presence=True, device=device)
+        missing = []
         try:
             self._predictors["subtype"] = strokenext.load(settings.subtype, task="subtype", device=settings.device)
         except StrokeNeXtError as error:
             log.warning("the subtype model is not available: %s", error)
-            self._state = ServiceState("ready", f"The subtype model is not available. {error}", True, False, device)
-        else:
-            self._state = ServiceState("ready", "The models are ready.", True, True, device)
+            missing.append(f"The subtype model is not available. {error}")
+        try:
+            self._volume = strokenext.load_volume(settings.volume, device=settings.device)
+        except StrokeNeXtError as error:
+            # A repository without a volume model is as it should be; one that was asked for must be there.
+            if settings.volume is not None or not isinstance(error, ModelNotFoundError):
+                log.warning("the volume model is not available: %s", error)
+                missing.append(f"The volume model is not available. {error}")
+        said = " ".join(missing) or "The models are ready."
+        loaded = {"subtype": "subtype" in self._predictors, "volume": self._volume is not None}
+        self._state = ServiceState("ready", said, presence=True, device=device, **loaded)
 
     def _fail(self, error: StrokeNeXtError) -> None:
         self._error = error

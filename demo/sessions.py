@@ -16,7 +16,7 @@ from strokenext.types import Slice, Volume
 from .service import Options
 
 if TYPE_CHECKING:
-    from strokenext import Triage
+    from strokenext import Triage, VolumePrediction
 
     from .service import SeriesTriage
 
@@ -46,6 +46,7 @@ class Case:
     volume: Volume | None = None
     options: Options = field(default_factory=Options)
     series: SeriesTriage | None = None
+    whole: VolumePrediction | None = None  # the volume model's answer about the series, where one is loaded
     answers: Mapping[tuple[int, Options], Triage] = field(default_factory=dict)
     index: int = 0  # the slice the page shows
     hidden: bool = False  # the reader has not committed yet

@@ -143,6 +143,8 @@ def _json(case: Case, triage: Triage, opinion: Opinion) -> bytes:
     body = triage.to_json() | {"notice": text.NOTICE, "slice": case.index + 1, "slices": len(case.images)}
     if case.series is not None:
         body["series"] = case.series.to_json()
+    if case.whole is not None:
+        body["volume"] = case.whole.to_json()
     if case.reading is not None:
         reading = case.reading
         body["reading"] = {"verdict": reading.verdict, "seconds": round(reading.seconds, 1), "before_model": True}
@@ -161,7 +163,7 @@ def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
         judgement = f"{case.reading.verdict}, {case.reading.seconds:.0f} s after opening, before the model's answer"
     reader = Reader(judgement, opinion.verdict.lower(), opinion.comment)
     image = case.images[case.index]
-    page = report_html(triage, image, reader=reader, window=view.window, colormap=view.colormap)
+    page = report_html(triage, image, reader=reader, window=view.window, colormap=view.colormap, whole=case.whole)
     return page.encode("utf-8")
 
 

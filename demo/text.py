@@ -73,6 +73,8 @@ SHORT = {
 }
 REFUSED = "Not judged"
 SUBTYPE_EXPERIMENTAL = "Experimental"
+WHOLE = "Whole series, 3-D model"
+WHOLE_TAG = "All slices at once"
 NO_SUBTYPE = "Subtype is asked only when presence is positive or indeterminate."
 
 

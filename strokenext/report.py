@@ -15,6 +15,7 @@ from . import overlay, words
 from .cascade import SeriesTriage
 from .prediction import Prediction, SeriesPrediction, Triage
 from .types import ByteArray, Slice, Window
+from .volume_prediction import VolumePrediction
 
 Answer = Prediction | Triage | SeriesPrediction | SeriesTriage
 _TITLES = {"presence": "Is there a stroke?", "subtype": "Ischemic or hemorrhagic?"}
@@ -58,13 +59,15 @@ def html(
     reader: Reader | None = None,
     window: Window | None = None,
     colormap: str = "inferno",
+    whole: VolumePrediction | None = None,
 ) -> str:
     """The page as text. `image` replaces the slice kept in the prediction; of a series the peak slice is shown.
 
-    `window` is for drawing only, by default the one the model saw. Raises OptionError for a window on a
-    picture without HU.
+    `window` is for drawing only, by default the one the model saw; `whole` adds the volume model's answer about the
+    series. Raises OptionError for a window on a picture without HU.
     """
     parts = list(_questions(found, image, window, colormap))
+    parts += [_whole(whole)] if whole is not None else []
     title = "StrokeNeXt report"
     head = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -123,7 +126,25 @@ def _series(found: SeriesPrediction) -> str:
     )
 
 
-def _line(found: Prediction | SeriesPrediction) -> str:
+def _whole(found: VolumePrediction) -> str:
+    """The volume model's answer about the series, with the slice on which its evidence is highest."""
+    lines = [] if found.refused else [words.probability(found), words.whole(found)]
+    pictures = ""
+    if found.peak is not None:
+        part = found.slices[found.peak]
+        drawing = overlay.render(found.volume[found.peak], part.heat, window=part.window)
+        caption = f"Slice {found.peak + 1}, where the evidence of the volume model is highest. {words.EVIDENCE}"
+        pictures = f'<div class="pictures">{_figure(drawing, "The slice with evidence", caption)}</div>'
+    source = found.provenance
+    trained = f"The model {source.model} was trained on: {source.trained_on.rstrip('.')}."
+    return (
+        f'<section><h2>The whole series at once</h2><p class="decision">{_text(words.decision(found))}</p>'
+        f"{_line(found)}{''.join(f'<p>{_text(line)}</p>' for line in lines)}<p>{_text(trained)}</p>{pictures}"
+        f"<p>Weights, SHA-256: {_text(source.weights_sha256)}</p></section>"
+    )
+
+
+def _line(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
     """Probability, threshold and band on a line from 0 to 1, with the same in words for screen readers."""
     if found.probability is None:
         return ""

@@ -33,7 +33,7 @@ from .predictor import as_image, provenance
 from .types import FloatArray, Gate, Heat, Volume
 from .version import versions
 from .volume_prediction import VolumePrediction, VolumeSlice
-from .weights import load_model, resolve, revision_of
+from .weights import load_config, load_model, resolve, revision_of
 
 #: The bundled volume model, where the repository has one.
 DEFAULT = "cnn3d-ich"
@@ -207,6 +207,11 @@ def place(
     moved = np.array(affine, dtype=np.float64)
     moved[:, 2] += (stride - 1) / 2 - (first - more * stride)
     return wide, moved, wide.shape[1] * stride
+
+
+def judges_series(model: str | Path, task: str | None = None) -> bool:
+    """Whether a bundled name, folder or Hub repository is a volume model. Raises what `strokenext.load` raises."""
+    return load_config(resolve(model, task)).planes is not None
 
 
 def load_volume(

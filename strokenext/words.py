@@ -9,6 +9,7 @@ from __future__ import annotations
 from .methods import METHODS
 from .prediction import Prediction, SeriesPrediction
 from .types import Heat
+from .volume_prediction import VolumePrediction
 
 NOTICE = "Research use only. Not a medical device."
 NOTICE_LONG = (
@@ -33,20 +34,20 @@ def percent(value: float) -> str:
     return "> 99 %" if value > 0.99 else f"{value * 100:.0f} %"
 
 
-def decision(found: Prediction | SeriesPrediction) -> str:
+def decision(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
     """What was decided, in one sentence."""
     if found.probability is None:
         return f"Not judged. {found.gate.reason}".strip()
     said = _DECISIONS.get(found.decision, f"Decision: {found.decision}.")
-    return said.replace("this image", "this series") if isinstance(found, SeriesPrediction) else said
+    return said.replace("this image", "this series") if not isinstance(found, Prediction) else said
 
 
-def probability(found: Prediction | SeriesPrediction) -> str:
+def probability(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
     """The probability with the rule that was applied to it."""
     if found.probability is None:
         return "There is no probability."
     low, high = found.band
-    kind = "calibrated probability" if isinstance(found, Prediction) else "probability for the series"
+    kind = "probability for the series" if isinstance(found, SeriesPrediction) else "calibrated probability"
     number, threshold = percent(found.probability), percent(found.threshold)
     said = f"The {kind} of {found.classes[1]} is {number}; the threshold is {threshold}"
     return f"{said}, and from {percent(low)} to {percent(high)} nothing is decided." if low < high else f"{said}."
@@ -99,6 +100,22 @@ def series(found: SeriesPrediction) -> str:
     if found.peak is None:
         return f"None of the {total} slices could be judged."
     return f"{found.judged} of {total} slices judged; highest on slice {found.peak + 1}; {found.aggregation}."
+
+
+def whole(found: VolumePrediction) -> str:
+    """What the volume model read, where its evidence is highest, and how such series turned out on validation."""
+    total = len(found)
+    if found.probability is None:
+        return found.gate.reason
+    read = sum(part.heat is not None for part in found.slices) or found.judged
+    said = f"{read} of {total} slices read at once, as {found.planes} planes."
+    if found.peak is not None:
+        said += f" Evidence is highest on slice {found.peak + 1}."
+    if found.interval is not None and found.similar:
+        low, high = (f"{value * 100:.0f}" for value in found.interval)
+        seen = "showed a stroke" if found.task == "presence" else "were hemorrhagic"
+        said += f" Of the {found.similar} validation series with a similar probability, {low} to {high} % {seen}."
+    return said
 
 
 def summary(found: Prediction) -> str:

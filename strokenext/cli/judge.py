@@ -8,7 +8,9 @@ from typing import Any
 
 import strokenext
 
+from ..errors import OptionError
 from ..types import Slice, Volume
+from ..volume_model import judges_series
 from .inputs import Item
 
 
@@ -18,16 +20,24 @@ class Judge:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         first = "presence" if options.task == "triage" else options.task
+        self.second: strokenext.Predictor | None = None
+        self.whole: strokenext.VolumePredictor | None = None
+        if options.model is not None and judges_series(options.model, first):
+            if options.task == "triage":
+                raise OptionError("A model of whole series answers presence alone. Leave out --task triage.")
+            self.whole = strokenext.load_volume(options.model, device=options.device)
+            return
         self.first = strokenext.load(options.model, task=first, device=options.device)
-        self.second = None
         if options.task == "triage":
             self.second = strokenext.load(options.subtype_model, task="subtype", device=options.device)
 
     def __call__(self, item: Item, progress: Callable[[int, int], None]) -> tuple[Slice | Volume, Any]:
-        """The decoded image or series, and its Prediction, Triage, SeriesPrediction or SeriesTriage."""
+        """The decoded image or series, and what the library answers about it."""
         image = strokenext.read_series(list(item.files)) if item.files else strokenext.read_any(item.path)
         options = self.options
         common = {"threshold": options.threshold, "force": options.force}
+        if self.whole is not None:
+            return image, self.whole.predict(image, explain=bool(options.overlays), **common)
         if isinstance(image, Volume):
             # The evidence of every slice of a series is worth its time only when it is drawn.
             common |= {"explain": bool(options.overlays), "progress": progress}

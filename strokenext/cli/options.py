@@ -21,7 +21,8 @@ JSON  {"schema": "strokenext-predictions/1", "version", "task", "interrupted",
        "results": [{"path", "kind": "slice"|"series", "prediction": {...}}],
        "errors": [{"path", "code", "message"}]}
       "prediction" has the keys input, task, label, probabilities, probability, decision, threshold, band,
-      interval, logit, gate, heat, provenance; of a triage, presence and subtype, each in that form.
+      interval, logit, gate, heat, provenance; of a triage, presence and subtype, each in that form. A model of
+      whole series (--model) gives one such answer per series, with planes, judged, peak and slices (gate, heat).
 CSV   one line per image and question, and for a series one for the whole and one per slice:
       path, kind, slice, task, label, decision, probability, threshold, band_low, band_high, interval_low,
       interval_high, logit, gate_accepted, gate_reason, heat_peak, model, weights_sha256, error
@@ -67,7 +68,10 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     predict.add_argument("--overlays", metavar="FOLDER", help="write each picture with its evidence as PNG")
     predict.add_argument("--force", action="store_true", help="judge images outside the model's scope too")
     predict.add_argument("--threshold", type=_probability, help="operating threshold 0..1 instead of the model's own")
-    predict.add_argument("--model", help="bundled name, folder or Hub owner/repo; in a triage the presence model")
+    predict.add_argument(
+        "--model",
+        help="bundled name, folder or Hub owner/repo, of slices or of whole series; in a triage the presence model",
+    )
     predict.add_argument("--subtype-model", help="the subtype model of a triage")
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default auto)")
     predict.add_argument("--no-explain", dest="explain", action="store_false", help="leave out the evidence map")
