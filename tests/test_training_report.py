@@ -16,10 +16,13 @@ from tests.result_tree import HISTORY, hand_made, one, write_tree
 from training import compare, figures, gap, other_tables, readme, report, tables
 from training.__main__ import main
 from training.collect import Entry, Material, collect, entry_of
+from training.measures import measure
 from training.paper import TABLES
+from training.parts import lacking
 from training.pdf import column_widths
 from training.render import Table
 from training.results import Result, write_result
+from training.summary import sentences
 
 ROOT = Path(__file__).parents[1]
 
@@ -169,6 +172,52 @@ def test_each_strokenext_is_set_against_the_models_of_the_same_slices(material: 
     assert len(compare.matched([entry(replace(tiny.result, predictions=other), "grouped")])) == 0
 
 
+def test_one_class_alone_gives_dashes_and_no_error(tmp_path: Path) -> None:
+    whole = one("resnet50", "source-b")
+    p = whole.predictions.where(whole.predictions.labels == 1)
+    write_result(
+        replace(whole, predictions=p, metrics=measure(p, 0.5, draws=20)), tmp_path / "presence/source-b/x.json"
+    )
+    material = collect(tmp_path)
+    assert tables.source_table(material, "presence").rows[0][3:5] == ("–", "–")
+    assert any(s.title.startswith("Results: presence") for s in report.sections(material))
+
+
+def test_the_summary_says_the_gap_the_control_and_the_place_of_strokenext(material: Material) -> None:
+    said = " ".join(sentences(material))
+    pairs = [
+        (material.one("presence", "image", a), material.one("presence", "grouped", a))
+        for a in ("strokenext_atto", "resnet50")
+    ]
+    gaps = [tables.point(a, "accuracy") - tables.point(b, "accuracy") for a, b in pairs]  # type: ignore[operator]
+    assert f"by {np.mean(gaps):.3f} in the median ({min(gaps):.3f} to {max(gaps):.3f})" in said
+    assert "Trained on meaningless labels, an image-level split gives an AUROC of" in said
+    assert "On a, when it was never trained on" in said
+    assert "1 of 1 models hit the lesion more often" in said
+
+
+def test_named_test_sets_and_the_commands_behind_results_are_shown(material: Material) -> None:
+    row = {"slices": 9, "positives": 4, "groups": 3, "auroc": {"value": 0.8, "low": 0.7, "high": 0.9},
+           "sensitivity": 0.5, "specificity": 0.75, "sensitivity_at_specificity_0.85": 0.4}  # fmt: skip
+    e = entry(
+        replace(one("resnet50", "grouped"), extra={"rows": {"validation": row, "unseen source X": row}}), "grouped"
+    )
+    assert tables.rows_table([e]).rows == (
+        ("unseen source X", "ResNet50", "by patient", "9 (4)", "3", "0.800 (0.700 to 0.900)", "0.50", "0.75", "0.40"),
+    )
+    made = {"cell": "presence/grouped/x", "train": "python -m training train", "training_seconds": 90}
+    assert other_tables.experiments_table([made]).rows[0][:3] == (
+        "presence/grouped/x", "`python -m training train`", "1.5",
+    )  # fmt: skip
+
+
+def test_a_volume_result_stays_out_of_the_tables_of_slices(tmp_path: Path) -> None:
+    write_result(one("cnn3d", "grouped"), tmp_path / "volume" / "cnn3d.json")
+    material = collect(tmp_path)
+    assert material.of("presence") == []
+    assert len(material.of("volume")) == 1
+
+
 def test_figures_of_a_record_of_unknown_form_are_listed() -> None:
     row = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 12, "units": 3}
     record = {"model": {"architecture": "unet"}, "metrics": {"iou": row, "by_source": {"x": {"dice": 0.25}}, "n": 4}}
@@ -186,6 +235,9 @@ def test_what_was_not_run_comes_from_its_file(material: Material, tmp_path: Path
     assert other_tables.not_run_table(material.not_run).rows == (
         ("the full sizes", "no GPU", "atto", "python -m training x"),
     )
+    reason = '[[not_run]]\nwhat = "x"\nwhy = "no such slices."\nparts = ["subtype, by patient"]\n'
+    (tmp_path / "not_run.toml").write_text(reason)
+    assert lacking(collect(tmp_path), "subtype, by patient") == "Not run: subtype, by patient. no such slices."
     (tmp_path / "not_run.toml").write_text('[[not_run]]\nwhat = "x"\n')
     with pytest.raises(DataError, match="lacks `what` or `why`"):
         collect(tmp_path)

@@ -4,6 +4,7 @@
     results/segmentation/*.json, results/volume/*.json  the U-Net's and the 3-D network's figures
     results/explain*.json, results/explain*/*.json      explanation checks kept apart from the result they belong to
     results/gate.json, results/benchmark*.json          the scope gate, the cost of every model
+    results/experiments.json                            how each result was made, by `experiments`
     results/not_run.toml (or .json)                     what was not run, and why
 
 `<protocol>` is image, grouped, kfold, source (`<detail>`: the source left out), simulated, or image-random-labels and
@@ -107,6 +108,7 @@ class Material:
     volume: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     explanations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     not_run: tuple[Mapping[str, str], ...] = ()
+    experiments: tuple[Mapping[str, Any], ...] = ()
 
     def of(self, task: str, *protocols: str, random: bool = False) -> list[Entry]:
         """The entries of a task, of these protocols (all when none is named), in the order of every table."""
@@ -143,6 +145,7 @@ def collect(folder: Path) -> Material:
         volume=dict(_below(records, "volume")),
         explanations=dict(_below(records, "explain")),
         not_run=not_run(folder),
+        experiments=tuple(records.get("experiments", {}).get("experiments", [])),
     )
 
 
@@ -151,7 +154,9 @@ def entry_of(result: Result, folders: Sequence[str]) -> Entry:
     task = str(result.model["task"])
     protocol, detail = str(result.data.get("protocol", "")), ""
     random = "random" in str(result.data.get("control", ""))
-    if len(folders) >= 2:
+    if folders and folders[0] in ("segmentation", "volume"):
+        task = folders[0]
+    elif len(folders) >= 2:
         task = folders[0]
         name = "-".join(folders[1:])
         random = random or _RANDOM in name
@@ -187,7 +192,9 @@ def _json(file: Path) -> dict[str, Any] | None:
 
 
 def not_run(folder: Path) -> tuple[Mapping[str, str], ...]:
-    """The rows of not_run.toml or .json: `what`, `why`, and where they help `instead` and `command`.
+    """The rows of not_run.toml or .json: `what`, `why`, and where they help `instead`, `command` and `parts`.
+
+    `parts` names parts of the report (a list, here joined by "; ") that stay empty for that reason.
 
     Raises DataError when a row lacks `what` or `why`.
     """
@@ -201,4 +208,4 @@ def not_run(folder: Path) -> tuple[Mapping[str, str], ...]:
     for row in rows:
         if not row.get("what") or not row.get("why"):
             raise DataError(f"A row of {toml.name} in {folder} lacks `what` or `why`: {dict(row)}.")
-    return tuple({k: str(v) for k, v in row.items()} for row in rows)
+    return tuple({k: "; ".join(v) if isinstance(v, list) else str(v) for k, v in row.items()} for row in rows)

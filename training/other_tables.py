@@ -142,6 +142,16 @@ def gate_tables(record: Mapping[str, Any]) -> list[Table]:
     return found
 
 
+def experiments_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """How each result was made: the command, and how long training took on what."""
+    cells = tuple(
+        (str(r["cell"]), f"`{r.get('train', '')}`", number(float(r.get("training_seconds") or 0) / 60, 1),
+         f"{r.get('trained_on', '')}; {r.get('hardware', '')}, {r.get('threads', '?')} threads")
+        for r in rows
+    )  # fmt: skip
+    return Table(("result", "training command", "minutes", "trained on; evaluated on"), cells)
+
+
 def not_run_table(rows: Sequence[Mapping[str, str]]) -> Table:
     """What was not run, why, what stands in its place and how to run it."""
     cells = tuple((r["what"], r["why"], r.get("instead", DASH), r.get("command", DASH)) for r in rows)

@@ -10,11 +10,12 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import figures, other_tables, tables
+from . import detail_tables, figures, other_tables, tables
 from .checklist import ITEMS
 from .collect import Entry, Material, collect, short_titles
 from .compare import comparisons
 from .paper import published
+from .parts import TASKS, lacking, parts
 from .pdf import to_pdf
 from .render import Section, Table, to_html
 from .summary import sentences
@@ -25,7 +26,6 @@ NOTICE = (
     "where a source has no patients). Image-level splits put slices of one patient on both sides and flatter every "
     "model; they are shown because the paper used one, beside splits by patient."
 )
-TASKS = ("presence", "subtype")
 
 
 def sections(material: Material) -> list[Section]:
@@ -39,34 +39,14 @@ def sections(material: Material) -> list[Section]:
     found += list(_honesty(material))
     found += list(_others(material))
     found.append(_not_run(material))
+    if material.experiments:
+        made = other_tables.experiments_table(material.experiments)
+        text = ("WORK and CACHE are the folders given to `experiments`.",)
+        found.append(Section("How each result was made", text, (made,)))
     rows = tuple((i.asked, i.standard, i.answer) for i in ITEMS)
     words = "Where the result files, the cards and this page answer what CLAIM (2024 update) and TRIPOD+AI ask for."
     found.append(Section("Reporting standards", (words,), (Table(("item", "standard", "answer"), rows),)))
     return found
-
-
-def parts(material: Material) -> list[tuple[str, int, str]]:
-    """Every part of the report, how many files it has, and the command that makes it."""
-    run = "python -m training experiments training/plans/{}.toml --work runs --results results"
-    found = []
-    for task in TASKS:
-        found += [
-            (f"{task}, image level", len(material.of(task, "image")), run.format(task)),
-            (f"{task}, by patient", len(material.of(task, "grouped")), run.format(task)),
-            (f"{task}, one source left out", len(material.of(task, "source")), run.format("sources")),
-            (f"{task}, random labels", len(material.of(task, random=True)), run.format("controls")),
-        ]
-    simulated = sum(len(material.of(t, "simulated", "patients")) for t in TASKS)
-    return [
-        *found,
-        ("trained with simulated lesions", simulated, run.format("simulated")),
-        ("explanation checks", len(other_tables.explained(material)), "python -m training evaluate … --explain"),
-        ("segmentation", len(material.segmentation), run.format("segmentation")),
-        ("volumes", len(material.volume), run.format("volume")),
-        ("scope gate", int(material.gate is not None), "python -m training.gate_check --every 2"),
-        ("cost", len(material.benchmarks), "python -m training benchmark"),
-        ("what was not run", len(material.not_run), "write results/not_run.toml"),
-    ]
 
 
 def _overview(material: Material) -> Section:
@@ -75,21 +55,15 @@ def _overview(material: Material) -> Section:
     return Section("What this report holds", (text,), (Table(("part", "files", "made by"), rows),))
 
 
-def _lacking(material: Material, part: str) -> str:
-    """The sentence for a part without files; empty where there are some."""
-    n, how = next((n, how) for name, n, how in parts(material) if name == part)
-    return "" if n else f"Not measured yet: {part}. Made by: `{how}`."
-
-
 def _paper(material: Material, task: str) -> Iterator[Section]:
     """The published table beside ours, then the gap between the protocols."""
-    lacking = " ".join(_lacking(material, f"{task}, {p}") for p in ("image level", "by patient")).strip()
+    absent = " ".join(lacking(material, f"{task}, {p}") for p in ("image level", "by patient")).strip()
     text = (
         "The paper's figures (Ramos and Sappa, arXiv 2602.15087) are on TEKNOFEST 2021 and ours on the public sets "
         "named in each result file, most at a smaller input and from scratch: not the same test. Precision, recall "
         "and F1 are weighted by class, which is why recall equals accuracy, as it does in the paper.",
     )
-    yield Section(f"The paper's table and ours: {task}", text, (tables.paper_table(material, task),), missing=lacking)
+    yield Section(f"The paper's table and ours: {task}", text, (tables.paper_table(material, task),), missing=absent)
     ours = material.of(task, "image", "grouped")
     if not ours:
         return
@@ -116,33 +90,40 @@ def _task(material: Material, task: str) -> Iterator[Section]:
     """Every measure of a task, all protocols but the control."""
     entries = material.of(task)
     if not entries:
-        yield Section(f"Results: {task}", missing=f"Not measured yet: {_lacking(material, f'{task}, by patient')}")
+        yield Section(f"Results: {task}", missing=lacking(material, f"{task}, by patient"))
         return
     both = [e for e in entries if "decision_curve" in e.result.metrics]
     yield Section(f"Results: {task}", _probe(entries), (tables.main_table(entries),))
-    yield Section("At fixed specificity and sensitivity", (), (tables.operating_table(entries),), level=3)
+    named = tables.rows_table(entries)
+    if named.rows:
+        text = (
+            "Every set that a model's card names, in both choices of normals. Sources marked unseen were never trained "
+            "on; nothing was tuned on any of these rows.",
+        )
+        yield Section("Named test sets, unseen sources among them", text, (named,), level=3)
+    yield Section("At fixed specificity and sensitivity", (), (detail_tables.operating_table(entries),), level=3)
     text = ("PPV / NPV at the stored threshold, by Bayes' rule at each share of positives.",)
     held = [e for e in both if e.protocol not in ("image",)] or both
-    yield Section("Predictive values over prevalence", text, (tables.predictive_table(held),), level=3)
+    yield Section("Predictive values over prevalence", text, (detail_tables.predictive_table(held),), level=3)
     drawn = _drawn(both)
     text = ("T is fitted on validation patients. Intercept 0 and slope 1 are ideal.",)
     found = [figures.reliability(drawn), figures.decision(drawn), figures.roc(drawn)] if drawn else []
-    yield Section("Calibration and net benefit", text, (tables.calibration_table(held),), found, level=3)
+    yield Section("Calibration and net benefit", text, (detail_tables.calibration_table(held),), found, level=3)
     text = ("Share called positive at the stored threshold, with the number of slices.",)
     found = [figures.confusion(drawn)] if drawn else []
-    classes = tables.classes_table(entries)
-    shown = (tables.kinds_table(entries, "by_class"), *([classes] if classes.rows else []))
+    classes = detail_tables.classes_table(entries)
+    shown = (detail_tables.kinds_table(entries, "by_class"), *([classes] if classes.rows else []))
     yield Section("By class", text, shown, found, level=3)
     typed = [e for e in entries if e.result.metrics["by_type"]]
     if typed:
-        yield Section("By hemorrhage type", text, (tables.kinds_table(typed, "by_type"),), level=3)
+        yield Section("By hemorrhage type", text, (detail_tables.kinds_table(typed, "by_type"),), level=3)
     text = ("AUROC within the source, where it has both classes; then sensitivity / specificity at the threshold.",)
-    yield Section("By source", text, (tables.sources_table(entries),), level=3)
+    yield Section("By source", text, (detail_tables.sources_table(entries),), level=3)
     text = (
         "A patient is positive when any slice is. Sensitivity and specificity are those of the mean of the three "
         "highest slices at the threshold of slices.",
     )
-    yield Section("From slices to patients", text, (tables.patients_table(both),), level=3)
+    yield Section("From slices to patients", text, (detail_tables.patients_table(both),), level=3)
     yield from _comparisons(entries)
     yield from _convergence(entries)
 
@@ -154,15 +135,19 @@ def _drawn(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _probe(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """How well the source alone predicts the label in the test data."""
+    """How well the source alone predicts the label in the test data, and what counts as a negative there."""
+    away = sorted({e.result.data.get("away_negatives") or 0 for e in entries} - {0})
+    said = [f"Unlabelled slices {n} or more from every annotated one of their patient count as negatives."
+            for n in away]  # fmt: skip
     for e in entries:
         probe = e.result.metrics.get("source_probe")
         if probe and e.protocol != "source":
-            return (
+            said.append(
                 f"In the test part of {e.title} ({e.where}) the source alone predicts the label with AUROC "
-                f"{tables.number(probe['auroc'])}. Only results within a source show that a lesion was seen.",
+                f"{tables.number(probe['auroc'])}. Only results within a source show that a lesion was seen."
             )
-    return ()
+            break
+    return tuple(said)
 
 
 def _comparisons(entries: Sequence[Entry]) -> Iterator[Section]:
@@ -198,15 +183,16 @@ def _honesty(material: Material) -> Iterator[Section]:
         "source it never saw. The two AUROCs of a line differ in their test slices; the fall is the point.",
     )
     found = tuple(tables.source_table(material, t) for t in TASKS if material.of(t, "source"))
-    lacking = " ".join(_lacking(material, f"{t}, one source left out") for t in TASKS).strip()
-    yield Section("One source left out", text, found, missing=lacking)
+    absent = " ".join(lacking(material, f"{t}, one source left out") for t in TASKS).strip()
+    yield Section("One source left out", text, found, missing=absent)
     text = (
-        "Trained and tested on labels shuffled by patient: nothing can be learned about stroke, and a fair test gives "
-        "an AUROC of 0.5. What an image-level split gives above that is recognition of patients seen in training.",
+        "Trained and tested on permuted labels: nothing can be learned about stroke, and a fair test gives an AUROC of "
+        "0.5. Permuted among patients, all slices of one share a label; what an image-level split then gives above "
+        "0.5 is recognition of patients seen in training.",
     )
     found = tuple(tables.control_table(material, t) for t in TASKS if material.of(t, random=True))
-    lacking = " ".join(_lacking(material, f"{t}, random labels") for t in TASKS).strip()
-    yield Section("Random labels", text, found, missing=lacking)
+    absent = " ".join(lacking(material, f"{t}, random labels") for t in TASKS).strip()
+    yield Section("Random labels", text, found, missing=absent)
 
 
 def _others(material: Material) -> Iterator[Section]:
@@ -216,20 +202,21 @@ def _others(material: Material) -> Iterator[Section]:
         "7 × 7 grid. The centre prior is a Gaussian on the middle of the head: the guess that needs no model.",
     )
     found: tuple[Table, ...] = (other_tables.explanation_table(material),) if other_tables.explained(material) else ()
-    yield Section("Do the heat maps mean anything?", text, found, missing=_lacking(material, "explanation checks"))
+    yield Section("Do the heat maps mean anything?", text, found, missing=lacking(material, "explanation checks"))
     text = (
         "The masks of phe_sich mark the edema AROUND the hematoma, not the blood: IoU and Dice say how well the edema "
         "is found, and must not be read as a score for outlining blood.",
     )
     found = (other_tables.record_table(material.segmentation),) if material.segmentation else ()
-    yield Section("Segmentation", text, found, missing=_lacking(material, "segmentation"))
+    yield Section("Segmentation", text, found, missing=lacking(material, "segmentation"))
     found = (other_tables.record_table(material.volume),) if material.volume else ()
-    yield Section("Whole volumes: the 3-D network", (), found, missing=_lacking(material, "volumes"))
+    found += (tables.main_table(volumes),) if (volumes := material.of("volume")) else ()
+    yield Section("Whole volumes: the 3-D network", (), found, missing=lacking(material, "volumes"))
     found = tuple(other_tables.gate_tables(material.gate)) if material.gate else ()
-    yield Section("Scope gate", (), found, missing=_lacking(material, "scope gate"))
+    yield Section("Scope gate", (), found, missing=lacking(material, "scope gate"))
     notes = tuple(other_tables.benchmark_note(b) for b in material.benchmarks)
     found = tuple(map(other_tables.benchmark_table, material.benchmarks))
-    yield Section("Cost", notes, found, missing=_lacking(material, "cost"))
+    yield Section("Cost", notes, found, missing=lacking(material, "cost"))
 
 
 def _not_run(material: Material) -> Section:

@@ -1,0 +1,60 @@
+"""The parts a report should have, how many result files each has, and the command that makes a missing one."""
+
+from __future__ import annotations
+
+import fnmatch
+from functools import cache
+from pathlib import Path
+
+from . import other_tables
+from .cells import read_plan
+from .collect import Material
+
+TASKS = ("presence", "subtype")
+PLANS = Path(__file__).parent / "plans"
+
+
+def parts(material: Material) -> list[tuple[str, int, str]]:
+    """Every part of the report, how many files it has, and the command that makes it."""
+    found = []
+    for task in TASKS:
+        simulated = len(material.of(task, "simulated", "patients"))
+        found += [
+            (f"{task}, image level", len(material.of(task, "image")), command(f"{task}/image/*")),
+            (f"{task}, by patient", len(material.of(task, "grouped")), command(f"{task}/grouped/*")),
+            (f"{task}, one source left out", len(material.of(task, "source")), command(f"{task}/source-*")),
+            (f"{task}, random labels", len(material.of(task, random=True)), command(f"{task}/*random-labels/*")),
+            (f"{task}, simulated lesions", simulated, command(f"{task}/simulated/*")),
+        ]
+    volumes = len(material.volume) + len(material.of("volume"))
+    return [
+        *found,
+        ("explanation checks", len(other_tables.explained(material)), "python -m training evaluate … --explain"),
+        ("segmentation", len(material.segmentation), "python -m training train training/recipes/unet.toml …"),
+        (
+            "volumes",
+            volumes,
+            "python -m training train training/recipes/cnn3d.toml …",
+        ),
+        ("scope gate", int(material.gate is not None), "python -m training.gate_check --every 2"),
+        ("cost", len(material.benchmarks), "python -m training benchmark"),
+        ("what was not run", len(material.not_run), "write results/not_run.toml"),
+    ]
+
+
+@cache
+def command(cells: str) -> str:
+    """The command of the first plan that holds such cells."""
+    for file in sorted(PLANS.glob("*.toml")):
+        if any(fnmatch.fnmatch(c.name, cells) for c in read_plan(file).cells):
+            return f"python -m training experiments {file.stem} --only '{cells}'"
+    return f"python -m training experiments PLAN, a plan with the cells {cells}"
+
+
+def lacking(material: Material, part: str) -> str:
+    """The sentence for a part without files; empty where there are some."""
+    n, how = next((n, how) for name, n, how in parts(material) if name == part)
+    why = next((row["why"] for row in material.not_run if part in row.get("parts", "").split("; ")), "")
+    if n:
+        return ""
+    return f"Not run: {part}. {why}" if why else f"Not measured yet: {part}. Made by: `{how}`."
