@@ -19,6 +19,7 @@ STAGES = {
     "evaluate": ("evaluate", "a checkpoint and a manifest to a result file"),
     "explain": ("explain_check", "whether a checkpoint's heat maps mean anything, on slices with lesion masks"),
     "experiments": ("experiments", "a plan of models and protocols: train, finish, evaluate each, resumable"),
+    "figure": ("batch_figure", "a batch of slices as one picture: true label, predicted label, confidence, evidence"),
     "teknofest": ("teknofest", "slices to a picture of the TEKNOFEST preparation, step by step"),
     "benchmark": ("benchmark", "parameters, operations, latency, throughput and memory of the models"),
     "report": ("report", "result files to one HTML page and a PDF"),
