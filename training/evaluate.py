@@ -188,6 +188,11 @@ def _run(o: argparse.Namespace) -> None:
     from .terminal import progress_bar
 
     folder, manifest = resolve(o.model), read_manifest(o.manifest)
+    if load_config(folder).planes is not None:
+        from .volume_results import run
+
+        run(o, folder)
+        return
     split = read_split(o.split) if o.split else None
     if split is not None and split.task != load_config(folder).task:
         raise DataError(f"{o.split} is a split for {split.task}, the model answers {load_config(folder).task}.")

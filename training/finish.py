@@ -224,6 +224,10 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("--into", type=Path, required=True, help="the model folder to write; its name is the model's")
     p.add_argument("--device", default="cpu")
     o = p.parse_args(argv)
+    if read_run(o.run)["recipe"].get("objective") == "volume":
+        from . import volume_finish
+
+        return volume_finish.main(argv)
     cache: Any = open_cache(o.cache) if o.cache else None
     config = finish_run(o.run, read_manifest(o.manifest), o.split, o.into, cache=cache, device=o.device,
                         progress=lambda stage: print(f"{o.into.name}: {stage}", flush=True))  # fmt: skip

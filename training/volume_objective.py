@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from strokenext.errors import OptionError
 from strokenext.models import build
-from strokenext.models.volume import CHANNELS, CNN3D
+from strokenext.models.volume import CNN3D
 from strokenext.zoo import row
 
 from .config import Recipe
@@ -32,9 +32,10 @@ class Learner(nn.Module):
     def __init__(self, model: CNN3D) -> None:
         super().__init__()
         self.model = model
-        self.outline = nn.Conv3d(CHANNELS[2], 1, 1)
-        convolutions = [i for i, part in enumerate(model.blocks) if isinstance(part, nn.Conv3d)]
-        self.third = convolutions[2] + 1  # its ReLU
+        convolutions = [(i, part) for i, part in enumerate(model.blocks) if isinstance(part, nn.Conv3d)]
+        place, third = convolutions[2]
+        self.outline = nn.Conv3d(third.out_channels, 1, 1)
+        self.third = place + 1  # its ReLU
 
     def forward(self, x: Tensor, outlines: bool = False) -> tuple[Tensor, Tensor | None]:
         """(N, 1, D, H, W) -> class logits (N, 2) and, where wanted, outline logits (N, d, h, w)."""

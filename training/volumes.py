@@ -151,12 +151,8 @@ class VolumesFeed:
     """Volumes by step, and whole patients held back."""
 
     def __init__(self, recipe: Recipe, cache: Cache, split: Split, device: torch.device) -> None:
-        if (
-            recipe.mixture.infarct
-            and recipe.task == "presence"
-            and recipe.mixture.bleed + recipe.mixture.real_bleed == 0
-        ):
-            raise OptionError("The volumes feed draws no infarcts; give the mixture bleeds.")
+        if recipe.mixture.infarct:
+            raise OptionError("The volumes feed draws no infarcts; set infarct = 0 in the recipe's [mixture].")
         cache.require(recipe.frame, recipe.window)
         self.recipe, self.cache, self.device = recipe, cache, device
         self.planes = Planes(recipe.depth)
@@ -199,6 +195,17 @@ class VolumesFeed:
 
         names = tuple(p.unit for p in found)
         return Held(labels, tuple(p.source for p in found), names, names, draw)
+
+    def copies(self, part: str, augmentations: int, bleeds: int, seed: int) -> Iterator[tuple[str, Example]]:
+        """Unit and example: each patient whole and augmented so many times, the normal ones with simulated bleeds too."""
+        for number, patient in enumerate(p for p in self.patients.get(part, []) if p.label >= 0):
+            slices = slices_of(self.cache, patient.rows, patient.bleeds, patient.free)
+            none = np.zeros((2, 0, 0, 0), dtype=np.float32)
+            yield patient.unit, Example(plain(slices, self.recipe, self.planes), patient.label, none, none)
+            more = bleeds if patient.label == 0 else 0
+            for copy in range(augmentations + more):
+                rng = np.random.default_rng((seed, number, copy))
+                yield patient.unit, augmented(rng, slices, self.recipe, self.planes, simulate=copy >= augmentations)
 
     def _drawn(self, rng: np.random.Generator, kind: int) -> tuple[Patient, list[int]]:
         """A patient and the places of the slices to take, ascending."""
