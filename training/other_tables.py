@@ -16,6 +16,8 @@ CHECKS = {
     "energy": "energy in the mask",
     "energy_minus_control": "… minus centre prior",
     "mask_share": "mask's share of the head",
+    "ratio": "heat in the lesion over the rest of the brain, median",
+    "control_ratio": "… of the centre prior",
     "outside": "heat outside the head",
     "flip": "mirrored, rank correlation",
     "randomised": "weights shuffled, rank correlation",
@@ -23,7 +25,7 @@ CHECKS = {
     "random_deletion": "deletion at random",
     "insertion": "insertion (high is good)",
 }
-_BRIEF = ("hit", "hit_minus_control", "energy", "energy_minus_control", "outside", "randomised")
+_BRIEF = ("hit", "hit_minus_control", "ratio", "outside", "randomised")
 #: Keys of a record that say how it was made rather than what was found.
 _NO_FIGURE = {
     "format", "environment", "preprocess", "history", "training", "predictions", "seed", "sha256", "weights_sha256",
@@ -53,6 +55,19 @@ def explanation_table(material: Material, *, brief: bool = False) -> Table:
         cells = (estimate(found.get(k), signed=k.endswith("control")) for k in kept)
         rows.append((name, str(found.get("images", DASH)), *cells))
     return Table(("model", "slices", *kept.values()), tuple(rows))
+
+
+def explanation_sources_table(material: Material) -> Table:
+    """The same by source, for every model: an edema, an infarct and a bleed are hit to different degrees."""
+    rows = []
+    for name, found in explained(material):
+        for source, r in (found.get("by_source") or {}).items():
+            values = [r.get(k) for k in ("hit", "hit_minus_control", "energy", "ratio")]
+            cells = [estimate(v) if isinstance(v, Mapping) else number(v) for v in values]
+            rows.append((name, source, str(r.get("images", DASH)), *cells))
+    heads = ("model", "source", "slices", "pointing game", "… minus centre prior", "energy in the mask",
+             "heat in the lesion over the rest")  # fmt: skip
+    return Table(heads, tuple(rows))
 
 
 def record_table(records: Mapping[str, Mapping[str, Any]]) -> Table:

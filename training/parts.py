@@ -11,6 +11,7 @@ from .cells import read_plan
 from .collect import Material
 
 TASKS = ("presence", "subtype")
+EXPLAIN = "python -m training explain --model NAME --manifest MANIFEST --split SPLIT --out results/explain/NAME.json"
 PLANS = Path(__file__).parent / "plans"
 
 
@@ -29,7 +30,7 @@ def parts(material: Material) -> list[tuple[str, int, str]]:
     volumes = len(material.volume) + len(material.of("volume"))
     return [
         *found,
-        ("explanation checks", len(other_tables.explained(material)), "python -m training evaluate … --explain"),
+        ("explanation checks", len(other_tables.explained(material)), EXPLAIN),
         ("segmentation", len(material.segmentation), "python -m training train training/recipes/unet.toml …"),
         (
             "volumes",

@@ -19,6 +19,7 @@ from . import other_tables
 from .card import result_row
 from .collect import Material, collect
 from .render import Table
+from .summary import sentences
 from .tables import control_table, gap_table, source_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +82,8 @@ def tables(root: Path = ROOT, results: Path | None = None) -> dict[str, str]:
     costs = [f"{other_tables.benchmark_table(b).markdown()}\n\n{other_tables.benchmark_note(b)}"
              for b in material.benchmarks]  # fmt: skip
     found["benchmark"] = "\n\n".join(costs) or MISSING
+    found["in-short"] = "\n".join(f"- {said}" for said in sentences(material)) or MISSING
+    found["made"] = _made(material)
     found["not-run"] = _joined(("",), [other_tables.not_run_table(material.not_run)])
     return found
 
@@ -94,6 +97,14 @@ def _paper(material: Material, task: str) -> str:
     whole = gap_table(material, task)
     rows = tuple(r for r in whole.rows if any(c != "–" for c in r[2:]))
     return Table(whole.heads, rows).markdown() if rows else MISSING
+
+
+def _made(material: Material) -> str:
+    """How many results there are, what training them took and on what."""
+    rows = material.experiments
+    hours = sum(float(r.get("training_seconds") or 0) for r in rows) / 3600
+    machines = sorted({f"{r['hardware']}, {r['threads']} threads" for r in rows})
+    return f"{len(rows)} results; training took {hours:.1f} hours in all on {'; '.join(machines)}." if rows else MISSING
 
 
 def _joined(titles: Sequence[str], found: Sequence[Table]) -> str:
