@@ -1,235 +1,210 @@
-"""Whether heat maps mean anything: hits in lesion masks against a centre prior, heat outside the head, equivariance
-under mirroring, change under weight randomisation (Adebayo 2018), and deletion and insertion (Petsiuk 2018).
+"""`python -m training explain`: whether a checkpoint's heat maps mean anything, on slices with lesion masks.
 
-Everything is measured in the model's input frame, (S, S) pixels: masks are carried there by the affine of the
-preprocessing, heat is drawn up from its own grid. A mask of edema or infarct is not the blood: `mask_of` says which.
+Hits in the masks and energy in them against a centre prior, heat in the lesion over heat in the rest of the brain,
+heat outside the head, equivariance under mirroring, change under weight randomisation, deletion and insertion; for
+StrokeNeXt and every other classifier alike. Slices that training saw are left out. A mask of edema or infarct is not
+the blood: `masks_of` says which was measured. Edema lies in pieces around the bleed, so there the convex hull counts.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from strokenext.errors import DataError
-from strokenext.types import BoolArray, FloatArray
+from strokenext.types import BoolArray
 
+from .cache import LEAST_ENCLOSED
+from .heat_measures import Case, View, brain_in_frame, examine, in_frame, randomised
 from .prepare import open_image
-from .records import Manifest, Record
+from .records import Manifest, Record, read_manifest
 from .resampling import bootstrap, paired_bootstrap
 from .results import Result
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from strokenext.preprocess import Prepared
+from .splits import Split, read_split
 
 Progress = Callable[[int, int], None]
-#: A hit may miss the mask by half a cell of a 7 x 7 grid, the coarseness of the maps themselves.
-TOLERANCE_GRID = 7
-#: Steps of deletion and insertion.
-STEPS = 10
-
-
-@dataclass(frozen=True)
-class Case:
-    """Measures of one image; None where there is no mask or no heat. `unit` is the patient."""
-
-    unit: str
-    source: str
-    hit: float | None
-    energy: float | None
-    control_hit: float | None
-    control_energy: float | None
-    mask_share: float | None  # of the head: what heat spread evenly over the head would put in the mask
-    outside: float | None
-    flip: float | None
-    randomised: float | None
-    deletion: float
-    insertion: float
-    random_deletion: float
+#: Parts whose slices training did not learn from.
+HELD = ("validation", "test", "external")
+EDEMA = "perihematomal edema"
+#: What is measured where the mask is of edema. Its pieces close a ring in 4 % of the slices of phe_sich, and what their
+#: hull holds besides is brighter than they are (median 128 against 93 of 255): the blood.
+WITH_BLOOD = "convex hull of the perihematomal edema"
+#: Slices that get deletion and insertion too, which cost more than all the rest.
+REMOVALS = 60
+#: Pictures that batch norm is measured on again once the weights are shuffled.
+REMEASURED = 16
 
 
 def check(
     folder: str | Path,
     manifest: Manifest,
-    records: Sequence[Record],
+    split: Split | None,
     result: Result,
     *,
     device: str = "cpu",
     limit: int = 150,
+    removals: int = REMOVALS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Result:
-    """The result with `extra["explanation"]`: positive records, those with a mask first, at most `limit` of them.
+    """The result with `extra["explanation"]`, see `explanation`."""
+    found = explanation(
+        folder, manifest, split, device=device, limit=limit, removals=removals, seed=seed, progress=progress
+    )
+    return replace(result, extra={**result.extra, "explanation": found})
 
-    Raises DataError when no record is positive.
+
+def explanation(
+    folder: str | Path,
+    manifest: Manifest,
+    split: Split | None,
+    *,
+    device: str = "cpu",
+    limit: int = 150,
+    removals: int = REMOVALS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Every measure of a checkpoint's heat, as means with intervals over patients.
+
+    At most `limit` slices, the sources taking turns; the first `removals` of them also by deletion and insertion.
+    Raises DataError when training left no positive slice.
     """
     from strokenext.weights import load_model
 
     model, config = load_model(folder, device)
     rng = np.random.default_rng(seed)
-    positive = [r for r in records if r.label(config.task) == 1 or (config.task == "subtype" and r.subtype is not None)]
-    order = sorted(rng.permutation(len(positive)).tolist(), key=lambda i: "mask" not in positive[i].extra)
-    if not order:
-        raise DataError("Explanations are checked on positive images, and there is none.")
-    scrambled = randomised(model, seed)
+    chosen = selection(manifest, split, config.task, limit, rng)
+    if not chosen:
+        raise DataError("Explanations are checked on positive slices that training never saw, and there is none.")
+    views = ((r, _view(manifest, r, config.preprocess)) for r in chosen)
+    first = [(r, v) for (r, v), _ in zip(views, range(REMEASURED), strict=False)]
+    scrambled = randomised(model, [v.prepared.pixels for _, v in first], seed)
     cases = []
-    for n, i in enumerate(order[:limit]):
-        r = positive[i]
-        prepared = config.preprocess.apply(open_image(manifest.file(r)))
-        mask = mask_in_frame(manifest, r, prepared)
-        cases.append(examine(model, scrambled, prepared, mask, int(r.label(config.task) or 0), r, rng))
+    for n, (record, view) in enumerate(_chain(first, views)):
+        index = 1 if config.task == "presence" else int(record.subtype or 0)
+        cases.append(examine(model, scrambled, view, index, record, rng, n < removals))
         if progress is not None:
-            progress(n + 1, min(limit, len(order)))
-    kinds = sorted({str(r.extra["mask_of"]) for r in positive if "mask_of" in r.extra})
-    return replace(result, extra={**result.extra, "explanation": summarise(cases) | {"masks_of": kinds}})
+            progress(n + 1, len(chosen))
+    kinds = sorted({_mask_of(r) for r in chosen if "mask" in r.extra})
+    return summarise(cases) | {"masks_of": kinds}
 
 
-def examine(
-    model: nn.Module,
-    scrambled: nn.Module,
-    prepared: Prepared,
-    mask: BoolArray | None,
-    index: int,
-    record: Record,
-    rng: np.random.Generator,
-) -> Case:
-    """Every measure of one image for the logit of class `index`."""
-    import torch
-
-    x = torch.from_numpy(prepared.pixels)[None].to(next(model.parameters()).device)
-    heat = heat_in_frame(model, x, index)
-    mirrored = heat_in_frame(model, x.flip(-1), index)[:, ::-1]
-    control = centre_prior(prepared.head)
-    total, grid = float(heat.sum()), max(x.shape[-1] // TOLERANCE_GRID, 1)
-    inside = mask is not None and bool(mask.any())
-    use_mask = mask if inside else None
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (grid, grid))
-    near = None if use_mask is None else cv2.dilate(use_mask.astype(np.uint8), kernel) > 0
-    deletion, insertion, chance = deletion_insertion(model, x, index, heat, rng)
-    return Case(
-        unit=record.unit,
-        source=record.source,
-        hit=None if near is None or total == 0 else float(near.flat[int(heat.argmax())]),
-        energy=None if use_mask is None or total == 0 else float(heat[use_mask].sum() / total),
-        control_hit=None if near is None else float(near.flat[int(control.argmax())]),
-        control_energy=None if use_mask is None else float(control[use_mask].sum() / control.sum()),
-        mask_share=None if use_mask is None else float((use_mask & prepared.head).sum() / max(prepared.head.sum(), 1)),
-        outside=None if total == 0 else float(heat[~prepared.head].sum() / total),
-        flip=_correlation(heat, mirrored),
-        randomised=_correlation(heat, heat_in_frame(scrambled, x, index)),
-        deletion=deletion,
-        insertion=insertion,
-        random_deletion=chance,
-    )
+def _chain(first: Sequence[tuple[Record, View]], rest: Iterator[tuple[Record, View]]) -> Iterator[tuple[Record, View]]:
+    yield from first
+    yield from rest
 
 
-def heat_in_frame(model: nn.Module, x: Tensor, index: int) -> FloatArray:
-    """(S, S) heat of both encoders together, drawn up from its grid."""
-    from strokenext import explain
+def selection(manifest: Manifest, split: Split | None, task: str, limit: int, rng: np.random.Generator) -> list[Record]:
+    """Slices with a lesion mask that training did not see, else positive ones; sources in turn, each in random order.
 
-    _, maps = explain.heat(model, x, index)
-    side = (x.shape[-1], x.shape[-1])
-    return np.asarray(cv2.resize(maps.sum(axis=0), side, interpolation=cv2.INTER_LINEAR), np.float32)
+    An edema mask counts only where there is room for blood in its hull.
+    """
+    positive = [
+        r for r in unseen(manifest, split) if (r.presence == 1 if task == "presence" else r.subtype is not None)
+    ]
+    masked = [r for r in positive if "mask" in r.extra]
+    waiting: dict[str, list[Record]] = defaultdict(list)
+    pool = masked or positive
+    for i in rng.permutation(len(pool)):
+        waiting[pool[int(i)].source].append(pool[int(i)])
+    found: list[Record] = []
+    while len(found) < limit and any(waiting.values()):
+        for source in sorted(waiting):
+            usable = None
+            while waiting[source] and usable is None:
+                record = waiting[source].pop()
+                usable = record if "mask" not in record.extra or lesion_of(manifest, record) is not None else None
+            if usable is not None and len(found) < limit:
+                found.append(usable)
+    return found
 
 
-def centre_prior(head: BoolArray) -> FloatArray:
-    """(S, S) Gaussian on the middle of the head, a quarter of its size wide: the guess that needs no model."""
-    ys, xs = np.nonzero(head) if head.any() else np.nonzero(np.ones_like(head))
-    y, x = np.mgrid[: head.shape[0], : head.shape[1]]
-    width, height = max(float(np.ptp(xs)), 1.0) / 4, max(float(np.ptp(ys)), 1.0) / 4
-    squares = ((x - xs.mean()) / width) ** 2 + ((y - ys.mean()) / height) ** 2
-    return np.exp(-0.5 * squares).astype(np.float32)
+def unseen(manifest: Manifest, split: Split | None) -> list[Record]:
+    """Records that training did not learn from; without a split those for evaluation only, or all where none is."""
+    held = {path for part in HELD for path in (split.parts.get(part, ()) if split else ())}
+    found = [r for r in manifest if r.evaluation_only or r.path in held]
+    return found if found or split is not None else list(manifest)
 
 
-def mask_in_frame(manifest: Manifest, record: Record, prepared: Prepared) -> BoolArray | None:
-    """(S, S) lesion mask of a record in the model's frame; None where it has none."""
-    if "mask" not in record.extra:
-        return None
+def _mask_of(record: Record) -> str:
+    named = str(record.extra.get("mask_of", "lesion"))
+    return WITH_BLOOD if named == EDEMA else named
+
+
+def lesion_of(manifest: Manifest, record: Record) -> BoolArray | None:
+    """(H, W) lesion on the slice's own pixels; the hull of edema, None where that holds nothing but edema.
+
+    Raises DataError for a mask that cannot be read or has another size than its image.
+    """
     data = np.fromfile(manifest.root / str(record.extra["mask"]), np.uint8)
     mask = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
     if mask is None or mask.shape != tuple(record.size):
         raise DataError(f"The mask of {record.path} cannot be read or has another size than its image.")
-    size = prepared.pixels.shape[-1]
-    warped = cv2.warpAffine((mask > 0).astype(np.float32), prepared.affine, (size, size), flags=cv2.INTER_LINEAR)
-    return np.asarray(warped > 0.5)
+    marked = np.asarray(mask > 127)
+    if record.extra.get("mask_of") != EDEMA or not marked.any():
+        return marked if marked.any() else None
+    points = np.ascontiguousarray(np.argwhere(marked)[:, ::-1].astype(np.int32))
+    hull = cv2.fillConvexPoly(np.zeros(marked.shape, np.uint8), cv2.convexHull(points), 1) > 0
+    return np.asarray(hull) if (hull & ~marked).sum() >= LEAST_ENCLOSED else None
 
 
-def randomised(model: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy whose every weight tensor is shuffled: same numbers, nothing learned left."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    other = copy.deepcopy(model)
-    with torch.no_grad():
-        for p in other.parameters():
-            flat = p.detach().cpu().reshape(-1)
-            p.copy_(flat[torch.randperm(flat.numel(), generator=generator)].reshape(p.shape).to(p.device))
-    return other
-
-
-def deletion_insertion(
-    model: nn.Module, x: Tensor, index: int, heat: FloatArray, rng: np.random.Generator
-) -> tuple[float, float, float]:
-    """Mean class probability while the hottest tenths of the picture are blurred away, uncovered, and at random.
-
-    Low deletion and high insertion are good; the third number is deletion in random order of 7 x 7 cells.
-    """
-    import torch
-
-    size = x.shape[-1]
-    blurred = torch.from_numpy(np.stack([cv2.GaussianBlur(c, (0, 0), size / 12) for c in x[0].cpu().numpy()]))[None]
-    blurred = blurred.to(x.device)
-    noise = cv2.resize(rng.random((7, 7)).astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST)
-    batch = []
-    for values, start, end in ((heat, x, blurred), (heat, blurred, x), (noise, x, blurred)):
-        rank = torch.from_numpy(np.argsort(np.argsort(-values.reshape(-1), kind="stable")).reshape(size, size)).to(
-            x.device
-        )
-        for step in range(STEPS + 1):
-            batch.append(torch.where(rank < size * size * step / STEPS, end, start))
-    with torch.inference_mode():
-        p = model(torch.cat(batch)).float().softmax(dim=1)[:, index].cpu().numpy().reshape(3, STEPS + 1)
-    return float(p[0].mean()), float(p[1].mean()), float(p[2].mean())
-
-
-def _correlation(a: FloatArray, b: FloatArray) -> float | None:
-    """Rank correlation of two maps on a 14 x 14 grid; None when one is flat."""
-    small = [cv2.resize(np.ascontiguousarray(v), (14, 14), interpolation=cv2.INTER_AREA).reshape(-1) for v in (a, b)]
-    if any(np.ptp(s) == 0 for s in small):
-        return None
-    return float(stats.spearmanr(*small).statistic)
+def _view(manifest: Manifest, record: Record, preprocess: Any) -> View:
+    image = open_image(manifest.file(record))
+    prepared = preprocess.apply(image)
+    lesion = lesion_of(manifest, record) if "mask" in record.extra else None
+    return View(prepared, brain_in_frame(image, prepared), None if lesion is None else in_frame(lesion, prepared))
 
 
 def summarise(cases: Sequence[Case]) -> dict[str, Any]:
-    """Means with 95 % intervals over patients; hits and energy also minus those of the centre prior."""
+    """Means with 95 % intervals over patients, medians of the ratios; hits and energy also minus the centre prior."""
     found: dict[str, Any] = {"images": len(cases), "no_heat": sum(c.outside is None for c in cases)}
-    names = [f for f in Case.__dataclass_fields__ if f not in ("unit", "source")]
-    for name in names:
-        values, units = _column(cases, name)
-        if len(values):
-            found[name] = bootstrap(_mean, np.zeros(len(values)), values, units).to_dict()
+    for name in (f for f in Case.__dataclass_fields__ if f not in ("unit", "source")):
+        estimate = _estimate(cases, name)
+        if estimate is not None:
+            found[name] = estimate
+    if "ratio" in found:
+        values, units = _column(cases, "ratio")
+        found["ratio_above_one"] = bootstrap(_mean, np.zeros(len(values)), values > 1, units).to_dict()
     for name in ("hit", "energy"):
-        both = [c for c in cases if getattr(c, name) is not None]
-        if both:
-            a, _ = _column(both, name)
-            b, units = _column(both, f"control_{name}")
-            difference, p = paired_bootstrap(_mean, np.zeros(len(a)), a, b, units)
-            found[f"{name}_minus_control"] = difference.to_dict() | {"p": p}
-    found["by_source"] = {
-        s: {n: float(_column([c for c in cases if c.source == s], n)[0].mean())
-            for n in ("hit", "energy", "outside") if len(_column([c for c in cases if c.source == s], n)[0])}
-        for s in sorted({c.source for c in cases})
-    }  # fmt: skip
+        difference = _minus_control(cases, name)
+        if difference is not None:
+            found[f"{name}_minus_control"] = difference
+    found["by_source"] = {s: _of_source([c for c in cases if c.source == s]) for s in sorted({c.source for c in cases})}
     return found
+
+
+def _of_source(cases: Sequence[Case]) -> dict[str, Any]:
+    names = ("hit", "energy", "mask_share", "ratio", "outside")
+    rows = {n: e for n in names if (e := _estimate(cases, n)) is not None}
+    difference = _minus_control(cases, "hit")
+    return {"images": len(cases), **rows} | ({"hit_minus_control": difference} if difference else {})
+
+
+def _estimate(cases: Sequence[Case], name: str) -> dict[str, Any] | None:
+    """A measure with its interval; of ratios the median, which one map without heat in the rest does not carry away."""
+    values, units = _column(cases, name)
+    statistic = _median if name.endswith("ratio") else _mean
+    return bootstrap(statistic, np.zeros(len(values)), values, units).to_dict() if len(values) else None
+
+
+def _minus_control(cases: Sequence[Case], name: str) -> dict[str, Any] | None:
+    both = [c for c in cases if getattr(c, name) is not None]
+    if not both:
+        return None
+    a, _ = _column(both, name)
+    b, units = _column(both, f"control_{name}")
+    difference, p = paired_bootstrap(_mean, np.zeros(len(a)), a, b, units)
+    return difference.to_dict() | {"p": p}
 
 
 def _column(cases: Sequence[Case], name: str) -> tuple[NDArray[np.float64], list[str]]:
@@ -240,3 +215,83 @@ def _column(cases: Sequence[Case], name: str) -> tuple[NDArray[np.float64], list
 
 def _mean(_: NDArray[np.int64], values: NDArray[np.float64]) -> float:
     return float(values.mean())
+
+
+def _median(_: NDArray[np.int64], values: NDArray[np.float64]) -> float:
+    return float(np.median(values))
+
+
+def phantom_ratios(folder: str | Path, seeds: Sequence[int] = (2, 3, 5, 6, 8)) -> dict[str, list[float]]:
+    """Mean heat in a lesion over mean heat in the rest of the brain, on drawn heads with a bleed or an infarct."""
+    import strokenext
+    from strokenext.preprocess import to_image
+
+    from .heat_measures import ratio
+    from .phantom import Kind, head_phantom
+
+    predictor, kinds = strokenext.load(str(folder), device="cpu"), ("hemorrhage", "infarct")
+    found: dict[str, list[float]] = {k: [] for k in kinds}
+    for kind in kinds:
+        for seed in seeds:
+            phantom = head_phantom(cast(Kind, kind), size=256, seed=seed, level=0.4)
+            heat = predictor.predict(phantom.as_slice(), force=True).heat
+            if heat is not None:
+                on_image = to_image(heat.total, heat.affine, heat.input_size, phantom.hu.shape)
+                found[kind].append(ratio(on_image, phantom.lesion, phantom.brain) or float("nan"))
+    return found
+
+
+def table(found: dict[str, Any]) -> str:
+    """The summary, a measure a line, then the sources."""
+    lines = [
+        f"{found['images']} slices, {found['no_heat']} without heat; masks of {', '.join(found['masks_of']) or '-'}"
+    ]
+    for name, row in found.items():
+        if isinstance(row, dict) and "value" in row:
+            lines.append(f"  {name:22s} {_text(row)}")
+    for source, rows in found["by_source"].items():
+        told = "; ".join(f"{n} {_text(row)}" for n, row in rows.items() if n != "images")
+        lines.append(f"  {source}, {rows['images']} slices: {told}")
+    return "\n".join(lines)
+
+
+def _text(row: dict[str, Any]) -> str:
+    value, low, high = (float("nan") if row[k] is None else row[k] for k in ("value", "low", "high"))
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Returns 0."""
+    from strokenext.weights import load_config, resolve
+
+    from .results import plain
+    from .runs import write_whole
+    from .terminal import progress_bar
+
+    p = argparse.ArgumentParser(prog="python -m training explain", description=__doc__.splitlines()[0])
+    p.add_argument("--model", required=True, help="checkpoint folder, bundled name or Hub id")
+    p.add_argument("--manifest", type=Path, help="measure on its slices with lesion masks")
+    p.add_argument("--split", type=Path, help="the split the model was trained on: its training part is left out")
+    p.add_argument("--limit", type=int, default=150, help="slices at most (default: 150)")
+    p.add_argument("--removals", type=int, default=REMOVALS, help=f"of them with deletion and insertion ({REMOVALS})")
+    p.add_argument("--phantoms", action="store_true", help="heat ratio on ten drawn lesions, without any data")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--out", type=Path, help="file for the figures, JSON")
+    o = p.parse_args(argv)
+    if not (o.manifest or o.phantoms):
+        raise DataError("Give --manifest with lesion masks, or --phantoms for the drawn lesions.")
+    folder = resolve(o.model)
+    found: dict[str, Any] = {"model": load_config(folder).name, "weights_sha256": load_config(folder).weights_sha256}
+    if o.manifest:
+        split = read_split(o.split) if o.split else None
+        with progress_bar("explain") as progress:
+            found["explanation"] = explanation(folder, read_manifest(o.manifest), split, device=o.device,
+                                               limit=o.limit, removals=o.removals, progress=progress)  # fmt: skip
+        print(table(found["explanation"]))
+    if o.phantoms:
+        found["phantoms"] = phantom_ratios(folder)
+        for kind, values in found["phantoms"].items():
+            print(f"{kind}: heat in the lesion {', '.join(f'{v:.2f}' for v in values)} times that in the rest")
+    if o.out:
+        write_whole(o.out, json.dumps(plain(found), indent=1) + "\n")
+    return 0
