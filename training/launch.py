@@ -6,6 +6,7 @@ examples a share holds, and batch norm sees the whole batch.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.overrides import TorchFunctionMode
 
 from strokenext.device import choose
@@ -46,6 +46,7 @@ def launch(
     if count < 1 or (chosen.type == "cuda" and count > torch.cuda.device_count()):
         raise OptionError(f"{count} processes were asked for; this machine has {torch.cuda.device_count()} GPUs.")
     several = outside or count > 1
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     strategy: Any = "auto"
     if several:
         strategy = DDPStrategy(start_method="popen" if outside else "spawn", find_unused_parameters=unused)
@@ -103,6 +104,25 @@ class WholeBatch(TorchFunctionMode):
         return function(*args, **options)
 
 
+class _Sum(torch.autograd.Function):
+    """Sum over processes; its gradient is the sum of theirs (PyTorch's own differentiable one is deprecated)."""
+
+    @staticmethod
+    def forward(_: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(_, gradient)
+
+
+def _over_processes(x: Tensor) -> Tensor:
+    total: Tensor = _Sum.apply(x)
+    return total
+
+
 def _batch_norm(
     x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
     bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
@@ -113,10 +133,10 @@ def _batch_norm(
     wide = x.float()
     over = [d for d in range(x.ndim) if d != 1]
     shape = [1, -1] + [1] * (x.ndim - 2)
-    count = all_reduce(wide.new_tensor([float(x.numel() // x.shape[1])]))
-    mean = all_reduce(wide.sum(over)) / count
+    count = _over_processes(wide.new_tensor([float(x.numel() // x.shape[1])]))
+    mean = _over_processes(wide.sum(over)) / count
     centred = wide - mean.view(shape)
-    variance = all_reduce((centred**2).sum(over)) / count
+    variance = _over_processes((centred**2).sum(over)) / count
     if running_mean is not None and running_var is not None:
         with torch.no_grad():
             running_mean.lerp_(mean, momentum)

@@ -136,7 +136,7 @@ def train(fabric: Fabric, recipe: Recipe, objective: Objective, feed: Feed, run:
                 if not ends:
                     continue
                 if recipe.clip:
-                    fabric.clip_gradients(module, stepper, max_norm=recipe.clip)
+                    fabric.clip_gradients(module, stepper, max_norm=recipe.clip, error_if_nonfinite=False)
                 stepper.step()
                 stepper.zero_grad(set_to_none=True)  # a frozen weight without gradient is left alone, decay included
                 if average:
@@ -155,8 +155,9 @@ def train(fabric: Fabric, recipe: Recipe, objective: Objective, feed: Feed, run:
             if step % per_epoch == 0:
                 pace = (step - epoch_first) * recipe.batch / (time.monotonic() - epoch_started)
                 found = objective.score(scored.eval(), feed)
-                line = {"epoch": step // per_epoch, "step": step, "seconds": seconds + time.monotonic() - started,
-                        **means(sums), "rate": rate, "images_per_second": round(pace, 1)}  # fmt: skip
+                line = {"epoch": step // per_epoch, "step": step, **means(sums), "rate": rate,
+                        "images_per_second": round(pace, 1),
+                        "seconds": round(seconds + time.monotonic() - started, 1)}  # fmt: skip
                 history, sums = [*history, line | {"validation": fabric.broadcast(found)}], {}
             if fabric.is_global_zero:
                 if history and not sums:
