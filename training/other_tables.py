@@ -70,6 +70,23 @@ def explanation_sources_table(material: Material) -> Table:
     return Table(heads, tuple(rows))
 
 
+def volume_table(entries: Sequence[Entry]) -> Table:
+    """Whole patients: the 3-D network and what a slice model's slices add up to, on the same ones."""
+    rows = []
+    for e in entries:
+        found, extra = e.result.metrics, e.result.extra
+        point = found["at_threshold"]
+        count = f"{found['units']} ({point['positives']})"
+        alone = "; ".join(f"{s}: {estimate(r['called_positive'])} of {r['called_positive']['n']}"
+                          for s, r in extra.get("one_class_sources", {}).items())  # fmt: skip
+        rows.append((e.title, e.where, count, estimate(found["ranking"]["auroc"]), estimate(point["sensitivity"]),
+                     estimate(point["specificity"]), alone or DASH,
+                     number(e.result.data.get("seconds_per_image"), 2)))  # fmt: skip
+    heads = ("model", "evaluated", "patients (positive)", "AUROC (95 %)", "sensitivity", "specificity",
+             "called positive where every patient is", "s per series")  # fmt: skip
+    return Table(heads, tuple(rows))
+
+
 def record_table(records: Mapping[str, Mapping[str, Any]]) -> Table:
     """Every figure of records whose form the report does not prescribe: file, measure, value with interval, n."""
     rows = []

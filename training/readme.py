@@ -18,12 +18,12 @@ from strokenext.model_config import CONFIG, ModelConfig
 from . import other_tables
 from .card import result_row
 from .collect import Material, collect
+from .parts import TASKS, lacking
 from .render import Table
 from .summary import sentences
 from .tables import control_table, gap_table, source_table
 
 ROOT = Path(__file__).resolve().parent.parent
-TASKS = ("presence", "subtype")
 _BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n)(.*?)(<!-- /results:\2 -->)", re.DOTALL)
 
 
@@ -77,7 +77,8 @@ def tables(root: Path = ROOT, results: Path | None = None) -> dict[str, str]:
     found["controls"] = _joined(TASKS, control)
     found["explanation"] = _joined(("",), [other_tables.explanation_table(material, brief=True)])
     found["segmentation"] = _joined(("",), [other_tables.record_table(material.segmentation)])
-    found["volume"] = _joined(("",), [other_tables.record_table(material.volume)])
+    volumes = [other_tables.volume_table(material.of("volume")), other_tables.record_table(material.volume)]
+    found["volume"] = _joined(("", ""), volumes)
     found["gate"] = _joined(("", ""), other_tables.gate_tables(material.gate) if material.gate else [])
     costs = [f"{other_tables.benchmark_table(b).markdown()}\n\n{other_tables.benchmark_note(b)}"
              for b in material.benchmarks]  # fmt: skip
@@ -96,7 +97,7 @@ def _paper(material: Material, task: str) -> str:
     """The two protocols side by side; only the architectures that were run here, and what the paper says of them."""
     whole = gap_table(material, task)
     rows = tuple(r for r in whole.rows if any(c != "–" for c in r[2:]))
-    return Table(whole.heads, rows).markdown() if rows else MISSING
+    return Table(whole.heads, rows).markdown() if rows else lacking(material, f"{task}, by patient")
 
 
 def _made(material: Material) -> str:

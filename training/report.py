@@ -7,8 +7,9 @@ and names the command that makes them.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from . import other_tables, tables
 from .checklist import ITEMS
@@ -94,13 +95,24 @@ def _others(material: Material) -> Iterator[Section]:
     found = (other_tables.record_table(material.segmentation),) if material.segmentation else ()
     yield Section("Segmentation", edema, found, missing=lacking(material, "segmentation"))
     found = (other_tables.record_table(material.volume),) if material.volume else ()
-    found += (tables.main_table(volumes),) if (volumes := material.of("volume")) else ()
-    yield Section("Whole volumes: the 3-D network", (), found, missing=lacking(material, "volumes"))
+    volumes = material.of("volume")
+    found += (other_tables.volume_table(volumes),) if volumes else ()
+    beside = tuple(_beside(e.result.extra["against_slices"]) for e in volumes if "against_slices" in e.result.extra)
+    yield Section("Whole volumes: the 3-D network", beside, found, missing=lacking(material, "volumes"))
     found = tuple(other_tables.gate_tables(material.gate)) if material.gate else ()
     yield Section("Scope gate", (), found, missing=lacking(material, "scope gate"))
     notes = tuple(other_tables.benchmark_note(b) for b in material.benchmarks)
     found = tuple(map(other_tables.benchmark_table, material.benchmarks))
     yield Section("Cost", notes, found, missing=lacking(material, "cost"))
+
+
+def _beside(row: Mapping[str, Any]) -> str:
+    """How the volume model compares with the pooled slices on the same patients."""
+    return (
+        f"Against {row['name']}, on the same patients: AUROC {tables.estimate(row['auroc_difference'], signed=True)} "
+        f"(p {tables.number(row['auroc_p'])}); right alone {row['only_first_right']} against {row['only_other_right']} "
+        f"patients (McNemar p {tables.number(row['mcnemar_p'])})."
+    )
 
 
 def _not_run(material: Material) -> Section:
