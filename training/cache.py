@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,10 +184,16 @@ def row_of(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[Row
     return row, planes
 
 
-def build(manifest: Manifest, folder: Path, framing: Preprocess = FRAMING, progress: Progress | None = None) -> Cache:
-    """Write the cache of a manifest into `folder` and open it; a whole one made the same way is opened as it is."""
+def build(
+    manifest: Manifest, folder: Path, framing: Preprocess = FRAMING, progress: Progress | None = None,
+    names: Sequence[str] = PLANES, make: Callable[..., tuple[Row, ByteArray]] | None = None,
+) -> Cache:  # fmt: skip
+    """Write the cache of a manifest into `folder` and open it; a whole one made the same way is opened as it is.
+
+    `make` gives a record's row and planes, called `names`; by default `row_of` with PLANES.
+    """
     about = {"format": FORMAT, "manifest": digest(manifest), "frame": framing.frame, "window": list(framing.window),
-             "size": framing.size, "planes": list(PLANES), "rows": len(manifest)}  # fmt: skip
+             "size": framing.size, "planes": list(names), "rows": len(manifest)}  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     done, begun = folder / "cache.json", folder / "cache.part.json"
     if done.is_file() and json.loads(done.read_text()) == about:
@@ -197,13 +203,13 @@ def build(manifest: Manifest, folder: Path, framing: Preprocess = FRAMING, progr
     goes_on = begun.is_file() and json.loads(begun.read_text()) == about and planes.is_file() and rows.is_file()
     finished = rows.read_text(encoding="utf-8").splitlines(keepends=True) if goes_on else []
     finished = [line for line in finished if line.endswith("\n")]
-    shape = (len(manifest), len(PLANES), framing.size, framing.size)
+    shape = (len(manifest), len(names), framing.size, framing.size)
     stack = np.lib.format.open_memmap(planes, "r+" if goes_on else "w+", np.uint8, shape)
     rows.write_text("".join(finished), encoding="utf-8")
     begun.write_text(json.dumps(about))
     with rows.open("a", encoding="utf-8") as lines:
         for i in range(len(finished), len(manifest)):
-            row, stack[i] = row_of(manifest, manifest.records[i], framing)
+            row, stack[i] = (make or row_of)(manifest, manifest.records[i], framing)
             lines.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
             if progress is not None:
                 progress(i + 1, len(manifest))
@@ -230,18 +236,25 @@ def open_cache(folder: Path) -> Cache:
 
 def main(argv: Sequence[str]) -> int:
     """Decode, frame and store every slice of a manifest once. Returns 0."""
+    from .mask_planes import MASK_FRAMING, MASK_PLANES, mask_row
     from .terminal import progress_bar
 
     p = argparse.ArgumentParser(prog="python -m training cache", description=main.__doc__)
     p.add_argument("manifest", type=Path, help="manifest.jsonl written by `python -m training prepare`")
     p.add_argument("folder", type=Path, help="where the cache goes; about 250 kB a slice at 224 pixels")
-    p.add_argument("--size", type=int, default=CACHE_SIZE, help="side of a cached slice in pixels")
-    p.add_argument("--frame", choices=FRAMES, default="head", help="as in the recipe")
+    p.add_argument(
+        "--size", type=int, help=f"side of a cached slice in pixels, {CACHE_SIZE}; {MASK_FRAMING.size} for masks"
+    )
+    p.add_argument("--frame", choices=FRAMES, help=f"as in the recipe: head; {MASK_FRAMING.frame} for masks")
     p.add_argument("--window", type=float, nargs=2, default=FRAMING.window, metavar=("WIDTH", "LEVEL"), help="in HU")
+    p.add_argument("--masks", action="store_true", help="what is known pixel by pixel, for segmentation")
     o = p.parse_args(argv)
-    framing = Preprocess(o.size, (o.window[0], o.window[1]), o.frame, level=False, channels="stroke")
+    usual, names, make = (MASK_FRAMING, MASK_PLANES, mask_row) if o.masks else (FRAMING, PLANES, row_of)
+    window = (o.window[0], o.window[1])
+    framing = replace(usual, size=o.size or usual.size, window=window, frame=o.frame or usual.frame)
     with progress_bar("cache") as progress:
-        cache = build(read_manifest(o.manifest), o.folder, framing, progress)
+        cache = build(read_manifest(o.manifest), o.folder, framing, progress, names, make)
     units = len({r.unit for r in cache.rows})
-    print(f"{len(cache.rows)} slices of {units} patients or groups, {o.size} pixels, frame {o.frame}, in {o.folder}")
+    about = f"{framing.size} pixels, frame {framing.frame}"
+    print(f"{len(cache.rows)} slices of {units} patients or groups, {about}, in {o.folder}")
     return 0
