@@ -44,7 +44,7 @@ def sections(material: Material) -> list[Section]:
         text = ("WORK and CACHE are the folders given to `experiments`.",)
         found.append(Section("How each result was made", text, (made,)))
     rows = tuple((i.asked, i.standard, i.answer) for i in ITEMS)
-    words = "Where the result files, the cards and this page answer what CLAIM (2024 update) and TRIPOD+AI ask for."
+    words = "What CLAIM (numbered as in 2020) and TRIPOD+AI (2024) ask for, and where it is answered."
     found.append(Section("Reporting standards", (words,), (Table(("item", "standard", "answer"), rows),)))
     return found
 
