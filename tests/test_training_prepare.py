@@ -143,6 +143,7 @@ def test_slices_csv_rules_of_each_caveat(tmp_path: Path) -> None:
     )
     read_phe = read("phe", phe)
     assert [(f.presence, f.subtype) for f in read_phe.images] == [(1, 1), (None, None)]
+    assert [f.extra["away"] for f in read_phe.images] == [0, 1]  # slices to the annotated one
     assert read_phe.images[0].extra["mask_of"] == "perihematomal edema"
     assert len(read_phe.left_out) == 2
 

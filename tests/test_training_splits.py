@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,9 @@ from training import splits
 from training.__main__ import main
 from training.audit import audit
 from training.records import Manifest, Record, write_manifest
+from training.sources import read
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 
 def manifest_of(sizes: list[tuple[int, int, str]], evaluation: int = 0) -> Manifest:
@@ -76,6 +80,52 @@ def test_image_level_is_80_10_10_by_class_and_leaks_by_design() -> None:
     assert {p: len(v) for p, v in split.parts.items()} == {"train": 160, "validation": 20, "test": 20}
     assert sum(r.presence for r in split.records(manifest, "test")) == 10
     assert any(leak.shared["patients"] for leak in audit(manifest, split, pixels=False))
+
+
+def test_patients_are_dealt_source_by_source_whatever_their_labels() -> None:
+    manifest = manifest_of([(3, 1, "a")] * 50 + [(4, 0, "b")] * 20, evaluation=2)
+    hidden = tuple(replace(r, presence=None, subtype=None) if r.path.endswith("_002.png") else r for r in manifest)
+    split = splits.patients(replace(manifest, records=hidden))
+    part = split.part_of()
+    of = {r.patient: part[r.path] for r in hidden if r.path in part and not r.evaluation_only}
+    assert all(part[r.path] == of[r.patient] for r in hidden if r.patient in of)  # unlabelled slices too
+    counts = [[v for k, v in of.items() if str(k).startswith(s)].count(p) for s in "ab" for p in splits.FRACTIONS]
+    assert counts == [35, 6, 9, 13, 2, 3]  # 70/12/18 of 50 and of 18
+    assert not any(leak.found for leak in audit(manifest, split, pixels=False))
+    even = splits.patients(manifest, seed=1, fractions={"train": 0.5, "validation": 0.25, "test": 0.25})
+    assert len(even.parts["train"]) == 25 * 3 + 9 * 4
+
+
+def test_a_copy_of_another_patients_slice_keeps_both_patients_together() -> None:
+    manifest = manifest_of([(3, 1, "a")] * 40)
+    joined = tuple(replace(r, group="a/p3") if r.patient in ("a/p3", "a/p7") else r for r in manifest)
+    split = splits.patients(replace(manifest, records=joined))
+    part = split.part_of()
+    assert len({part[r.path] for r in joined if r.group == "a/p3"}) == 1
+    apart = splits.patients(manifest).part_of()
+    assert all(part[r.path] == apart[r.path] for r in manifest if r.patient != "a/p7")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the reference data ../shared/data is not here")
+@pytest.mark.parametrize(("source", "fingerprint"), [("ct_ich", "885b18c7cbc492b3"), ("phe_sich", "752feba9248d48c5")])
+def test_the_bundled_models_patients_keep_their_parts(source: str, fingerprint: str) -> None:
+    """The first models were trained on these patients; a test patient must never become a training patient."""
+    names = {str(f.patient).split("/")[1] for f in read(source, SHARED / source).images}
+    lines = "\n".join(f"{name}:{part}" for name, part in sorted(splits.roles(names).items()))
+    assert hashlib.sha256(lines.encode()).hexdigest()[:16] == fingerprint
+
+
+def test_shares_by_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = manifest_of([(5, 2, "a")] * 40)
+    file = write_manifest(Manifest(tmp_path, manifest.records), tmp_path / "manifest.jsonl")
+    command = ["split", "--manifest", str(file), "--out", str(tmp_path / "s.json"), "--fractions"]
+    for protocol in ("image", "grouped", "patients"):
+        assert main([*command, "0.5,0.25,0.25", "--protocol", protocol]) == 0
+        assert [len(p) for p in splits.read_split(tmp_path / "s.json").parts.values()] == [100, 50, 50]
+    assert main([*command, "0.5,0.25,0.25", "--protocol", "kfold"]) != 0
+    assert "shares of its own" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "0.5,0.4,0.4"])
 
 
 def test_leave_one_source_out() -> None:

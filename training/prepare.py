@@ -21,6 +21,7 @@ from strokenext.errors import DataError, StrokeNeXtError
 from strokenext.types import Slice
 
 from .duplicates import Fingerprint, connect, fingerprint, near_pairs
+from .harmony import harmony, sentences
 from .metrics import source_probe
 from .records import Manifest, Record, Scalar, write_csv, write_manifest
 from .sources import Found, Reading, read
@@ -75,6 +76,7 @@ def prepare(sources: Sequence[Source], progress: Progress | None = None) -> Prep
         for o, p in sorted(zip(kept, paths, strict=True), key=lambda x: x[1])
     )
     about = _about(sources, readings, records, pairs, left_out)
+    about["harmony"] = harmony(Manifest(root, records))
     return Prepared(Manifest(root, records, about), tuple(left_out), tuple(pairs))
 
 
@@ -251,6 +253,7 @@ def main(argv: Sequence[str]) -> int:
     probe = about["source_predicts_presence"]
     if probe:
         print(f"The source alone predicts presence with AUROC {probe['auroc']:.3f} (0.5 would be no confounding).")  # type: ignore[index]
+    print("\n".join(sentences(about["harmony"])))  # type: ignore[arg-type]
     print(f"{about['near_duplicate_pairs']} near-duplicate pairs, {about['groups']} groups. Manifest: {file}")
     return 0
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,16 +20,11 @@ import numpy as np
 
 from strokenext.errors import DataError
 
+from .dealing import FRACTIONS, PATIENT_FRACTIONS, PATIENT_SEED, Fractions, deal, roles
 from .records import Manifest, Record, read_manifest
 
 FORMAT = "strokenext-split/1"
 PROTOCOLS = ("image", "grouped", "kfold", "patients", "source", "published")
-#: Shares of the parts, in this order: the paper's, and those the bundled models were trained with.
-FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
-PATIENT_FRACTIONS = {"train": 0.70, "validation": 0.12, "test": 0.18}
-#: The seed that the bundled models' patients were dealt with.
-PATIENT_SEED = 2026
-Fractions = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ def image_level(manifest: Manifest, task: str = "presence", seed: int = 0, fract
 def grouped(manifest: Manifest, task: str = "presence", seed: int = 0, fractions: Fractions = FRACTIONS) -> Split:
     """80/10/10 of whole groups, stratified over source and label as nearly as whole groups allow."""
     free, kept = _free(manifest, task)
-    parts = _deal(free, task, fractions, seed)
+    parts = deal(free, task, fractions, seed)
     return _made("grouped", task, seed, True, parts, kept, "whole patients and near-duplicate groups")
 
 
@@ -87,7 +81,7 @@ def kfold(manifest: Manifest, folds: int = 5, task: str = "presence", seed: int 
     free, kept = _free(manifest, task)
     if len({r.group for r in free}) < folds:
         raise DataError(f"There are fewer than {folds} groups; choose fewer folds.")
-    dealt = _deal(free, task, {str(i): 1 / folds for i in range(folds)}, seed)
+    dealt = deal(free, task, {str(i): 1 / folds for i in range(folds)}, seed)
     found = []
     for i in range(folds):
         after = (i + 1) % folds
@@ -122,19 +116,6 @@ def patients(
     return _made("patients", task, seed, True, parts, rest, "whole patients of each source, dealt by a permutation")
 
 
-def roles(units: Iterable[str], seed: int = PATIENT_SEED, fractions: Fractions = PATIENT_FRACTIONS) -> dict[str, str]:
-    """Unit to part, drawn once by a seeded permutation of the sorted units."""
-    names = np.array(sorted(set(units)))
-    order = np.random.default_rng(seed).permutation(len(names))
-    shares = list(fractions.values())
-    first, second = round(shares[0] * len(names)), round((shares[0] + shares[1]) * len(names))
-    train, validation, test = fractions
-    out: dict[str, str] = {}
-    for place, index in enumerate(order):
-        out[str(names[index])] = train if place < first else validation if place < second else test
-    return out
-
-
 def leave_source_out(manifest: Manifest, source: str, task: str = "presence", seed: int = 0) -> Split:
     """Test: everything of one source. Train and validation: 90/10 of whole groups of the others, near duplicates of
     the tested source dropped."""
@@ -146,7 +127,7 @@ def leave_source_out(manifest: Manifest, source: str, task: str = "presence", se
     others = [r for r in free if r.source != source and r.group not in there]
     if not others:
         raise DataError(f"Without '{source}' nothing is left to train on.")
-    parts = _deal(others, task, {"train": 0.9, "validation": 0.1}, seed) | {"test": [r.path for r in tested]}
+    parts = deal(others, task, {"train": 0.9, "validation": 0.1}, seed) | {"test": [r.path for r in tested]}
     return _made("source", task, seed, True, parts, [], f"tested on {source}, which training never sees")
 
 
@@ -171,34 +152,6 @@ def _free(manifest: Manifest, task: str) -> tuple[list[Record], list[Record]]:
     if not free:
         raise DataError(f"The manifest holds no image with a {task} label that may be trained on.")
     return free, [r for r in labelled if r.group in kept]
-
-
-def _deal(records: Sequence[Record], task: str, fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
-    """Whole groups to parts: largest group first, each to the part that it brings nearest to its share of every
-    (source, label) stratum. Greedy balancing keeps rare classes in every part where groups allow."""
-    groups: dict[str, list[Record]] = defaultdict(list)
-    for r in records:
-        groups[r.group].append(r)
-    strata = sorted({(r.source, r.label(task)) for r in records})
-    column = {s: i for i, s in enumerate(strata)}
-    sizes = {
-        g: np.bincount([column[r.source, r.label(task)] for r in rows], minlength=len(strata))
-        for g, rows in groups.items()
-    }
-    total = np.maximum(sum(sizes.values()), 1)
-    order = sorted(groups)
-    np.random.default_rng(seed).shuffle(order)
-    order.sort(key=lambda g: -float((sizes[g] / total).sum()))
-    names, share = list(fractions), np.array(list(fractions.values()))[:, None]
-    held = np.zeros((len(names), len(strata)))
-    parts: dict[str, list[str]] = {n: [] for n in names}
-    for g in order:
-        want = share - held / total  # what each part still lacks of each stratum, as a share of the stratum
-        gain = ((sizes[g] / total) * want / share).sum(axis=1)
-        best = int(np.argmax(gain))
-        held[best] += sizes[g]
-        parts[names[best]] += [r.path for r in groups[g]]
-    return parts
 
 
 def _made(
