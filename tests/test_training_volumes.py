@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,16 +16,18 @@ from strokenext.errors import DataError, OptionError
 from strokenext.models import volume
 from strokenext.planes import Planes
 from strokenext.preprocess import Preprocess
-from strokenext.types import Slice
+from strokenext.types import Slice, Volume
 from tests.toy import head
 from training.batches import Mixture
 from training.cache import Cache, Row, planes_of
 from training.config import Recipe, read_recipe
 from training.objectives import make_objective
+from training.records import Manifest, Record
 from training.splits import Split
 from training.volume_example import FIRST, Slices, augmented, grid
 from training.volume_lesions import Stack, bleed, longest_run, slices_with
 from training.volume_objective import Volumes, outline_loss
+from training.volume_results import Head, _result, heads
 from training.volumes import VolumesFeed, accepted, patient_label
 
 FRAMING = Preprocess(size=72, frame="head", level=False, channels="stroke")
@@ -299,3 +302,42 @@ class TestLearning:
         with torch.no_grad():
             assert torch.allclose(objective.module(x)[0], objective.model(x), atol=1e-5)
             assert objective.module(x, True)[1].shape == (1, *grid((46, 48, 48)))
+
+
+class TestResults:
+    def test_a_patient_s_files_become_one_series_in_their_order(self, tmp_path: Path):
+        """By slice number, not by file name; a stray picture of another size is left out, an unknown patient too."""
+        rng = np.random.default_rng(0)
+        records = []
+        for patient, labels in (("a", (0, 1, 0)), ("b", (0, 0, 0)), ("c", (None, 0, None))):
+            for number, label in enumerate(labels):
+                name = f"{patient}{9 - number}.png"  # names descend where numbers ascend
+                cv2.imwrite(str(tmp_path / name), rng.integers(0, 255, (20, 20), dtype=np.uint8) // 9 + 40 * number)
+                extra = {"slice": number + 1, "types": "epidural" if label else ""}
+                records.append(Record(name, "s", label, label or None, f"s/{patient}", f"g{patient}", extra=extra))
+        cv2.imwrite(str(tmp_path / "stray.png"), np.zeros((8, 30), np.uint8))
+        records.append(Record("stray.png", "s", 0, None, "s/a", "ga", extra={"slice": 0}))
+        found = list(heads(Manifest(tmp_path, tuple(records)), records, "presence"))
+        assert [(h.unit, h.label, h.types, len(h.volume)) for h in found] == [
+            ("s/a", 1, "epidural", 3),
+            ("s/b", 0, "", 3),
+        ]
+        levels = [float(np.median(s.pixels)) for s in found[0].volume]
+        assert levels == sorted(levels)
+
+    def test_a_source_of_one_class_is_counted_apart_and_ranks_nothing(self):
+        """Five patients of a source with both classes, three of one where all bleed; a refused one is in neither."""
+        volume = Volume((head(),))
+        rows = [Head(f"x/{i}", "x", i % 2, "", volume) for i in range(6)]
+        rows += [Head(f"y/{i}", "y", 1, "", volume) for i in range(3)]
+        margins = [-2.0, 2.0, -1.0, 3.0, None, 1.0, 4.0, 4.0, -4.0]
+        model = {"name": "m", "architecture": "cnn3d", "task": "presence", "threshold": 0.5, "temperature": 1.0}
+        found = _result(model, rows, margins, 9.0, {}, 50, "cpu")
+        assert found.predictions.units == ("x/0", "x/1", "x/2", "x/3", "x/5")
+        assert found.metrics["ranking"]["auroc"]["value"] == 1.0
+        assert (found.data["n"], found.data["refused"], found.data["seconds_per_image"]) == (5, 1, 1.0)
+        apart = found.extra["one_class_sources"]
+        assert list(apart) == ["y"]
+        assert apart["y"]["called_positive"]["value"] == pytest.approx(2 / 3)
+        with pytest.raises(DataError, match="with and without a bleed in this part"):
+            _result(model, rows[6:], margins[6:], 1.0, {}, 50, "cpu")

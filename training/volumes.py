@@ -197,7 +197,7 @@ class VolumesFeed:
         return Held(labels, tuple(p.source for p in found), names, names, draw)
 
     def copies(self, part: str, augmentations: int, bleeds: int, seed: int) -> Iterator[tuple[str, Example]]:
-        """Unit and example: each patient whole and augmented so many times, the normal ones with simulated bleeds too."""
+        """Unit and example: each patient whole and augmented so many times, the normal ones with drawn bleeds too."""
         for number, patient in enumerate(p for p in self.patients.get(part, []) if p.label >= 0):
             slices = slices_of(self.cache, patient.rows, patient.bleeds, patient.free)
             none = np.zeros((2, 0, 0, 0), dtype=np.float32)
