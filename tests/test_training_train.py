@@ -144,6 +144,11 @@ def test_early_stopping_stops(tmp_path: Path) -> None:
     assert len(read_history(tmp_path)) == 3
 
 
+def test_a_figure_that_is_not_measured_selects_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="Nothing can be selected by dice; there are: loss, accuracy"):
+        learn(tmp_path, toy_recipe(epochs=1, select="dice"))
+
+
 def test_a_loss_that_is_no_number_is_said(tmp_path: Path) -> None:
     recipe = toy_recipe(epochs=2, optimiser="sgd", rate=1e25, warmup=0)
     with pytest.raises(OptionError, match="no longer a number"):
@@ -327,6 +332,7 @@ def test_the_epoch_that_is_kept() -> None:
     history = [{"validation": {"auroc": a, "loss": x}} for a, x in ((None, 1.0), (0.7, 0.9), (0.8, 0.5), (0.8, 0.6))]
     assert [best_epoch(history, s) for s in ("auroc", "loss", "last")] == [2, 2, 3]
     assert best_epoch(history[:1], "auroc") == 0
+    assert best_epoch(history, "dice") == 3  # never measured: the last
 
 
 def test_sizes_grow() -> None:

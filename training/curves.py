@@ -24,14 +24,17 @@ def draw_curves(history: Sequence[Mapping[str, Any]], select: str, path: Path) -
     panels: tuple[list[str], ...] = (["loss"], shown)
     for place, names in enumerate(panels, start=1):
         axes = figure.add_subplot(1, 2, place)
-        for name in names:
+        for colour, name in enumerate(names):
             for prefix, style in (("", "--"), ("validation ", "-")):
                 values = [_flat(line).get(prefix + name) for line in history]
                 if any(v is not None for v in values):
                     numbers = [float("nan") if v is None else v for v in values]
-                    axes.plot(epochs, numbers, style, marker=".", label=f"{prefix or 'training '}{name}")
+                    axes.plot(
+                        epochs, numbers, style, marker=".", color=f"C{colour}", label=f"{prefix or 'training '}{name}"
+                    )
         axes.axvline(kept, color="0.75", linewidth=1, zorder=0, label=f"kept: epoch {kept}")
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
         axes.set_ylabel(" / ".join(names))
         axes.legend(fontsize=8)
     temporary = path.with_name(path.name + ".part")

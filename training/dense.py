@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from strokenext.models.strokenext import Encoder
 
@@ -60,8 +60,3 @@ def dense_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     dice = 1 - overlap / (p.sum(dim=(2, 3)) + t.sum(dim=(2, 3)) + 1)
     present = (t.sum(dim=(2, 3)) > 0.5).float()
     return entropy + (dice * present).sum() / present.sum().clamp(min=1)
-
-
-def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy with label smoothing 0.05."""
-    return cross_entropy(logits, labels, label_smoothing=0.05)

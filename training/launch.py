@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -85,21 +85,22 @@ def _deaf() -> Iterator[None]:
 def share_batch_norm(module: nn.Module, fabric: Fabric) -> nn.Module:
     """The module with batch norm that counts every process's share: PyTorch's own on GPUs (same weight names).
 
-    On CPUs, for which PyTorch has none, `WholeBatch` does it around the forward pass.
+    On CPUs, for which PyTorch has none, `whole_batch` does it around the forward pass.
     """
     return convert_sync_batchnorm(module) if fabric.world_size > 1 and fabric.device.type == "cuda" else module
 
 
-class WholeBatch(TorchFunctionMode):
+def whole_batch(fabric: Fabric) -> AbstractContextManager[object]:
     """While active, `batch_norm` in training takes mean and variance over the shares of all CPU processes."""
+    return _WholeBatch() if fabric.world_size > 1 and fabric.device.type == "cpu" else nullcontext()
 
-    def __init__(self, fabric: Fabric) -> None:
-        super().__init__()
-        self.active = fabric.world_size > 1 and fabric.device.type == "cpu"
+
+class _WholeBatch(TorchFunctionMode):
+    """Catches `batch_norm` wherever it is called, so that every class of batch norm is met and no weight renamed."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options = kwargs or {}
-        if self.active and function is nn.functional.batch_norm:
+        if function is nn.functional.batch_norm:
             return _batch_norm(*args, **options)
         return function(*args, **options)
 

@@ -73,12 +73,12 @@ def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
 def best_epoch(history: Sequence[Mapping[str, Any]], select: str) -> int:
     """Index of the epoch to keep: the highest `select` on validation, the lowest loss, or the last one.
 
-    Of equals the first. An epoch whose figure could not be measured (one class only) loses against any that could.
+    Of equals the first. Where the figure could not be measured (one class only) it is the last epoch, too.
     """
-    if select == "last":
+    values = [epoch["validation"].get(select) for epoch in history]
+    if select == "last" or all(v is None for v in values):
         return len(history) - 1
     sign = -1.0 if select == "loss" else 1.0
-    values = [epoch["validation"].get(select) for epoch in history]
     return max(range(len(values)), key=lambda i: (values[i] is not None, sign * (values[i] or 0.0), -i))
 
 

@@ -23,7 +23,7 @@ from strokenext.errors import DataError, OptionError
 from .config import Recipe, read_recipe
 from .curves import draw_curves
 from .engine import Average, learning_rate, make_optimiser, resized, stop_on_signal
-from .launch import WholeBatch, launch, share_batch_norm
+from .launch import launch, share_batch_norm, whole_batch
 from .objectives import Objective, make_objective
 from .runs import BEST, LAST, best_epoch, load_state, save_state, sha256, start_run, write_history
 
@@ -101,7 +101,8 @@ def train(fabric: Fabric, recipe: Recipe, objective: Objective, feed: Feed, run:
     if (run / LAST).exists():
         state = load_state(run / LAST)
         plain.load_state_dict(state["module"])
-        optimiser.load_state_dict(state["optimiser"])
+        if state["optimiser"]:  # a finished run keeps none
+            optimiser.load_state_dict(state["optimiser"])
         fabric.strategy.precision.load_state_dict(state["scaler"])
         if average:
             average.model.load_state_dict(state["average"])
@@ -126,7 +127,7 @@ def train(fabric: Fabric, recipe: Recipe, objective: Objective, feed: Feed, run:
                 mine = len(batch.pixels)
                 images, stop = over_all(fabric, [mine, int(stopping())])
                 plain.train()
-                with fabric.no_backward_sync(module, enabled=not ends), WholeBatch(fabric):
+                with fabric.no_backward_sync(module, enabled=not ends), whole_batch(fabric):
                     loss, counted = objective.loss(module, batch, update)
                     # Processes are averaged evenly: one with a larger share of the batch weighs more, as it should.
                     fabric.backward(loss * (mine * fabric.world_size / images / recipe.accumulate))
@@ -155,6 +156,8 @@ def train(fabric: Fabric, recipe: Recipe, objective: Objective, feed: Feed, run:
             if step % per_epoch == 0:
                 pace = (step - epoch_first) * recipe.batch / (time.monotonic() - epoch_started)
                 found = objective.score(scored.eval(), feed)
+                if recipe.select not in ("last", *found):
+                    raise OptionError(f"Nothing can be selected by {recipe.select}; there are: {', '.join(found)}.")
                 line = {"epoch": step // per_epoch, "step": step, **means(sums), "rate": rate,
                         "images_per_second": round(pace, 1),
                         "seconds": round(seconds + time.monotonic() - started, 1)}  # fmt: skip
@@ -163,7 +166,8 @@ def train(fabric: Fabric, recipe: Recipe, objective: Objective, feed: Feed, run:
                 if history and not sums:
                     keep(run, recipe, history, scored)
                 save_state(run / LAST, module=plain.state_dict(), average=average and average.model.state_dict(),
-                           optimiser=optimiser.state_dict(), scaler=fabric.strategy.precision.state_dict(), step=step,
+                           optimiser=optimiser.state_dict() if step < total else None, step=step,
+                           scaler=fabric.strategy.precision.state_dict(),
                            seconds=seconds + time.monotonic() - started, history=history, sums=sums)  # fmt: skip
             fabric.barrier()
             sums = sums if fabric.is_global_zero else {}
