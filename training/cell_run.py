@@ -164,20 +164,20 @@ def train(
     # A session of its own: Ctrl-C reaches this process alone, which then asks the training once to stop and waits.
     child = subprocess.Popen([*starter, *command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                              start_new_session=True)  # fmt: skip
-    try:
-        assert child.stdout is not None
-        with (run / "train.log").open("a", encoding="utf-8") as log:
-            for line in child.stdout:
-                lines.append(line)
-                log.write(line)
-                log.flush()
-                if line.startswith("epoch"):
-                    say(line.strip()[:110])
-        code = child.wait()
-    except BaseException:
-        child.terminate()
-        child.wait()
-        raise
+    with child:
+        try:
+            assert child.stdout is not None
+            with (run / "train.log").open("a", encoding="utf-8") as log:
+                for line in child.stdout:
+                    lines.append(line)
+                    log.write(line)
+                    log.flush()
+                    if line.startswith("epoch"):
+                        say(line.strip()[:110])
+            code = child.wait()
+        except BaseException:
+            child.terminate()
+            raise
     if code == 130:
         raise TrainingStopped
     if code:
@@ -199,7 +199,8 @@ def note(cell: Cell, plan: Plan, bench: Bench, result: Result, command: Sequence
     from .runs import write_whole
 
     places = {str(bench.work): "WORK", str(bench.cache or ROOT / "no"): "CACHE", f"{ROOT}/": ""}
-    words = " ".join(command)
+    outside = not cell.recipe.is_relative_to(ROOT)
+    words = " ".join(command).replace(str(cell.recipe), cell.recipe.name if outside else str(cell.recipe))
     for folder, name in places.items():
         words = words.replace(folder, name)
     entry = {
