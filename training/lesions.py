@@ -43,6 +43,7 @@ class LesionsFeed:
         self.recipe, self.cache, self.device = recipe, cache, device
         self.workers = spare_cores() if workers < 0 else workers
         self.parts, self.listed = parts_of(cache, split), split.part_of()
+        self._held: dict[str, Held] = {}
         self.pools("train").check(recipe.mixture)
 
     def pools(self, part: str) -> Pools:
@@ -72,8 +73,10 @@ class LesionsFeed:
         Simulated ones are never part of a test. Slices far from an annotated one count as normal in validation
         where the recipe says so.
         """
-        real = self.real(part, self.recipe.away_negatives if part == "validation" else 0)
-        return real + self.simulated(part) if part == "validation" else real
+        if part not in self._held:
+            real = self.real(part, self.recipe.away_negatives if part == "validation" else 0)
+            self._held[part] = real + self.simulated(part) if part == "validation" else real
+        return self._held[part]
 
     def real(self, part: str, away: int = 0) -> Held:
         """Slices whose class is known, in the cache's order, as the model would get them from a user's file.

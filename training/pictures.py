@@ -82,6 +82,7 @@ class PicturesFeed:
         self.images = len(self.rows)
         self.pixels = Pixels(cache, [int(r) for r in self.rows], device)
         self.weights = self._weights()
+        self._held: dict[str, Held] = {}
 
     def _labels(self, split: Split) -> dict[int, int]:
         """Cached row to class: rows that the split lists with a label of the task, permuted for a control run, and
@@ -174,5 +175,8 @@ class PicturesFeed:
 
     def held(self, part: str) -> Held:
         """The labelled slices of a part, in the cache's order."""
-        rows = [i for i in self.labels if self.parts[i] == part]
-        return held_rows(self.cache, rows, [self.labels[i] for i in rows], self.recipe, self.device)
+        if part not in self._held:
+            rows = [i for i in self.labels if self.parts[i] == part]
+            labels = [self.labels[i] for i in rows]
+            self._held[part] = held_rows(self.cache, rows, labels, self.recipe, self.device)
+        return self._held[part]
