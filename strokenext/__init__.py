@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from .explain import heat
     from .gate import judge
     from .io import describe, read_any, read_series, read_slice
+    from .masks import Region
     from .methods import METHODS
     from .overlay import COLORMAPS, STYLES, colorbar, png, render
     from .prediction import InputFacts, Prediction, Provenance, SeriesPrediction, Triage
     from .predictor import Predictor, load
+    from .segmentation import Segmentation
+    from .segmenter import Segmenter, load_segmenter
     from .types import CLASSES, Gate, Header, Heat, Slice, Volume, Window
     from .volume_model import VolumePredictor, load_volume
     from .volume_prediction import VolumePrediction
@@ -40,11 +43,14 @@ _ROOMS = {
     "io": ("describe", "read_any", "read_series", "read_slice"),
     "zoo": ("ModelRow", "list_models"),
     "gate": ("judge",),
+    "masks": ("Region",),
     "methods": ("METHODS",),
     "explain": ("heat",),
     "overlay": ("COLORMAPS", "STYLES", "colorbar", "png", "render"),
     "prediction": ("InputFacts", "Prediction", "Provenance", "SeriesPrediction", "Triage"),
     "predictor": ("Predictor", "load"),
+    "segmentation": ("Segmentation",),
+    "segmenter": ("Segmenter", "load_segmenter"),
     "volume_prediction": ("VolumePrediction",),
     "volume_model": ("VolumePredictor", "load_volume"),
     "cascade": ("SeriesTriage", "triage", "triage_series"),
@@ -66,6 +72,9 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Provenance",
+    "Region",
+    "Segmentation",
+    "Segmenter",
     "SeriesPrediction",
     "SeriesTriage",
     "Slice",
@@ -84,6 +93,7 @@ __all__ = [
     "list_bundled",
     "list_models",
     "load",
+    "load_segmenter",
     "load_volume",
     "overlay",
     "png",

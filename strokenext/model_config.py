@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from .errors import ModelError
+from .masks import Masks
 from .planes import Planes
 from .preprocess import Preprocess
 from .types import CLASSES
@@ -26,6 +27,8 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".h5", 
 FORMAT = 1
 #: Largest config.json that is read, in bytes.
 MAX_CONFIG_BYTES = 1_000_000
+#: Entries that one kind of model has and no other; absent from a record elsewhere.
+OWN_RECORDS = ("planes", "masks")
 #: The tasks a checkpoint can answer; those of CLASSES have fixed class names.
 TASKS = (*CLASSES, "segmentation")
 
@@ -57,7 +60,8 @@ class ModelConfig:
     index 1 the positive one; `threshold` and `band` act on the calibrated probability
     softmax(logits / temperature)[1]; `heat_scale` is the logit evidence drawn at the top of the colour bar;
     `reference_logits` are the outputs for `weights.reference_input`; `planes` is how a volume model's slices are
-    stacked, None for any other. Raises ValueError on impossible values.
+    stacked and `masks` how a segmentation model's maps become regions, None for any other. A segmentation model has
+    a threshold for each class there. Raises ValueError on impossible values.
     """
 
     name: str
@@ -78,6 +82,7 @@ class ModelConfig:
     weights_sha256: str = ""
     reference_logits: tuple[float, ...] = ()
     planes: Planes | None = None
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         for problem, found in _PROBLEMS:
@@ -95,10 +100,9 @@ class ModelConfig:
         record["reliability"] = [asdict(b) | {"interval": list(b.interval)} for b in self.reliability]
         for name in ("classes", "band", "reference_logits"):
             record[name] = list(record[name])
-        if self.planes is None:
-            del record["planes"]
-        else:
-            record["planes"] = self.planes.to_dict()
+        for name in OWN_RECORDS:
+            value = record.pop(name)
+            record |= {} if value is None else {name: value.to_dict()}
         return {"format": FORMAT, **record}
 
     def to_json(self) -> str:
@@ -116,7 +120,7 @@ class ModelConfig:
                 "Update StrokeNeXt, or take a checkpoint written for it."
             )
         names = {f.name for f in fields(cls)} | {"format"}
-        missing = names - set(record) - {"planes"}  # only a volume model has that one, see _PROBLEMS
+        missing = names - set(record) - set(OWN_RECORDS)  # only some models have those, see _PROBLEMS
         for kind, wrong in (("unknown", set(record) - names), ("missing", missing)):
             if wrong:
                 raise ModelError(f"The model's config.json has {kind} entries: {', '.join(map(str, sorted(wrong)))}.")
@@ -168,6 +172,7 @@ def _typed(record: dict[str, Any]) -> dict[str, Any]:
         "preprocess": Preprocess.from_dict(record["preprocess"]),
         "reliability": tuple(ReliabilityBin(**b) for b in bins),
         "planes": Planes.from_dict(record["planes"]) if "planes" in record else None,
+        "masks": Masks.from_dict(record["masks"]) if "masks" in record else None,
     }
 
 
@@ -181,6 +186,13 @@ def _misstacked(config: ModelConfig) -> bool:
     """Whether a volume model lacks its record of planes, or another model has one."""
     kind = {row.name: row.kind for row in list_models()}.get(config.architecture)
     return kind is not None and (kind == "volume") != (config.planes is not None)
+
+
+def _mismasked(config: ModelConfig) -> bool:
+    """Whether a segmentation lacks its record of masks, or has one for other classes, or another model has one."""
+    if config.masks is None:
+        return config.task == "segmentation"
+    return config.task != "segmentation" or len(config.masks.thresholds) != len(config.classes)
 
 
 def _text(value: object) -> bool:
@@ -206,6 +218,7 @@ _PROBLEMS: tuple[tuple[str, Callable[[ModelConfig], bool]], ...] = (
      lambda c: len(c.band) != 2 or not all(_number(b, 0, 1) for b in c.band) or c.band[0] > c.band[1]),
     ("the temperature must lie between 0.01 and 100", lambda c: not _number(c.temperature, 0.01, 100)),
     ("a volume model, and no other, has a record of planes", _misstacked),
+    ("a segmentation model, and no other, has a record of masks with an entry for every class", _mismasked),
     ("the heat scale must be a positive number", lambda c: not _number(c.heat_scale, 1e-9, 1e9)),
     ("experimental must be true or false", lambda c: not isinstance(c.experimental, bool)),
     ("the reference output must be finite numbers",

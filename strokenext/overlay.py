@@ -9,6 +9,8 @@ cividis: Nuñez, Anderton, Renslow 2018; amber: one hue).
 from __future__ import annotations
 
 import io
+import itertools
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -16,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from .errors import OptionError
+from .masks import Region
 from .preprocess import to_image
 from .types import ByteArray, FloatArray, Heat, Slice, Window
 from .windows import brightness_contrast, choices, grey01, to_bytes
@@ -27,6 +30,8 @@ STYLES: tuple[str, ...] = ("heat", "contour", "grid")
 #: Iso-lines of the contour style, as parts of the full scale.
 LEVELS: tuple[float, ...] = (0.25, 0.50, 0.75)
 _AMBER = (255, 176, 0)
+#: RGB of a segmentation's regions in their order, apart from every colour map and from each other: cyan, green, pink.
+REGION_COLORS: tuple[tuple[int, int, int], ...] = ((0, 209, 255), (120, 230, 90), (255, 130, 200))
 
 
 def render(
@@ -40,23 +45,28 @@ def render(
     style: str = "heat",
     brightness: float = 0.0,
     contrast: float = 1.0,
+    regions: Sequence[Region] = (),
+    fill: float = 0.2,
 ) -> ByteArray:
     """(H, W, 3) uint8 RGB of a slice, with the evidence of `encoder` ("both", "A", "B") drawn over it.
+
+    `regions` of a segmentation are outlined over that in REGION_COLORS and filled with the opacity `fill`.
 
     `style`: "heat" interpolates between cells, "grid" shows the true cells, "contour" draws lines at 25, 50
     and 75 % of the full scale. Raises OptionError for a value outside its range, naming the choices.
     """
     _one_of("colour map", colormap, COLORMAPS)
     _one_of("style", style, STYLES)
-    if not 0 <= opacity <= 1:
+    if not (0 <= opacity <= 1 and 0 <= fill <= 1):
         raise OptionError("Opacity goes from 0 to 1.")
     picture = np.repeat(grey(image, window, brightness, contrast)[:, :, None], 3, axis=2)
-    if heat is None:
-        return picture
-    level = part_of_scale(heat, image.shape, encoder, cells=style == "grid")
-    if style == "contour":
-        return _contours(picture, level, colormap, opacity)
-    return _blend(picture, level, colormap, opacity)
+    if heat is not None:
+        level = part_of_scale(heat, image.shape, encoder, cells=style == "grid")
+        draw = _contours if style == "contour" else _blend
+        picture = draw(picture, level, colormap, opacity)
+    for region, color in zip(regions, itertools.cycle(REGION_COLORS), strict=False):
+        picture = _outlined(picture, region, color, fill)
+    return picture
 
 
 def grey(image: Slice, window: Window | None = None, brightness: float = 0.0, contrast: float = 1.0) -> ByteArray:
@@ -161,6 +171,19 @@ def _contours(picture: ByteArray, level: FloatArray, colormap: str, opacity: flo
         color = colors(colormap)[round(255 * (0.4 + 0.6 * part))].astype(np.float32)  # the dark end would not show
         out[drawn] = np.rint(out[drawn] * (1 - alpha) + color * alpha).astype(np.uint8)
     return out
+
+
+def _outlined(picture: ByteArray, region: Region, color: tuple[int, int, int], fill: float) -> ByteArray:
+    """A region in its colour: a line along the inside of its edge, the rest filled; nothing outside it changes."""
+    if region.mask.shape != picture.shape[:2]:
+        raise OptionError("The regions belong to another picture: they have another number of pixels.")
+    thickness = max(1, round(min(region.mask.shape) / 400))
+    shape = region.mask.astype(np.uint8)
+    reach = 2 * thickness + 1
+    inner = cv2.erode(shape, np.ones((reach, reach), np.uint8), borderValue=0) > 0
+    alpha = np.where(inner, fill, np.where(region.mask, 1.0, 0.0))[:, :, None]
+    mixed = picture * (1 - alpha) + np.array(color) * alpha
+    return np.where(alpha > 0, np.rint(mixed), picture).astype(np.uint8)
 
 
 def _tick(value: float, full: float) -> str:

@@ -57,6 +57,11 @@ class Predictor:
         self, model: nn.Module, config: ModelConfig, on: str | torch.device = "auto", revision: str | None = None
     ) -> None:
         """Takes the network over: it is moved to the device, put in evaluation mode and frozen."""
+        if config.masks is not None:
+            raise ModelMismatchError(
+                f"The model '{config.name}' marks lesions and answers no question. Load it with "
+                "strokenext.load_segmenter."
+            )
         if len(config.classes) != 2:
             raise ModelMismatchError(f"The model '{config.name}' is no classifier of two classes.")
         if config.planes is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,23 @@ CARD = "---\nlicense: apache-2.0\n---\n# A model for tests\n"
 
 def record(task: str = "presence", **changes: Any) -> ModelConfig:
     """A complete record of a small CNN."""
-    config = ModelConfig(
-        name=f"small-{task}",
-        architecture="small_cnn",
-        arguments={},
-        task=task,
-        classes=CLASSES.get(task, ("edema",)),
-        preprocess=Preprocess(size=256),
-        threshold=0.4,
-        band=(0.3, 0.5),
-        temperature=1.5,
-        heat_scale=2.0,
-        trained_on="nothing; random numbers",
-        licence="Apache-2.0",
-        reliability=(ReliabilityBin(0.0, 0.5, 40, 4, (0.03, 0.24)), ReliabilityBin(0.5, 1.0, 10, 8, (0.44, 0.97))),
-        metrics={"auroc": 0.5},
-    )
-    return replace(config, **changes)
+    usual: dict[str, Any] = {
+        "name": f"small-{task}",
+        "architecture": "small_cnn",
+        "arguments": {},
+        "task": task,
+        "classes": CLASSES.get(task, ("edema",)),
+        "preprocess": Preprocess(size=256),
+        "threshold": 0.4,
+        "band": (0.3, 0.5),
+        "temperature": 1.5,
+        "heat_scale": 2.0,
+        "trained_on": "nothing; random numbers",
+        "licence": "Apache-2.0",
+        "reliability": (ReliabilityBin(0.0, 0.5, 40, 4, (0.03, 0.24)), ReliabilityBin(0.5, 1.0, 10, 8, (0.44, 0.97))),
+        "metrics": {"auroc": 0.5},
+    }
+    return ModelConfig(**usual | changes)
 
 
 @functools.cache

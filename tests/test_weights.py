@@ -20,6 +20,7 @@ from model_folders import CARD, model_folder, record
 from safetensors.torch import load_file, save_file
 
 from strokenext.errors import ModelError, ModelMismatchError, ModelNotFoundError, OptionError, StrokeNeXtError
+from strokenext.masks import Masks
 from strokenext.model_config import ModelConfig
 from strokenext.models import build
 from strokenext.planes import Planes
@@ -149,7 +150,7 @@ def test_segmentation_and_volume_models_share_the_layout(
     tmp_path: Path, architecture: str, options: dict[str, Any], outputs: int
 ) -> None:
     if architecture == "unet":
-        options = {**options, "task": "segmentation"}
+        options = {**options, "task": "segmentation", "masks": Masks((0.5,), (0.0,), ("Edema.",))}
     options["preprocess"] = Preprocess(size=64)
     config = record(architecture=architecture, **options)
     model = build(architecture, classes=len(config.classes), **config.arguments)
