@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from strokenext import explain
 from strokenext.errors import DataError
-from strokenext.model_config import ModelConfig, ReliabilityBin
+from strokenext.model_config import ModelConfig
 from strokenext.types import CLASSES
 from strokenext.weights import save_model
 
@@ -87,7 +87,10 @@ def trained_on(network: Network) -> str:
 
 
 def finish(network: Network, name: str) -> ModelConfig:
-    """Everything about the model but its weights and what was held back."""
+    """Everything about the model but its weights and what was held back.
+
+    It states no reliability bins: how often a probability is right cannot be told from ten patients.
+    """
     held = validation(network)
     if not held.ranked:
         raise DataError("The validation part needs patients with and without a bleed to choose a threshold by.")
@@ -95,14 +98,12 @@ def finish(network: Network, name: str) -> ModelConfig:
     p = calibration.apply_temperature(held.margins, temperature)
     threshold = calibration.choose_threshold(held.labels, p)
     band = calibration.indeterminate_band(held.labels, p, threshold, sensitivity=BAND, specificity=BAND)
-    bins = calibration.reliability_bins(held.labels, p, held.groups, bins=5)
     recipe = network.recipe
     return ModelConfig(
         name=name, architecture=recipe.model, arguments=dict(recipe.arguments), task=recipe.task,
         classes=CLASSES[recipe.task], preprocess=recipe.preprocess(), planes=network.feed.planes,
         threshold=_in_unit(threshold), band=(_in_unit(band[0]), _in_unit(band[1])), temperature=round(temperature, 6),
         heat_scale=heat_scale(network), trained_on=trained_on(network), licence="Apache-2.0", experimental=True,
-        reliability=tuple(ReliabilityBin(b.low, b.high, b.n, b.positives, b.interval) for b in bins),
         metrics={"validation, with copies and simulated bleeds": measure(held, temperature, threshold)},
     )  # fmt: skip
 
