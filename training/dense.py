@@ -7,11 +7,18 @@ kept: both encoders of StrokeNeXt start from it, as the paper's start from Image
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
+from strokenext.errors import DataError, OptionError
 from strokenext.models.strokenext import Encoder
+from strokenext.zoo import row
+
+from .config import Recipe
+from .runs import trained_weights
 
 #: Width of the outline decoder; it is thrown away after pre-training.
 DECODER_WIDTH = 48
@@ -60,3 +67,24 @@ def dense_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     dice = 1 - overlap / (p.sum(dim=(2, 3)) + t.sum(dim=(2, 3)) + 1)
     present = (t.sum(dim=(2, 3)) > 0.5).float()
     return entropy + (dice * present).sum() / present.sum().clamp(min=1)
+
+
+def dense_encoder(recipe: Recipe, run: Path | None) -> DenseEncoder:
+    """A fresh encoder with its decoder, or those that an `outline` run kept.
+
+    Raises OptionError when the recipe's model is no StrokeNeXt, DataError when the run holds another network.
+    """
+    size = row(recipe.model).arguments.get("encoder")
+    if size is None:
+        raise OptionError(f"The objective '{recipe.objective}' trains a StrokeNeXt; {recipe.model} is none.")
+    scale = {"layer_scale": recipe.layer_scale} if recipe.layer_scale and not recipe.pretrained else {}
+    dense = DenseEncoder(Encoder(str(size), recipe.pretrained and run is None, **scale))
+    if run is not None:
+        try:
+            dense.load_state_dict(trained_weights(run))
+        except RuntimeError as problem:
+            raise DataError(
+                f"The network in {run} is not a pre-trained encoder of {recipe.model}. "
+                "Give --encoder-from a run of an `outline` recipe of the same model."
+            ) from problem
+    return dense

@@ -1,12 +1,10 @@
 """What a network learns: the module that is optimised, its loss on a batch, its score on held-back examples.
 
-`classify` trains any classifier of the zoo on labels; `outline` pre-trains one ConvNeXt encoder to outline lesions;
-`fuse` makes a StrokeNeXt of pre-trained encoders. `segment` and `volume` live with their feeds.
+`classify` trains any classifier of the zoo on labels and stands here; the others stand in the modules of the table.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from importlib import import_module
 from pathlib import Path
@@ -20,14 +18,13 @@ from torch.nn.functional import cross_entropy
 
 from strokenext.errors import DataError, OptionError
 from strokenext.models import build
-from strokenext.models.strokenext import Encoder, StrokeNeXt
-from strokenext.zoo import row
+from strokenext.models.strokenext import StrokeNeXt
 
 from .batches import HEMORRHAGIC, NORMAL
 from .config import Recipe
-from .dense import DenseEncoder, dense_loss
+from .dense import dense_encoder
 from .metrics import auroc
-from .runs import BEST, LAST, load_state, read_run
+from .runs import read_run, trained_weights
 
 if TYPE_CHECKING:
     from .feeds import Batch, Feed, Held
@@ -36,8 +33,8 @@ if TYPE_CHECKING:
 #: comes from too where it says `takes_encoder = True`.
 OBJECTIVES = {
     "classify": "training.objectives:Classify",
-    "outline": "training.objectives:Outline",
-    "fuse": "training.objectives:Fuse",
+    "outline": "training.fusing:Outline",
+    "fuse": "training.fusing:Fuse",
     "segment": "training.masks:Segment",
     "volume": "training.volumes:Volumes",
 }
@@ -78,15 +75,6 @@ def load_run(run: Path) -> tuple[nn.Module, Recipe]:
     objective = make_objective(recipe.override(pretrained=False))
     objective.module.load_state_dict(trained_weights(run))
     return objective.model.eval(), recipe
-
-
-def trained_weights(run: Path) -> dict[str, Tensor]:
-    """The weights a run kept: the best on validation, or the averaged ones of a run that kept no best."""
-    if (run / BEST).exists():
-        return cast(dict[str, Tensor], load_state(run / BEST)["module"])
-    if (run / LAST).exists() and (averaged := load_state(run / LAST).get("average")):
-        return cast(dict[str, Tensor], averaged)
-    raise DataError(f"There is no trained network in {run}; give the folder that `python -m training train` wrote.")
 
 
 def task_labels(labels: Tensor, recipe: Recipe) -> Tensor:
@@ -132,102 +120,6 @@ class Classify:
         """Loss, accuracy, balanced accuracy and AUROC on validation, and AUROC of each source with both classes."""
         self.held = self.held or feed.held("validation")
         return task_scores(answers(module, self.held), self.held, self.recipe)
-
-
-class Outline:
-    """Dense pre-training of one encoder: outlines of infarct and blood, and the three classes."""
-
-    takes_encoder = True
-
-    def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
-        self.recipe, self.held = recipe, cast("Held | None", None)
-        self.module = dense_encoder(recipe, encoder_from)
-        self.model = self.module.encoder
-
-    def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
-        """Cross-entropy over normal, ischemic, hemorrhagic, plus the outline loss where the truth is known."""
-        classes, outlines = module(batch.pixels)
-        named = cross_entropy(classes.float(), batch.labels, label_smoothing=self.recipe.label_smoothing)
-        drawn = dense_loss(outlines.float(), *_outlines(batch))
-        return named + drawn, {"right": (classes.detach().argmax(1) == batch.labels).sum()}
-
-    def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
-        """As for `classify`, of any lesion (presence) or of blood against infarct (subtype), from the three classes."""
-        self.held = self.held or feed.held("validation")
-        logits = answers(lambda x: module(x)[0], self.held)
-        lesion = torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
-        return task_scores(lesion if self.recipe.task == "presence" else logits[:, 1:], self.held, self.recipe)
-
-
-class Pair(nn.Module):
-    """A StrokeNeXt whose two encoders also keep their outline decoders while it learns."""
-
-    def __init__(self, start: DenseEncoder) -> None:
-        super().__init__()
-        other = copy.deepcopy(start)
-        self.decoders = nn.ModuleList([start.decoder, other.decoder])
-        self.model = StrokeNeXt(start.encoder, other.encoder, classes=2)
-
-    def forward(self, x: Tensor, outlines: bool = False) -> tuple[Tensor, list[Tensor]]:
-        """Class logits (N, 2) and, where wanted, each encoder's outline logits (N, 2, S/4, S/4)."""
-        stages = [e.maps(x) for e in (self.model.encoder_a, self.model.encoder_b)]
-        logits = self.model.head(tuple(maps[-1] for maps in stages))
-        drawn = zip(self.decoders, stages, strict=True) if outlines else ()
-        return logits, [decoder(maps) for decoder, maps in drawn]
-
-
-class Fuse:
-    """A StrokeNeXt from pre-trained encoders: first the fusion head alone, then everything, with outlines.
-
-    A fresh head's first gradients would undo what the encoders learned (Kumar et al. 2022, arXiv 2202.10054).
-    """
-
-    takes_encoder = True
-
-    def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
-        self.recipe, self.held = recipe, cast("Held | None", None)
-        self.module = Pair(dense_encoder(recipe, encoder_from))
-        self.model = self.module.model
-
-    def thaw(self, update: int) -> None:
-        """Encoders and decoders learn after the first `head_steps` updates."""
-        for part in (self.model.encoder_a, self.model.encoder_b, self.module.decoders):
-            part.requires_grad_(update >= self.recipe.head_steps)
-
-    def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
-        """Cross-entropy, and half of `outline_weight` for each encoder's outlines once the encoders learn."""
-        logits, outlines = module(batch.pixels, step >= self.recipe.head_steps and batch.dense is not None)
-        labels = task_labels(batch.labels, self.recipe)
-        loss = cross_entropy(logits.float(), labels, label_smoothing=self.recipe.label_smoothing)
-        for outline in outlines:
-            loss = loss + self.recipe.outline_weight / 2 * dense_loss(outline.float(), *_outlines(batch))
-        return loss, {"right": (logits.detach().argmax(1) == labels).sum()}
-
-    def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
-        """As for `classify`."""
-        self.held = self.held or feed.held("validation")
-        return task_scores(answers(lambda x: module(x)[0], self.held), self.held, self.recipe)
-
-
-def dense_encoder(recipe: Recipe, run: Path | None) -> DenseEncoder:
-    """A fresh encoder with its decoder, or those that an `outline` run kept.
-
-    Raises OptionError when the recipe's model is no StrokeNeXt, DataError when the run holds another network.
-    """
-    size = row(recipe.model).arguments.get("encoder")
-    if size is None:
-        raise OptionError(f"The objective '{recipe.objective}' trains a StrokeNeXt; {recipe.model} is none.")
-    scale = {"layer_scale": recipe.layer_scale} if recipe.layer_scale and not recipe.pretrained else {}
-    dense = DenseEncoder(Encoder(str(size), recipe.pretrained and run is None, **scale))
-    if run is not None:
-        try:
-            dense.load_state_dict(trained_weights(run))
-        except RuntimeError as problem:
-            raise DataError(
-                f"The network in {run} is not a pre-trained encoder of {recipe.model}. "
-                "Give --encoder-from a run of an `outline` recipe of the same model."
-            ) from problem
-    return dense
 
 
 def start_layer_scale(model: nn.Module, value: float) -> None:
@@ -281,9 +173,3 @@ def area(truth: NDArray[np.int64], margin: NDArray[np.float64]) -> float | None:
     if len(np.unique(truth)) < 2 or not math.isfinite(float(margin.sum())):
         return None
     return round(float(auroc(truth, margin)), 6)
-
-
-def _outlines(batch: Batch) -> tuple[Tensor, Tensor]:
-    if batch.dense is None or batch.known is None:
-        raise OptionError("Outlines are learned from the feed 'lesions'; this recipe's feed draws none.")
-    return batch.dense, batch.known

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from strokenext.errors import DataError, OptionError
 
@@ -92,6 +93,15 @@ def save_state(path: Path, **parts: Any) -> None:
 def load_state(path: Path) -> dict[str, Any]:
     """A checkpoint this machine wrote; tensors and plain values only."""
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def trained_weights(run: Path) -> dict[str, Tensor]:
+    """The weights a run kept: the best on validation, or the averaged ones of a run that kept no best."""
+    if (run / BEST).exists():
+        return dict(load_state(run / BEST)["module"])
+    if (run / LAST).exists() and (averaged := load_state(run / LAST).get("average")):
+        return dict(averaged)
+    raise DataError(f"There is no trained network in {run}; give the folder that `python -m training train` wrote.")
 
 
 def write_whole(path: Path, text: str) -> None:
