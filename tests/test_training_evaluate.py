@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from strokenext.errors import DataError
 from tests.model_folders import model_folder
 from tests.test_training_prepare import save
-from training import results
+from training import metrics, results
 from training.__main__ import main
 from training.compare import compare, table
-from training.measures import measure
+from training.measures import measure, operating_point
 from training.results import Predictions, Result
 
 
@@ -57,6 +57,43 @@ def test_measures_agree_with_a_count_by_hand() -> None:
     assert interval["low"] < interval["value"] < interval["high"]
 
 
+def test_classes_points_and_patients_are_counts_by_hand() -> None:
+    """Four patients of two slices: probabilities 0.9 0.2 | 0.8 0.3 | 0.6 0.1 | 0.4 0.2, the first two patients ill."""
+    p = np.array([0.9, 0.2, 0.8, 0.3, 0.6, 0.1, 0.4, 0.2])
+    labels = np.array([1, 0, 1, 0, 0, 0, 0, 0])
+    names = tuple("abcdefgh")
+    units = ("p1", "p1", "p2", "p2", "p3", "p3", "p4", "p4")
+    kinds = tuple("stroke" if y else "normal" for y in labels)
+    one = Predictions(names, ("s",) * 8, units, kinds, ("",) * 8, labels, np.log(p / (1 - p)))
+    found = measure(one, 0.5, draws=50)
+    ill, well = found["per_class"]["1"], found["per_class"]["0"]
+    assert (ill["n"], ill["called"], ill["recall"]) == (2, 3, 1.0)
+    assert ill["precision"] == pytest.approx(2 / 3)
+    assert well["recall"] == pytest.approx(5 / 6)
+    assert ill["f1"] == pytest.approx(2 * (2 / 3) / (2 / 3 + 1))
+    assert found["at_threshold"]["intervals"]["f1_macro"]["value"] == pytest.approx((ill["f1"] + well["f1"]) / 2)
+    assert found["at_threshold"]["intervals"]["mcc"]["value"] == pytest.approx(found["at_threshold"]["mcc"])
+    assert found["at_threshold"]["confusion"] == [[5, 1], [0, 2]]
+    ways = found["patients"]["ways"]
+    assert {how: w["value"] for how, w in ways.items()} == {"top3": 1.0, "max": 1.0, "mean": 1.0}
+    # Means of a patient's slices are 0.55, 0.55, 0.35, 0.3: both ill patients are called, no other.
+    assert found["patients"]["called"]["confusion"] == [[2, 0], [0, 2]]
+    points = found["ranking"]["operating_points"]
+    assert points["sensitivity_at_specificity_0.95"]["value"] == 1.0
+    assert points["specificity_at_sensitivity_0.9"]["value"] == 1.0
+    assert found["calibration_intervals"]["before"]["brier"]["value"] == found["calibration"]["before"]["brier"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(-5, 5)), min_size=2, max_size=30), st.sampled_from([0.5, 0.9, 1.0])
+)
+def test_the_quick_operating_point_is_the_one_of_the_curve(rows: list[tuple[bool, int]], share: float) -> None:
+    y, s = np.array([int(a) for a, _ in rows]), np.array([float(b) for _, b in rows])
+    quick, slow = operating_point(y, s, share), metrics.sensitivity_at_specificity(y, s, share)
+    assert quick == pytest.approx(slow, nan_ok=True)
+
+
 def test_one_class_only_gives_what_is_defined_and_nothing_invented() -> None:
     p = made()
     found = measure(p.where(p.labels == 1), 0.5, draws=50)
@@ -77,6 +114,19 @@ def test_result_file_round_trip_is_strict_json(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(DataError, match="not a strokenext-result/1 file"):
         results.read_result(tmp_path / "x.json")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from(["", "a", "b,c", "é"]), max_size=40))
+def test_a_column_of_texts_survives_its_runs(column: list[str]) -> None:
+    packed = results.packed(column)
+    assert results.unpacked(json.loads(json.dumps(packed))) == column
+    assert len(json.dumps(packed)) <= max(len(json.dumps(column)), 20)
+
+
+def test_a_patient_of_a_thousand_slices_takes_one_run() -> None:
+    assert results.packed(["p"] * 1000 + ["q"]) == {"runs": [["p", 1000], ["q", 1]]}
+    assert results.packed(["p", "q"]) == ["p", "q"]
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,7 +1,8 @@
 """The result file of one evaluation: predictions slice by slice, and every measure made from them.
 
-Columns, not rows, so that a file of thousands of slices stays small; numbers are rounded to six digits. No image and
-no patient data beyond the source's own study ids is in it, so result files are committed.
+Columns, not rows, and runs of one text as (text, count), so that a file of thousands of slices stays small; numbers
+are rounded to six digits. No image and no patient data beyond the source's own study ids is in it, so result files
+are committed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +99,7 @@ def write_result(result: Result, file: str | Path) -> Path:
     """Write the result as JSON through a temporary file; each column on a line of its own."""
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
-    columns = {f.name: plain(getattr(result.predictions, f.name)) for f in fields(Predictions)}
+    columns: dict[str, Any] = {f.name: packed(plain(getattr(result.predictions, f.name))) for f in fields(Predictions)}
     columns["logits"] = [round(v, 4) for v in result.predictions.logits.tolist()]
     head = {f.name: plain(getattr(result, f.name)) for f in fields(Result) if f.name != "predictions"}
     body = ",\n".join(f" {json.dumps(n)}: {json.dumps(v, ensure_ascii=False)}" for n, v in columns.items())
@@ -106,6 +108,21 @@ def write_result(result: Result, file: str | Path) -> Path:
     temporary.write_text(f'{text},\n "predictions": {{\n{body}\n }}\n}}\n', encoding="utf-8")
     os.replace(temporary, target)
     return target
+
+
+def packed(column: list[Any]) -> list[Any] | dict[str, list[list[Any]]]:
+    """A column of texts as its runs, {"runs": [[text, count], ...]}, where that is shorter; any other as it is."""
+    if not column or not isinstance(column[0], str):
+        return column
+    runs = [[text, len(list(same))] for text, same in groupby(column)]
+    return {"runs": runs} if 2 * len(runs) < len(column) else column
+
+
+def unpacked(column: Any) -> list[Any]:
+    """The inverse of `packed`."""
+    if not isinstance(column, Mapping):
+        return list(column)
+    return [text for text, count in column["runs"] for _ in range(count)]
 
 
 def read_result(file: str | Path) -> Result:
@@ -118,7 +135,7 @@ def read_result(file: str | Path) -> Result:
         if values.pop("format") != FORMAT:
             raise KeyError("format")
         columns = values.pop("predictions")
-        ready: dict[str, Any] = {name: tuple(column) for name, column in columns.items()}
+        ready: dict[str, Any] = {name: tuple(unpacked(column)) for name, column in columns.items()}
         ready["labels"] = np.asarray(columns["labels"], np.int64)
         ready["logits"] = np.asarray(columns["logits"], np.float64)
         return Result(**values, predictions=Predictions(**ready))
