@@ -26,8 +26,9 @@ def note(sentence: str, kind: str = "wait") -> str:
 
 def state(found: ServiceState) -> str:
     """The state of the models, for the bar at the top."""
-    words = {"loading": text.MODELS_LOADING, "ready": text.MODELS_READY, "failed": found.message}
-    said = found.message if found.status == "ready" and not found.subtype else words[found.status]
+    ready = text.models_ready(found.architectures)
+    missing = f". {found.message}" if "not available" in found.message else ""
+    said = {"loading": text.MODELS_LOADING, "ready": ready + missing, "failed": found.message}[found.status]
     return f'<p class="s-state s-{found.status}" role="status" title="{escape(found.device)}">{escape(said)}</p>'
 
 
@@ -183,6 +184,7 @@ def _provenance(presence: Prediction) -> str:
     window = f"{told.window.width:g} / {told.window.level:g} HU" if told.window else "none (no HU)"
     rows: Sequence[tuple[str, str]] = (
         ("Model", told.model),
+        ("Architecture", told.architecture),
         ("Revision", told.revision or "bundled"),
         ("Weights", told.weights_sha256[:16]),
         ("Input", told.input_sha256[:16]),

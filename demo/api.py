@@ -32,7 +32,9 @@ HINTS = {
     "threshold": "The threshold is a number from 0 to 1.",
     "task": "The task is one of presence, subtype, triage.",
 }
-EXAMPLE = "curl -F file=@slice.dcm -F task=triage {base}/predict"
+EXAMPLE = """curl -F file=@slice.dcm -F task=triage {base}/predict
+# The classic stroke API: class and confidence, "stroke" as soon as its probability exceeds 0.05
+curl -F file=@slice.png -F threshold=0.05 {base}/predict"""
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": schemas.Problem, "description": "The image or an option cannot be used; the sentence says why."},
     401: {"model": schemas.Problem, "description": "The service was started with a password."},
@@ -72,7 +74,8 @@ def _open_routes(service: Service) -> APIRouter:
         state = service.state()
         loaded = {"presence": state.presence, "subtype": state.subtype} | ({"volume": True} if state.volume else {})
         body = {"status": state.status, "ready": service.ready(), "message": state.message, "models": loaded}
-        return JSONResponse({**body, "device": state.device, "version": strokenext.__version__})
+        more = {"architectures": dict(state.architectures), "device": state.device, "version": strokenext.__version__}
+        return JSONResponse({**body, **more})
 
     return router
 

@@ -20,7 +20,11 @@ class Ask(BaseModel):
 
     task: Literal["presence", "subtype", "triage"] = Field("presence", description="The question to answer.")
     threshold: Annotated[float | None, BeforeValidator(_empty_is_none)] = Field(
-        None, ge=0, le=1, description="Operating threshold of the positive class instead of the model's own."
+        None,
+        ge=0,
+        le=1,
+        description="Operating threshold of the positive class instead of the model's own; with 0.05 "
+        "the class is 'stroke' as soon as the probability of stroke exceeds 0.05, as in the classic stroke API.",
     )
     explain: bool = Field(True, description="Compute the evidence map.")
     overlay: bool = Field(False, description="Also answer the picture with its evidence as a base64 PNG.")
@@ -120,6 +124,7 @@ class Health(Answer):
     ready: bool
     message: str
     models: dict[str, bool]
+    architectures: dict[str, str] = Field(description="Question to the architecture that answers it, once loaded.")
     device: str
     version: str
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
@@ -40,6 +40,7 @@ class ServiceState:
     subtype: bool = False
     device: str = ""
     volume: bool = False
+    architectures: Mapping[str, str] = field(default_factory=dict)  # question to the title of what answers it
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,12 @@ class Service:
                 missing.append(f"The volume model is not available. {error}")
         said = " ".join(missing) or "The models are ready."
         loaded = {"subtype": "subtype" in self._predictors, "volume": self._volume is not None}
-        self._state = ServiceState("ready", said, presence=True, device=device, **loaded)
+        titles = {row.name: row.title for row in strokenext.list_models()}
+        built = {task: p.config.architecture for task, p in self._predictors.items()}
+        if self._volume is not None:
+            built["volume"] = self._volume.config.architecture
+        named = {task: titles.get(name, name) for task, name in built.items()}
+        self._state = ServiceState("ready", said, presence=True, device=device, architectures=named, **loaded)
 
     def _fail(self, error: StrokeNeXtError) -> None:
         self._error = error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from strokenext.types import Slice, Volume
 from strokenext.words import NOTICE as NOTICE
 
@@ -29,6 +31,7 @@ CLOSE = "Close"
 
 MODELS_LOADING = "Loading models. The page is ready."
 MODELS_READY = "Models ready"
+QUESTIONS = {"presence": "presence", "subtype": "type", "volume": "series"}
 
 EMPTY_STAGE = "Open a head CT slice or series, or try an example."
 EMPTY_ANSWER = "The model's answer appears here, with its threshold, its evidence and what it was trained on."
@@ -76,6 +79,15 @@ SUBTYPE_EXPERIMENTAL = "Experimental"
 WHOLE = "Whole series, 3-D model"
 WHOLE_TAG = "All slices at once"
 NO_SUBTYPE = "Subtype is asked only when presence is positive or indeterminate."
+
+
+def models_ready(architectures: Mapping[str, str]) -> str:
+    """What the bar says once the models are there: which architecture answers which question."""
+    asked: dict[str, list[str]] = {}
+    for question, title in architectures.items():
+        asked.setdefault(title, []).append(QUESTIONS[question])
+    named = ", ".join(f"{title} ({' and '.join(questions)})" for title, questions in asked.items())
+    return f"{MODELS_READY}: {named}" if named else MODELS_READY
 
 
 def threshold(value: float, band: tuple[float, float], stored: float | None) -> str:

@@ -36,11 +36,12 @@ class InputFacts:
 class Provenance:
     """Where a number comes from, enough to compute it again.
 
-    `preprocess` is the model's own record; `window` the one that HU went through, None without HU; `time`
-    is ISO 8601 in UTC; `precision` is the encoders' arithmetic.
+    `architecture` is a row of the zoo; `preprocess` is the model's own record; `window` the one that HU went
+    through, None without HU; `time` is ISO 8601 in UTC; `precision` is the encoders' arithmetic.
     """
 
     model: str
+    architecture: str
     revision: str | None
     weights_sha256: str
     preprocess: dict[str, Any]

@@ -299,6 +299,7 @@ def provenance(
     planes = {} if config.planes is None else {"planes": config.planes.to_dict()}
     return Provenance(
         model=config.name,
+        architecture=config.architecture,
         revision=revision,
         weights_sha256=config.weights_sha256,
         preprocess=config.preprocess.to_dict() | planes,

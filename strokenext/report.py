@@ -184,6 +184,7 @@ def _provenance(found: Prediction) -> str:
     low, high = found.band
     rows = {
         "Model": source.model + (" (experimental)" if source.experimental else ""),
+        "Architecture": source.architecture,
         "Revision": source.revision or "bundled or local",
         "Weights, SHA-256": source.weights_sha256,
         "Threshold and band": f"{found.threshold:.4f}; {low:.4f} to {high:.4f}",

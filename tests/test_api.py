@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import logging
+import math
 import pickle
 import re
 import sys
@@ -20,8 +21,9 @@ from starlette.testclient import TestClient
 
 from demo import zerogpu
 from demo.server import build_api
-from demo.service import Options, Service
+from demo.service import Options, Service, ServiceState
 from demo.settings import Settings, build_parser, parse
+from tests import toy
 from tests.tiny_models import pair
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
@@ -87,6 +89,17 @@ class TestAnswers:
             body = post(client, PNG, field, threshold=0.05, force=True).json()
             assert body["class"] == ("stroke" if body["probability"] > 0.05 else "non-stroke")
             assert body["threshold"] == 0.05
+
+    @pytest.mark.parametrize(("p", "named"), [(0.06, "stroke"), (0.04, "non-stroke")])
+    def test_class_and_confidence_at_that_threshold_do_not_depend_on_the_band(self, monkeypatch, p, named):
+        """The model is undecided about both (its band is 0.1 to either side); the classic answer is a class."""
+        app, service = build_api(Settings(device="cpu"))
+        service._predictors = {"presence": toy.predictor(log_odds=2 * math.log(p / (1 - p)))}  # temperature 2
+        service._state = ServiceState("ready", "ready", presence=True)
+        monkeypatch.setattr("demo.service.decode", lambda source: toy.head())
+        body = post(TestClient(app), PNG, "image", threshold=0.05, force=True).json()
+        assert (body["class"], body["decision"]) == (named, "indeterminate")
+        assert body["confidence"] == pytest.approx(p if named == "stroke" else 1 - p, abs=1e-4)
 
     def test_options_are_taken_from_the_address_too(self, client):
         body = client.post("/predict?threshold=1&explain=false&force=1", files={"file": DICOM}).json()
