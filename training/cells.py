@@ -124,7 +124,7 @@ def read_plan(file: Path) -> Plan:
     cells: list[Cell] = []
     for entry in values.get("group", []):
         _known(entry, {f.name for f in fields(Group)}, f"a group of plan {file.name}")
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
         cells += _cells(Group(**given), values, file)
     names = [c.name for c in cells]
     twice = sorted({n for n in names if names.count(n) > 1})

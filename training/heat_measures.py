@@ -197,7 +197,8 @@ def deletion_insertion(
     size = x.shape[-1]
     blurred = torch.from_numpy(np.stack([cv2.GaussianBlur(c, (0, 0), size / 12) for c in x[0].cpu().numpy()]))[None]
     blurred = blurred.to(x.device)
-    noise = cv2.resize(rng.random((7, 7)).astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST)
+    cells = cv2.resize(rng.random((7, 7)).astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST)
+    noise: FloatArray = np.asarray(cells, np.float32)
     batch = []
     for values, start, end in ((heat, x, blurred), (heat, blurred, x), (noise, x, blurred)):
         rank = _ranks(values).to(x.device)
