@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from strokenext.types import FloatArray
+
 from .duplicates import CORRELATION, HASH_DISTANCE, fingerprint
 from .records import Manifest, Record, read_manifest
 from .splits import Split, read_split
@@ -44,7 +46,8 @@ class Leak:
 def audit(manifest: Manifest, split: Split, pixels: bool = True) -> list[Leak]:
     """What every two parts share, zero or not. Without `pixels`, near duplicates are not looked for."""
     members = {part: split.records(manifest, part) for part in split.parts}
-    found = []
+    found: list[Leak] = []
+    thumbs: dict[str, FloatArray] = {}
     for first, second in combinations(members, 2):
         shared: dict[str, int] = {}
         examples: dict[str, str] = {}
@@ -56,7 +59,7 @@ def audit(manifest: Manifest, split: Split, pixels: bool = True) -> list[Leak]:
             if both:
                 examples[what] = f"{a[both[0]]} and {b[both[0]]}"
         if pixels:
-            near = near_across(manifest, members[first], members[second])
+            near = near_across(manifest, members[first], members[second], thumbs)
             shared["near duplicates"] = len(near)
             if near:
                 examples["near duplicates"] = f"{near[0][0]} and {near[0][1]}"
@@ -64,8 +67,10 @@ def audit(manifest: Manifest, split: Split, pixels: bool = True) -> list[Leak]:
     return found
 
 
-def near_across(manifest: Manifest, first: Sequence[Record], second: Sequence[Record]) -> list[tuple[str, str]]:
-    """Pairs of paths, one of each part, whose pixels are near duplicates."""
+def near_across(
+    manifest: Manifest, first: Sequence[Record], second: Sequence[Record], thumbs: dict[str, FloatArray] | None = None
+) -> list[tuple[str, str]]:
+    """Pairs of paths, one of each part, whose pixels are near duplicates; `thumbs` keeps what was opened."""
     from .prepare import open_image
 
     if not first or not second:
@@ -78,7 +83,10 @@ def near_across(manifest: Manifest, first: Sequence[Record], second: Sequence[Re
         if first[i].path != second[int(j)].path
     ]
     needed = {first[i].path: first[i] for i, _ in candidates} | {second[j].path: second[j] for _, j in candidates}
-    thumbs = {path: fingerprint(open_image(manifest.file(r))).thumb for path, r in needed.items()}
+    thumbs = {} if thumbs is None else thumbs
+    for path, r in needed.items():
+        if path not in thumbs:
+            thumbs[path] = fingerprint(open_image(manifest.file(r))).thumb
     paths = [(first[i].path, second[j].path) for i, j in candidates]
     return [(p, q) for p, q in paths if float(thumbs[p] @ thumbs[q]) >= CORRELATION]
 
