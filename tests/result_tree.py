@@ -25,7 +25,7 @@ def one(
     p = made(100, signal, seed)
     about = {
         "protocol": protocol.partition("-")[0], "part": "test", "seconds_per_image": 0.0123,
-        "training": {"seconds": 1800.0, "epochs": 2, "size": 96, "device": "cpu", "history": HISTORY},
+        "training": {"seconds": 1800.0, "epochs": 2, "size": 96, "device": "a big GPU", "history": HISTORY},
     }  # fmt: skip
     model = {"name": architecture, "architecture": architecture, "task": task, "threshold": 0.5, "temperature": 1.2}
     environment = {"hardware": "a processor", "threads": 2}

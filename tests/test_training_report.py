@@ -79,6 +79,7 @@ def test_the_page_holds_the_figures_of_the_files_and_fetches_nothing(written: Pa
 
 def test_missing_parts_are_named_with_the_command_that_makes_them(written: Path, material: Material) -> None:
     page = (written / "report.html").read_text(encoding="utf-8")
+    assert "Made by: <code>python -m training experiments" in page
     for part in ("subtype, by patient", "subtype, random labels", "segmentation", "volumes", "cost", "scope gate"):
         assert f"Not measured yet: {part}. Made by: <code>python -m training" in page
     assert "Not measured yet: presence, image level" not in page
@@ -116,7 +117,7 @@ def test_the_papers_table_stands_beside_both_protocols(material: Material) -> No
     assert grouped is not None
     assert mine[2][2] == f"{grouped.result.metrics['at_threshold']['accuracy']['value']:.3f}"
     assert mine[2][7:9] == ("0.500", "0.0123")
-    assert mine[2][9] == "96 px, a processor, trained on cpu"
+    assert mine[2][9] == "96 px, a processor, trained on a big GPU"
     assert any(r[0] == "StrokeNeXt atto" for r in rows)
     assert len(tables.paper_table(material, "subtype").rows) == len(TABLES["subtype"])
 
@@ -193,7 +194,7 @@ def test_the_summary_says_the_gap_the_control_and_the_place_of_strokenext(materi
     assert f"by {np.mean(gaps):.3f} in the median ({min(gaps):.3f} to {max(gaps):.3f})" in said
     assert "Trained on meaningless labels, an image-level split gives an AUROC of" in said
     assert "On a, when it was never trained on" in said
-    assert "1 of 1 models hit the lesion more often" in said
+    assert "1 of 1 explanation checks" in said
 
 
 def test_named_test_sets_and_the_commands_behind_results_are_shown(material: Material) -> None:
@@ -224,6 +225,14 @@ def test_figures_of_a_record_of_unknown_form_are_listed() -> None:
     found = other_tables.record_table({"unet": record}).rows
     assert found[0] == ("U-Net (unet)", "iou", "0.500 (0.400 to 0.600)", "12 (3)")
     assert found[1][1:3] == ("by source: x: dice", "0.250")
+
+
+def test_several_types_of_one_slice_are_counted_apart() -> None:
+    p = one("resnet50", "grouped").predictions
+    p = replace(p, types=tuple("epidural|subdural" if y else "" for y in p.labels))
+    found = measure(p, 0.5, draws=20)["by_type"]
+    assert sorted(found) == ["epidural", "subdural"]
+    assert found["epidural"]["called_positive"]["n"] == 50
 
 
 def test_convergence_reads_nested_and_flat_histories() -> None:

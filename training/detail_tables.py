@@ -50,7 +50,10 @@ def kinds_table(entries: Sequence[Entry], key: str) -> Table:
 
     def cell(e: Entry, name: str) -> str:
         row = e.result.metrics[key].get(name)
-        return DASH if row is None else f"{estimate(row['called_positive'])}, n {row['called_positive']['n']}"
+        if row is None:
+            return DASH
+        area = f"; AUROC {number(row['auroc_against_negatives'])}" if "auroc_against_negatives" in row else ""
+        return f"{estimate(row['called_positive'])}, n {row['called_positive']['n']}{area}"
 
     return _by_name(entries, names, cell)
 

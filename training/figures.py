@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Okabe and Ito's palette.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+#: Least width of a figure in inches, for its title.
+WIDTH = 5.4
 #: Ends of the names of a run's numbers that are drawn: losses to the left, measures of 0 to 1 to the right.
 _DRAWN = ("loss", "auroc", "accuracy", "dice", "iou")
 
@@ -27,7 +29,7 @@ def _grid(title: str, panels: int, side: tuple[float, float] = (2.5, 2.3), most:
 
     columns = min(panels, most)
     rows = -(-panels // columns)
-    figure = Figure(figsize=(side[0] * columns, side[1] * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(max(side[0] * columns, WIDTH), side[1] * rows + 0.4), layout="constrained")
     figure.suptitle(title, fontsize=10)
     axes = [figure.add_subplot(rows, columns, n + 1) for n in range(panels)]
     for a in axes:

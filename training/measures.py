@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -202,7 +203,7 @@ def rates(
     """Fraction of the slices of each name that are called positive at the threshold, with an interval over units."""
     found = {}
     for name in sorted(n for n in names if n):
-        keep = np.array([name in c.replace(";", " ").replace(",", " ").split() for c in column])
+        keep = np.array([name in words(c) for c in column])
         if not keep.any():
             continue
         called = (p[keep] >= threshold).astype(float)
@@ -212,12 +213,17 @@ def rates(
     return found
 
 
+def words(text: str) -> list[str]:
+    """The words of a column; several types of one slice are parted by bar, comma, semicolon or space."""
+    return [w for w in re.split(r"[|,;\s]+", text) if w]
+
+
 def by_type(predictions: Predictions, p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
     """Each hemorrhage type: fraction called positive, and AUROC of its slices against all negative slices."""
-    names = {w for t in predictions.types for w in t.replace(";", " ").replace(",", " ").split()}
+    names = {w for t in predictions.types for w in words(t)}
     found = rates(predictions, p, threshold, names, predictions.types)
     negative = predictions.labels == 0
     for name, row in found.items():
-        keep = negative | np.array([name in t for t in predictions.types])
+        keep = negative | np.array([name in words(t) for t in predictions.types])
         row["auroc_against_negatives"] = m.auroc(predictions.labels[keep], p[keep])
     return found

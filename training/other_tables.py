@@ -25,7 +25,19 @@ CHECKS = {
     "random_deletion": "deletion at random",
     "insertion": "insertion (high is good)",
 }
-_BRIEF = ("hit", "hit_minus_control", "ratio", "outside", "randomised")
+#: Where the heat lies; whether it depends on what it should.
+PLACE = (
+    "hit",
+    "hit_minus_control",
+    "energy",
+    "energy_minus_control",
+    "mask_share",
+    "ratio",
+    "control_ratio",
+    "outside",
+)
+SANITY = ("flip", "randomised", "deletion", "random_deletion", "insertion")
+BRIEF = ("hit", "hit_minus_control", "ratio", "outside", "randomised")
 #: Keys of a record that say how it was made rather than what was found.
 _NO_FIGURE = {
     "format", "environment", "preprocess", "history", "training", "predictions", "seed", "sha256", "weights_sha256",
@@ -35,7 +47,8 @@ _NO_FIGURE = {
 
 def explained(material: Material) -> list[tuple[str, Mapping[str, Any]]]:
     """Name and summary of every explanation check: those inside result files, then those in files of their own."""
-    found = [(_named(e), e.result.extra["explanation"]) for e in material.entries if e.result.extra.get("explanation")]
+    kept = [e for e in material.entries if e.result.extra.get("explanation") and not e.random]
+    found = [(_named(e), e.result.extra["explanation"]) for e in kept]
     for name, values in material.explanations.items():
         summary = values.get("explanation") or (values.get("extra") or {}).get("explanation") or values
         if any(k in summary for k in CHECKS):
@@ -47,9 +60,9 @@ def _named(entry: Entry) -> str:
     return f"{entry.title}, {entry.task}, {entry.where}"
 
 
-def explanation_table(material: Material, *, brief: bool = False) -> Table:
-    """A line per model, a column per check; `brief` keeps the ones that a README needs."""
-    kept = {k: v for k, v in CHECKS.items() if not brief or k in _BRIEF}
+def explanation_table(material: Material, checks: Sequence[str] = BRIEF) -> Table:
+    """A line per model, a column per check; as given, those that a README needs."""
+    kept = {k: v for k, v in CHECKS.items() if k in checks}
     rows = []
     for name, found in explained(material):
         cells = (estimate(found.get(k), signed=k.endswith("control")) for k in kept)

@@ -31,11 +31,11 @@ def parts(material: Material) -> list[tuple[str, int, str]]:
     return [
         *found,
         ("explanation checks", len(other_tables.explained(material)), EXPLAIN),
-        ("segmentation", len(material.segmentation), "python -m training train training/recipes/unet.toml …"),
+        ("segmentation", len(material.segmentation), "python -m training train training/recipes/unet.toml"),
         (
             "volumes",
             volumes,
-            "python -m training train training/recipes/cnn3d.toml …",
+            "python -m training train training/recipes/cnn3d.toml",
         ),
         ("scope gate", int(material.gate is not None), "python -m training.gate_check --every 2"),
         ("cost", len(material.benchmarks), "python -m training benchmark"),
@@ -52,10 +52,14 @@ def command(cells: str) -> str:
     return f"python -m training experiments PLAN, a plan with the cells {cells}"
 
 
-def lacking(material: Material, part: str) -> str:
-    """The sentence for a part without files; empty where there are some."""
-    n, how = next((n, how) for name, n, how in parts(material) if name == part)
-    why = next((row["why"] for row in material.not_run if part in row.get("parts", "").split("; ")), "")
-    if n:
-        return ""
-    return f"Not run: {part}. {why}" if why else f"Not measured yet: {part}. Made by: `{how}`."
+def lacking(material: Material, *names: str) -> str:
+    """A sentence for those of the named parts that have no file, with the reason or the command; empty for none."""
+    absent = {name: how for name, n, how in parts(material) if name in names and not n}
+    reasons: dict[str, list[str]] = {}
+    for name, how in absent.items():
+        why = next((row["why"] for row in material.not_run if name in row.get("parts", "").split("; ")), "")
+        reasons.setdefault(why or f"Made by: `{how}`.", []).append(name)
+    return " ".join(
+        f"{'Not measured yet' if why.startswith('Made by') else 'Not run'}: {'; '.join(which)}. {why}"
+        for why, which in reasons.items()
+    )

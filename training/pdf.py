@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .render import Section, Table
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 NO_BREAK = "\u00a0"
 PAGE = (8.27, 11.69)
 POINTS = 842
+#: Bold letters are wider: this share of a column's characters fits.
+BOLD = 0.85
 LEFT, RIGHT, TOP, BOTTOM = 0.06, 0.94, 0.95, 0.06
 #: Size of a table's text in points, characters that fit a line at that size, dots per inch of a picture.
 SMALL, WIDTH, DPI = 6.2, 140, 170
@@ -33,11 +38,12 @@ def to_pdf(title: str, notice: str, sections: Sequence[Section], file: Path) -> 
         pages.write([title], 16, weight="bold")
         pages.write(textwrap.wrap(notice, 105), 9)
         for s in sections:
-            pages.heading(s.title, 13 if s.level == 2 else 10.5)
+            first = s.figures and not (s.text or s.bullets or s.missing or s.tables)
+            pages.heading(s.title, 13 if s.level == 2 else 10.5, 0.4 if first else 0.09)
             for t in (*s.text, *(f"• {b}" for b in s.bullets), s.missing):
                 pages.write(textwrap.wrap(t.replace("`", ""), 105), 9)
                 pages.space(3)
-            for table in s.tables:
+            for table in (t for t in s.tables if t.rows):
                 pages.table(table)
             for figure in s.figures:
                 pages.picture(_pixels(figure))
@@ -78,10 +84,10 @@ class _Pages:
         """White below what was written last; none at the top of a page."""
         self.y -= points / POINTS if self.y < TOP else 0
 
-    def heading(self, text: str, size: float) -> None:
-        """A heading that does not stand alone at the foot of a page."""
+    def heading(self, text: str, size: float, below: float) -> None:
+        """A heading that does not stand alone at the foot of a page: `below` of one has to be left."""
         self.space(14)
-        self.room(0.09)
+        self.room(below)
         self.write(textwrap.wrap(text, int(1100 / size)), size, weight="bold")
         self.space(4)
 
@@ -97,7 +103,7 @@ class _Pages:
         """Rows of wrapped cells between hair lines; the head is repeated on every page that the table reaches."""
         self.space(4)
         widths = column_widths(table)
-        head = [_wrapped(c, int(0.85 * w) + 1) for c, w in zip(table.heads, widths, strict=True)]  # bold is wider
+        head = [_wrapped(c, int(BOLD * w)) for c, w in zip(table.heads, widths, strict=True)]
         self._row(head, widths, True)
         for row in table.rows:
             cells = [_wrapped(c, w) for c, w in zip(row, widths, strict=True)]
@@ -124,7 +130,6 @@ class _Pages:
 
     def picture(self, data: bytes, share: float = 1.0) -> None:
         """A PNG as wide as `share` of the text, or as the page is high."""
-        import numpy as np
         from PIL import Image
 
         pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -162,16 +167,28 @@ def _height(cells: Sequence[Sequence[str]]) -> float:
     return (max(map(len, cells)) * SMALL * 1.3 + 3.5) / POINTS
 
 
+def _longest(cell: str) -> int:
+    """Characters of the longest piece that no line breaks within."""
+    return max(len(word) for word in _wrapped(cell, 1000)[0].split(" "))
+
+
 def column_widths(table: Table, width: int = WIDTH) -> list[int]:
-    """Characters of each column, the widest narrowed first until a line fits `width`, never below its longest word."""
+    """Characters of each column, so that a line fits `width` and the table is as short as narrowing one by one gets it.
+
+    No column gets narrower than its longest word until every one is there.
+    """
+    lengths = np.array([[len(c) for c in row] for row in (table.heads, *table.rows)], float)
+    lengths[0] /= BOLD
     columns = list(zip(table.heads, *table.rows, strict=True))
-    wanted = [max(max(map(len, c)), 4) for c in columns]
-    least = [max(max(map(len, _wrapped(cell, 1000)[0].split(" "))) for cell in c) for c in columns]
-    spare = width - 2 * len(wanted)
-    while sum(wanted) > spare:
-        open_ = [i for i in range(len(wanted)) if wanted[i] > min(least[i] + 1, 24)] or list(range(len(wanted)))
-        widest = max(open_, key=lambda i: wanted[i])
-        if wanted[widest] <= 4:
+    least = [max(4, math.ceil(_longest(head) / BOLD), *map(_longest, cells)) for head, *cells in columns]
+    widths = np.maximum(np.ceil(lengths.max(axis=0)).astype(int), 4)
+    while widths.sum() > width - 2 * len(widths):
+        open_ = [i for i, w in enumerate(widths) if w > least[i]] or [i for i, w in enumerate(widths) if w > 4]
+        if not open_:
             break
-        wanted[widest] -= 1
-    return wanted
+        heights = []
+        for i in open_:
+            narrower = widths - (np.arange(len(widths)) == i)
+            heights.append((np.ceil(lengths / narrower).max(axis=1).sum(), -widths[i], i))
+        widths[min(heights)[2]] -= 1
+    return [int(w) for w in widths]

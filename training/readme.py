@@ -75,7 +75,7 @@ def tables(root: Path = ROOT, results: Path | None = None) -> dict[str, str]:
     control = [control_table(material, t) for t in TASKS]
     found["sources"] = _joined(TASKS, left_out)
     found["controls"] = _joined(TASKS, control)
-    found["explanation"] = _joined(("",), [other_tables.explanation_table(material, brief=True)])
+    found["explanation"] = _joined(("",), [other_tables.explanation_table(material)])
     found["segmentation"] = _joined(("",), [other_tables.record_table(material.segmentation)])
     volumes = [other_tables.volume_table(material.of("volume")), other_tables.record_table(material.volume)]
     found["volume"] = _joined(("", ""), volumes)
@@ -94,10 +94,9 @@ MISSING = "Not measured yet."
 
 
 def _paper(material: Material, task: str) -> str:
-    """The two protocols side by side; only the architectures that were run here, and what the paper says of them."""
-    whole = gap_table(material, task)
-    rows = tuple(r for r in whole.rows if any(c != "–" for c in r[2:]))
-    return Table(whole.heads, rows).markdown() if rows else lacking(material, f"{task}, by patient")
+    """The two protocols side by side, or why there are none."""
+    found = gap_table(material, task)
+    return found.markdown() if found.rows else lacking(material, f"{task}, by patient")
 
 
 def _made(material: Material) -> str:

@@ -40,7 +40,7 @@ th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;ve
 th{font-weight:600;background:var(--soft);vertical-align:bottom}
 td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 td.w{white-space:nowrap}
-td:first-child{max-width:15rem}
+td:first-child{min-width:9rem;max-width:15rem}
 td.same{border-bottom-color:transparent}
 tbody tr:hover{background:var(--soft)}
 figure{margin:.8rem 0;background:#fff;border-radius:6px;display:inline-block;max-width:100%}
@@ -100,7 +100,7 @@ def to_html(title: str, notice: str, sections: Sequence[Section]) -> str:
             body.append(f"<ul>{''.join(f'<li>{_words(t)}</li>' for t in s.bullets)}</ul>")
         if s.missing:
             body.append(f'<p class="missing">{_words(s.missing)}</p>')
-        body += [_table(t) for t in s.tables]
+        body += [_table(t) for t in s.tables if t.rows]
         body += [f"<figure>{_svg(f, f's{n}f{i}')}</figure>" for i, f in enumerate(s.figures)]
         body += [_image(caption, data) for caption, data in s.images]
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'

@@ -62,7 +62,7 @@ def _honesty(material: Material) -> Iterator[Section]:
         "source it never saw. The two AUROCs of a line differ in their test slices; the fall is the point.",
     )
     found = tuple(tables.source_table(material, t) for t in TASKS if material.of(t, "source"))
-    absent = " ".join(lacking(material, f"{t}, one source left out") for t in TASKS).strip()
+    absent = lacking(material, *(f"{t}, one source left out" for t in TASKS))
     yield Section("One source left out", text, found, missing=absent)
     text = (
         "Trained and tested on permuted labels: nothing can be learned about stroke, and a fair test gives an AUROC of "
@@ -70,7 +70,7 @@ def _honesty(material: Material) -> Iterator[Section]:
         "0.5 is recognition of patients seen in training.",
     )
     found = tuple(tables.control_table(material, t) for t in TASKS if material.of(t, random=True))
-    absent = " ".join(lacking(material, f"{t}, random labels") for t in TASKS).strip()
+    absent = lacking(material, *(f"{t}, random labels" for t in TASKS))
     yield Section("Random labels", text, found, missing=absent)
 
 
@@ -82,7 +82,11 @@ def _others(material: Material) -> Iterator[Section]:
     ]
     found: tuple[Table, ...] = ()
     if explained := other_tables.explained(material):
-        found = (other_tables.explanation_table(material), other_tables.explanation_sources_table(material))
+        found = (
+            other_tables.explanation_table(material, other_tables.PLACE),
+            other_tables.explanation_table(material, other_tables.SANITY),
+            other_tables.explanation_sources_table(material),
+        )
         kinds = sorted({k for _, f in explained for k in f.get("masks_of", [])})
         text += [f"Masks here: {'; '.join(kinds)}."] if kinds else []
     yield Section(

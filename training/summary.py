@@ -78,6 +78,6 @@ def _explanations(material: Material) -> Iterator[str]:
     better = [name for name, r in rows if r.get("low") is not None and r["low"] > 0]
     if rows:
         yield (
-            f"The heat maps of {len(better)} of {len(rows)} models hit the lesion more often than a guess at the "
-            "middle of the head (95 % interval above 0)."
+            f"In {len(better)} of {len(rows)} explanation checks the heat's peak hits the lesion more often than a "
+            "guess at the middle of the head (95 % interval above 0)."
         )

@@ -53,7 +53,8 @@ def hardware(entry: Entry) -> str:
     size = entry.training.get("size") or (entry.result.model.get("preprocess") or {}).get("size")
     machine = entry.result.environment.get("hardware", "")
     trained = entry.training.get("hardware") or entry.training.get("device")
-    cells = [f"{size} px" if size else "", str(machine), f"trained on {trained}" if trained else ""]
+    elsewhere = trained and trained not in (machine, entry.result.environment.get("device"))
+    cells = [f"{size} px" if size else "", str(machine), f"trained on {trained}" if elsewhere else ""]
     return ", ".join(c for c in cells if c) or DASH
 
 
@@ -122,7 +123,7 @@ def gap_table(material: Material, task: str) -> Table:
     for name in architectures(material, task, material.of(task, "image", "grouped")):
         row = published(task, name)
         image, grouped = material.one(task, "image", name), material.one(task, "grouped", name)
-        if image is None and grouped is None and row is None:
+        if image is None and grouped is None:
             continue
         found = [None if g is None else g.difference for g in gaps(image, grouped)]
         rows.append((
@@ -174,7 +175,7 @@ def control_table(material: Material, task: str) -> Table:
              "share of the larger class")  # fmt: skip
     rows = []
     for e in material.of(task, random=True):
-        among = str(e.result.data.get("control", "")).rpartition("among ")[2] or DASH
+        among = str(e.result.data.get("control", "")).partition("among ")[2] or DASH
         share = e.result.metrics["ranking"]["prevalence"]
         found = e.result.metrics
         accuracy = found["at_threshold"]["accuracy"]

@@ -14,7 +14,7 @@ from .render import Section, Table
 
 def paper(material: Material, task: str) -> Iterator[Section]:
     """The published table beside ours, then the gap between the protocols."""
-    absent = " ".join(lacking(material, f"{task}, {p}") for p in ("image level", "by patient")).strip()
+    absent = lacking(material, *(f"{task}, {p}" for p in ("image level", "by patient")))
     text = (
         "The paper's figures (Ramos and Sappa, arXiv 2602.15087) are on TEKNOFEST 2021 and ours on the public sets "
         "named in each result file, most at a smaller input and from scratch: not the same test. Precision, recall "
@@ -39,7 +39,8 @@ def _gap_figure(material: Material, task: str) -> figures.Figure:
     for name in tables.architectures(material, task, material.of(task, "image", "grouped")):
         row = published(task, name)
         image, grouped = material.one(task, "image", name), material.one(task, "grouped", name)
-        rows.append((titles.get(name, name), row.accuracy if row else None, image, grouped))
+        if image is not None or grouped is not None:
+            rows.append((titles.get(name, name), row.accuracy if row else None, image, grouped))
     return figures.gaps(rows)
 
 
@@ -73,6 +74,7 @@ def whole(material: Material, task: str) -> Iterator[Section]:
     yield Section("By class", text, shown, found, level=3)
     typed = [e for e in entries if e.result.metrics["by_type"]]
     if typed:
+        text = (f"{text[0][:-1]}; AUROC of the type's slices against every negative one.",)
         yield Section("By hemorrhage type", text, (detail_tables.kinds_table(typed, "by_type"),), level=3)
     text = ("AUROC within the source, where it has both classes; then sensitivity / specificity at the threshold.",)
     yield Section("By source", text, (detail_tables.sources_table(entries),), level=3)
