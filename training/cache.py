@@ -93,13 +93,14 @@ class Cache:
 
     def require(self, frame: str, window: tuple[float, float]) -> None:
         """Raise DataError unless the slices were framed this way and HU went through this window."""
+        masks = "--masks " if "hematoma" in self.about.get("planes", ()) else ""
         for name, wanted in (("frame", frame), ("window", list(window))):
             got = self.about.get(name, wanted)
             if got != wanted:
                 given = wanted if name == "frame" else " ".join(f"{v:g}" for v in window)
                 raise DataError(
                     f"The recipe wants {name} {wanted} and the cache holds {got}. "
-                    f"Build one for it: python -m training cache MANIFEST FOLDER --{name} {given}."
+                    f"Build one for it: python -m training cache MANIFEST FOLDER {masks}--{name} {given}."
                 )
 
 
