@@ -135,6 +135,11 @@ def test_a_finished_cell_is_not_run_again(work: Path, capsys: pytest.CaptureFixt
     assert main(command(work)) == 0
     assert file.stat().st_mtime_ns == before
     assert "has its result" in capsys.readouterr().out
+    assert main(command(work, "--again")) == 0
+    said = capsys.readouterr().out
+    assert "was trained before" in said
+    assert "1 of 1 cells have their result" in said
+    assert file.stat().st_mtime_ns > before
     assert main(command(work, "--dry-run", "--only", "*/grouped/*")) == 0
     listed = capsys.readouterr().out.splitlines()
     assert len(listed) == 1

@@ -14,6 +14,7 @@ from strokenext.models import build
 from strokenext.preprocess import Prepared
 from training import explain_check as ec
 from training import heat_measures as hm
+from training.heat_summary import summarise
 from training.records import Manifest, Record
 from training.splits import Split
 
@@ -91,7 +92,7 @@ def test_shuffling_changes_the_copy_and_not_the_model() -> None:
 
 
 def test_summary_has_intervals_over_patients_and_the_difference_to_the_control() -> None:
-    found = ec.summarise([case(8, 8 * k, f"p{k}") for k in range(1, 6)])
+    found = summarise([case(8, 8 * k, f"p{k}") for k in range(1, 6)])
     assert found["images"] == 5
     assert found["hit"]["value"] == 1
     assert found["hit"]["units"] == 5
@@ -131,7 +132,7 @@ def test_an_image_without_heat_is_a_miss_not_left_out() -> None:
     model = Brightness().eval()
     found = hm.examine(model, model, view, 0, Record("a.png", "s", 1, 1, "p"), np.random.default_rng(0), removal=False)
     assert (found.hit, found.energy, found.outside, found.deletion) == (0.0, 0.0, None, None)
-    assert ec.summarise([found])["no_heat"] == 1
+    assert summarise([found])["no_heat"] == 1
 
 
 def test_shuffled_weights_with_remeasured_batch_norm_stay_finite() -> None:
@@ -197,3 +198,10 @@ def test_every_kind_of_classifier_is_measured(name: str) -> None:
     assert found.outside in (None, 0.0)
     assert found.mask_share == 0.5
     assert found.hit in (0.0, 1.0)
+
+
+def test_a_map_points_to_the_middle_of_its_hottest_cell() -> None:
+    grid = np.array([[4.0, 1.0], [0.0, 2.0]], np.float32)
+    assert hm.peak(grid, 64) == (16, 16)
+    assert hm.drawn_up(grid, 64).argmax() == 0  # drawn up, the first of the hottest pixels is the corner of the frame
+    assert hm.peak(np.eye(7, dtype=np.float32)[::-1], 56) == (4, 52)

@@ -25,16 +25,16 @@ from training.records import Manifest, Record
 from training.runs import BEST, save_state, sha256, start_run
 from training.splits import Split, write_split
 
-#: margin, label, patient, source, subtype, external, away, low
+#: margin, label, patient, source, subtype, external, away, low, affected
 TABLE = [
-    (3.0, 1, "a", "ct_ich", 1, False, False, False),
-    (-1.0, 0, "a", "ct_ich", -1, False, False, False),  # a normal slice of a bleeding patient
-    (-2.0, 0, "b", "ct_ich", -1, False, False, False),
-    (2.5, 0, "b", "ct_ich", -1, False, False, True),  # the face of patient b: too little brain
-    (2.0, 1, "c", "phe_sich", 1, False, False, False),
-    (0.0, 0, "c", "phe_sich", -1, False, True, False),  # not labelled, far from the bleed
-    (-1.5, 1, "x", "aisd", 0, True, False, False),
-    (1.0, 1, "y", "mbh", 1, True, False, False),
+    (3.0, 1, "a", "ct_ich", 1, False, False, False, True),
+    (-1.0, 0, "a", "ct_ich", -1, False, False, False, True),  # a normal slice of a bleeding patient
+    (-2.0, 0, "b", "ct_ich", -1, False, False, False, False),
+    (2.5, 0, "b", "ct_ich", -1, False, False, True, False),  # the face of patient b: too little brain
+    (2.0, 1, "c", "phe_sich", 1, False, False, False, True),
+    (0.0, 0, "c", "phe_sich", -1, False, True, False, True),  # not labelled, far from the bleed
+    (-1.5, 1, "x", "aisd", 0, True, False, False, True),
+    (1.0, 1, "y", "mbh", 1, True, False, False, True),
 ]
 
 
@@ -70,9 +70,8 @@ def test_subtype_rows_set_unseen_ischemia_against_unseen_and_held_back_blood() -
     table = held()
     scored = replace(table.scored, labels=np.maximum(table.subtype, 0))
     keep = table.subtype >= 0
-    only = Held(
-        scored.where(keep), *(getattr(table, n)[keep] for n in ("sources", "subtype", "external", "away", "low"))
-    )
+    columns = ("sources", "subtype", "external", "away", "low", "affected")
+    only = Held(scored.where(keep), *(getattr(table, n)[keep] for n in columns))
     found = rows(only, "subtype", "patients")
     assert found["unseen sources: AISD ischemic against MBH hemorrhagic"].margins.tolist() == [-1.5, 1.0]
     assert found["AISD ischemic against held-back hemorrhagic patients"].margins.tolist() == [3.0, 2.0, -1.5]

@@ -48,7 +48,8 @@ class Scored:
 @dataclass(frozen=True, eq=False)
 class Held:
     """Every slice that training never saw, columns (N,): `external` for evaluation only, `away` unlabelled and taken
-    as free of a lesion, `low` with too little brain for the narrower rows, `subtype` 0, 1 or -1."""
+    as free of a lesion, `low` with too little brain for the narrower rows, `affected` of a patient with a lesion on
+    any slice of the manifest, `subtype` 0, 1 or -1."""
 
     scored: Scored
     sources: NDArray[np.str_]
@@ -56,6 +57,7 @@ class Held:
     external: Bools
     away: Bools
     low: Bools
+    affected: Bools
 
     @property
     def positive(self) -> Bools:
@@ -65,11 +67,6 @@ class Held:
     def free(self) -> Bools:
         """Labelled free of a lesion."""
         return ~self.positive & ~self.away
-
-    @property
-    def unaffected(self) -> Bools:
-        """Slices of patients who have no positive slice at all."""
-        return ~np.isin(self.scored.groups, np.unique(self.scored.groups[self.positive]))
 
 
 def presence_rows(held: Held, who: str) -> Iterator[tuple[str, Scored]]:
@@ -97,7 +94,7 @@ def presence_rows(held: Held, who: str) -> Iterator[tuple[str, Scored]]:
         if (there & held.free).any():
             yield f"{name} {what} against its own other slices", held.scored.where(positive | (there & held.free))
         else:
-            narrow = normal & held.unaffected & ~held.low
+            narrow = normal & ~held.affected & ~held.low
             yield f"{name} {what} against held-back {origin} patients without any", held.scored.where(positive | narrow)
             yield (
                 f"{name} {what} against all held-back {origin} slices without it",

@@ -15,6 +15,7 @@ from strokenext.errors import DataError
 from strokenext.preprocess import Preprocess
 
 from .cells import Cell, Plan
+from .config import Recipe, read_recipe
 from .records import Manifest
 from .results import Result, write_result
 from .views import Views
@@ -157,6 +158,12 @@ def train(
                "--device", device, *(w for s in settings for w in ("--set", s))]  # fmt: skip
     command += ["--encoder-from", str(encoder)] if encoder else []
     command += ["--random-labels", cell.random_labels] if cell.random_labels and recipe == cell.recipe else []
+    wanted = read_recipe(recipe, settings)
+    if recipe == cell.recipe:
+        wanted = cell.resolved()
+    if trained(run, wanted):
+        say("was trained before")
+        return command
     run.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
     starter = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
@@ -183,6 +190,16 @@ def train(
     if code:
         raise DataError(f"The training of {cell.name} failed, see {run / 'train.log'}: {''.join(lines[-3:]).strip()}")
     return command
+
+
+def trained(run: Path, recipe: Recipe) -> bool:
+    """Whether a run of that very recipe has its last epoch."""
+    from .runs import RECORD, read_history, read_run
+
+    if not (run / RECORD).is_file() or read_run(run)["recipe"] != recipe.to_dict():
+        return False
+    history = read_history(run)
+    return bool(history) and history[-1]["epoch"] >= recipe.epochs
 
 
 @contextmanager

@@ -50,8 +50,13 @@ class Clock:
         return f"{sum(map(self.of, self.left)) * self.seconds / self.cost / 60:.0f} min left"
 
 
-def run(plan: Plan, cells: Sequence[Cell], bench: Bench, minutes: float | None = None) -> list[str]:
-    """Run the cells that have no result yet, in order; returns what failed. No cell is begun after `minutes`."""
+def run(
+    plan: Plan, cells: Sequence[Cell], bench: Bench, minutes: float | None = None, again: bool = False
+) -> list[str]:
+    """Run the cells that have no result yet (or all, `again`), in order; returns what failed.
+
+    No cell is begun after `minutes`.
+    """
     clock, started, failed = Clock(plan, cells), time.monotonic(), []
     for n, cell in enumerate(cells, 1):
         head = f"[{n}/{len(cells)}] {cell.name}"
@@ -61,7 +66,7 @@ def run(plan: Plan, cells: Sequence[Cell], bench: Bench, minutes: float | None =
 
         begun, ran = time.monotonic(), False
         with alone(bench.work / "locks" / f"{cell.name.replace('/', '--')}.lock", wait=False) as free:
-            if bench.result(cell).is_file():
+            if bench.result(cell).is_file() and not again:
                 say("has its result")
             elif not free:
                 say("another process is at it")
@@ -113,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--results", type=Path, default=Path("results"))
     p.add_argument("--only", action="append", metavar="PATTERN", help="cells by name, such as '*/grouped/resnet*'")
     p.add_argument("--dry-run", action="store_true", help="list the cells and run none")
+    p.add_argument("--again", action="store_true", help="finish and evaluate anew what has its result; no new training")
     p.add_argument("--jobs", type=int, default=1, help="processes that each take the next free cell")
     p.add_argument("--minutes", type=float, help="begin no cell after that many minutes")
     p.add_argument("--device", default="cpu")
@@ -135,7 +141,7 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     others = [subprocess.Popen([sys.executable, "-m", "training", "experiments", *argv, "--jobs", "1"])
               for _ in range(o.jobs - 1)]  # fmt: skip
-    failed = run(plan, cells, bench, o.minutes)
+    failed = run(plan, cells, bench, o.minutes, o.again)
     codes = [p.wait() for p in others]
     done = sum(bench.result(c).is_file() for c in cells)
     print("\n".join([f"{done} of {len(cells)} cells have their result.", *failed]))

@@ -9,25 +9,25 @@ the blood: `masks_of` says which was measured. Edema lies in pieces around the b
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from strokenext.errors import DataError
 from strokenext.types import BoolArray
 
 from .cache import LEAST_ENCLOSED
-from .heat_measures import Case, View, brain_in_frame, examine, in_frame, randomised
+from .heat_measures import View, brain_in_frame, examine, in_frame, randomised
+from .heat_summary import summarise, table
 from .prepare import open_image
 from .records import Manifest, Record, read_manifest
-from .resampling import bootstrap, paired_bootstrap
 from .results import Result
 from .splits import Split, read_split
 
@@ -87,21 +87,16 @@ def explanation(
     if not chosen:
         raise DataError("Explanations are checked on positive slices that training never saw, and there is none.")
     views = ((r, _view(manifest, r, config.preprocess)) for r in chosen)
-    first = [(r, v) for (r, v), _ in zip(views, range(REMEASURED), strict=False)]
+    first = list(itertools.islice(views, REMEASURED))
     scrambled = randomised(model, [v.prepared.pixels for _, v in first], seed)
     cases = []
-    for n, (record, view) in enumerate(_chain(first, views)):
+    for n, (record, view) in enumerate(itertools.chain(first, views)):
         index = 1 if config.task == "presence" else int(record.subtype or 0)
         cases.append(examine(model, scrambled, view, index, record, rng, n < removals))
         if progress is not None:
             progress(n + 1, len(chosen))
     kinds = sorted({_mask_of(r) for r in chosen if "mask" in r.extra})
     return summarise(cases) | {"masks_of": kinds}
-
-
-def _chain(first: Sequence[tuple[Record, View]], rest: Iterator[tuple[Record, View]]) -> Iterator[tuple[Record, View]]:
-    yield from first
-    yield from rest
 
 
 def selection(manifest: Manifest, split: Split | None, task: str, limit: int, rng: np.random.Generator) -> list[Record]:
@@ -165,62 +160,6 @@ def _view(manifest: Manifest, record: Record, preprocess: Any) -> View:
     return View(prepared, brain_in_frame(image, prepared), None if lesion is None else in_frame(lesion, prepared))
 
 
-def summarise(cases: Sequence[Case]) -> dict[str, Any]:
-    """Means with 95 % intervals over patients, medians of the ratios; hits and energy also minus the centre prior."""
-    found: dict[str, Any] = {"images": len(cases), "no_heat": sum(c.outside is None for c in cases)}
-    for name in (f for f in Case.__dataclass_fields__ if f not in ("unit", "source")):
-        estimate = _estimate(cases, name)
-        if estimate is not None:
-            found[name] = estimate
-    if "ratio" in found:
-        values, units = _column(cases, "ratio")
-        found["ratio_above_one"] = bootstrap(_mean, np.zeros(len(values)), values > 1, units).to_dict()
-    for name in ("hit", "energy"):
-        difference = _minus_control(cases, name)
-        if difference is not None:
-            found[f"{name}_minus_control"] = difference
-    found["by_source"] = {s: _of_source([c for c in cases if c.source == s]) for s in sorted({c.source for c in cases})}
-    return found
-
-
-def _of_source(cases: Sequence[Case]) -> dict[str, Any]:
-    names = ("hit", "energy", "mask_share", "ratio", "outside")
-    rows = {n: e for n in names if (e := _estimate(cases, n)) is not None}
-    difference = _minus_control(cases, "hit")
-    return {"images": len(cases), **rows} | ({"hit_minus_control": difference} if difference else {})
-
-
-def _estimate(cases: Sequence[Case], name: str) -> dict[str, Any] | None:
-    """A measure with its interval; of ratios the median, which one map without heat in the rest does not carry away."""
-    values, units = _column(cases, name)
-    statistic = _median if name.endswith("ratio") else _mean
-    return bootstrap(statistic, np.zeros(len(values)), values, units).to_dict() if len(values) else None
-
-
-def _minus_control(cases: Sequence[Case], name: str) -> dict[str, Any] | None:
-    both = [c for c in cases if getattr(c, name) is not None]
-    if not both:
-        return None
-    a, _ = _column(both, name)
-    b, units = _column(both, f"control_{name}")
-    difference, p = paired_bootstrap(_mean, np.zeros(len(a)), a, b, units)
-    return difference.to_dict() | {"p": p}
-
-
-def _column(cases: Sequence[Case], name: str) -> tuple[NDArray[np.float64], list[str]]:
-    """The defined values of one measure and their units."""
-    rows = [(getattr(c, name), c.unit) for c in cases if getattr(c, name) is not None]
-    return np.array([v for v, _ in rows], np.float64), [u for _, u in rows]
-
-
-def _mean(_: NDArray[np.int64], values: NDArray[np.float64]) -> float:
-    return float(values.mean())
-
-
-def _median(_: NDArray[np.int64], values: NDArray[np.float64]) -> float:
-    return float(np.median(values))
-
-
 def phantom_ratios(folder: str | Path, seeds: Sequence[int] = (2, 3, 5, 6, 8)) -> dict[str, list[float]]:
     """Mean heat in a lesion over mean heat in the rest of the brain, on drawn heads with a bleed or an infarct."""
     import strokenext
@@ -239,25 +178,6 @@ def phantom_ratios(folder: str | Path, seeds: Sequence[int] = (2, 3, 5, 6, 8)) -
                 on_image = to_image(heat.total, heat.affine, heat.input_size, phantom.hu.shape)
                 found[kind].append(ratio(on_image, phantom.lesion, phantom.brain) or float("nan"))
     return found
-
-
-def table(found: dict[str, Any]) -> str:
-    """The summary, a measure a line, then the sources."""
-    lines = [
-        f"{found['images']} slices, {found['no_heat']} without heat; masks of {', '.join(found['masks_of']) or '-'}"
-    ]
-    for name, row in found.items():
-        if isinstance(row, dict) and "value" in row:
-            lines.append(f"  {name:22s} {_text(row)}")
-    for source, rows in found["by_source"].items():
-        told = "; ".join(f"{n} {_text(row)}" for n, row in rows.items() if n != "images")
-        lines.append(f"  {source}, {rows['images']} slices: {told}")
-    return "\n".join(lines)
-
-
-def _text(row: dict[str, Any]) -> str:
-    value, low, high = (float("nan") if row[k] is None else row[k] for k in ("value", "low", "high"))
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 
 def main(argv: Sequence[str]) -> int:

@@ -139,6 +139,7 @@ def held_back(judge: Judge) -> Held:
     parts["away"] = [] if judge.recipe.random_labels else list(far)
     records = [r for found in parts.values() for r in found]
     sizes = [len(found) for found in parts.values()]
+    affected = {r.unit for r in judge.manifest if r.presence == 1}
     return Held(
         judge.scored(records),
         np.array([r.source for r in records], dtype=np.str_),
@@ -146,6 +147,7 @@ def held_back(judge: Judge) -> Held:
         np.repeat([False, True, False], sizes),
         np.repeat([False, False, True], sizes),
         np.array([judge.low(r) for r in records], dtype=bool),
+        np.array([r.unit in affected for r in records], dtype=bool),
     )
 
 

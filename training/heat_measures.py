@@ -1,8 +1,9 @@
 """What a heat map of one slice is measured by, and whether a map without knowledge would do as well.
 
 Everything is in the model's input frame, (S, S) pixels: masks are carried there by the affine of the preprocessing,
-heat is drawn up from its own grid. Pointing game and energy go with a centre prior as the guess that needs no model;
-weight randomisation after Adebayo 2018 (arXiv 1810.03292), deletion and insertion after Petsiuk 2018 (1806.07421).
+heat is drawn up from its own grid, and where it points is the middle of its hottest cell. Pointing game and energy go
+with a centre prior as the guess that needs no model; weight randomisation after Adebayo 2018 (arXiv 1810.03292),
+deletion and insertion after Petsiuk 2018 (arXiv 1806.07421).
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def examine(
 
     head = view.prepared.head
     x = torch.from_numpy(view.prepared.pixels)[None].to(next(model.parameters()).device)
-    heat = heat_in_frame(model, x, index)
+    grid = heat_grid(model, x, index)
+    heat = drawn_up(grid, x.shape[-1])
     mirrored = np.ascontiguousarray(heat_in_frame(model, x.flip(-1), index)[:, ::-1])
     control = centre_prior(head)
     total, mask = float(heat.sum()), view.mask if view.mask is not None and view.mask.any() else None
@@ -92,7 +94,7 @@ def examine(
     return Case(
         unit=record.unit,
         source=record.source,
-        hit=None if near is None else float(total > 0 and near.flat[int(heat.argmax())]),
+        hit=None if near is None else float(total > 0 and near[peak(grid, x.shape[-1])]),
         energy=None if mask is None else float(heat[mask].sum() / total) if total else 0.0,
         control_hit=None if near is None else float(near.flat[int(control.argmax())]),
         control_energy=None if mask is None else float(control[mask].sum() / control.sum()),
@@ -108,13 +110,32 @@ def examine(
     )
 
 
-def heat_in_frame(model: nn.Module, x: Tensor, index: int) -> FloatArray:
-    """(S, S) heat of every encoder together, drawn up from its grid; zero where it has no finite numbers to show."""
+def heat_grid(model: nn.Module, x: Tensor, index: int) -> FloatArray:
+    """(h, w) heat of every encoder together on the model's true grid."""
     from strokenext import explain
 
     _, maps = explain.heat(model, x, index)
-    side = (x.shape[-1], x.shape[-1])
-    return np.asarray(cv2.resize(maps.sum(axis=0), side, interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(maps.sum(axis=0), np.float32)
+
+
+def drawn_up(grid: FloatArray, size: int) -> FloatArray:
+    """(size, size) of a heat grid."""
+    return np.asarray(cv2.resize(grid, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def heat_in_frame(model: nn.Module, x: Tensor, index: int) -> FloatArray:
+    """(S, S) heat of every encoder together, drawn up from its grid."""
+    return drawn_up(heat_grid(model, x, index), x.shape[-1])
+
+
+def peak(grid: FloatArray, size: int) -> tuple[int, int]:
+    """Row and column of the middle of the hottest cell in a frame of `size` pixels.
+
+    Drawn up, a hot cell at the edge is level from its middle to the corner of the frame, whose first pixel is no
+    place that the map points to.
+    """
+    row, column = divmod(int(grid.argmax()), grid.shape[1])
+    return int((row + 0.5) * size / grid.shape[0]), int((column + 0.5) * size / grid.shape[1])
 
 
 def ratio(heat: FloatArray, mask: BoolArray, brain: BoolArray) -> float | None:
