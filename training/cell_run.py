@@ -142,7 +142,8 @@ def train_encoder(cell: Cell, bench: Bench, cache: Path, split: Path, say: Say) 
         return None
     run = bench.work / "runs" / "encoders" / f"{cell.encoder.stem}-{cell.model}-{split.stem}"
     with alone(run.with_suffix(".lock")):
-        train(cell, cell.encoder, (f"model={cell.model}",), cache, split, run, bench.device, None, say)
+        settings = (f"model={cell.model}", f"away_negatives={cell.away}")
+        train(cell, cell.encoder, settings, cache, split, run, bench.device, None, say)
     return run
 
 
