@@ -24,6 +24,7 @@ from training.__main__ import main as stages
 from training.config import Recipe, read_recipe
 from training.controls import random_labels
 from training.engine import factor, learning_rate, plateaus, resized
+from training.feeds import Batch
 from training.launch import launch
 from training.objectives import Classify, Objective, load_run, make_objective
 from training.phantom import head_phantom
@@ -55,6 +56,13 @@ def tiny(recipe: Recipe, norm: str = "batch") -> Classify:
 
 def weights(run: Path, file: str = "last.pt") -> dict[str, Any]:
     return load_state(run / file)["module"]
+
+
+@pytest.fixture(autouse=True)
+def few_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes a fifth of a second per epoch: only the tests that look at the picture draw it."""
+    if not request.node.name.startswith(("test_a_small_network", "test_the_command")):
+        monkeypatch.setattr("training.train.draw_curves", lambda *_: None)
 
 
 class Broken(ToyFeed):
@@ -100,7 +108,7 @@ def test_the_best_epoch_is_what_is_loaded(tmp_path: Path) -> None:
     ("at", "changes"), [(2, {}), (4, {"average": 0.9}), (5, {"accumulate": 2, "precision": "bf16"})]
 )
 def test_an_interrupted_run_comes_to_the_same_numbers(tmp_path: Path, at: int, changes: dict[str, Any]) -> None:
-    recipe = toy_recipe(epochs=3, **changes)  # custom_cnn: its dropout must repeat, too
+    recipe = toy_recipe(epochs=2, **changes)  # custom_cnn: its dropout must repeat, too
     assert learn(tmp_path / "straight", recipe)
     assert not learn(tmp_path / "broken", recipe, feed=Broken(recipe.batch, at))
     stopped = load_state(tmp_path / "broken" / "last.pt")["step"]
@@ -225,7 +233,7 @@ def test_the_command(data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytes
     assert read_run(tmp_path / "control")["recipe"]["random_labels"] == "patients"
 
 
-#: Networks that are slow to build or only larger than one that is tried; `python -m pytest -k every` tries the rest.
+#: Networks too large for a step here; whether every parameter learns is seen from shapes alone.
 LARGE = {"strokenext_large", "strokenext_base", "strokenext_small", "strokenext_tiny", "strokenext_nano",
          "strokenext_pico", "vgg16", "convnext_base", "resnet152"}  # fmt: skip
 
@@ -248,6 +256,16 @@ def test_every_classifier_takes_a_step(name: str, tmp_path: Path) -> None:
     after = dict(objective.model.named_parameters())
     assert any(not torch.equal(before[k], after[k]) for k in before)
     assert all(torch.equal(before[k], after[k]) for k in frozen)
+
+
+@pytest.mark.parametrize("name", sorted(LARGE))
+def test_every_parameter_of_a_large_classifier_learns(name: str) -> None:
+    with torch.device("meta"):
+        objective = make_objective(toy_recipe(model=name, size=64, batch=2))
+        pixels, labels = torch.empty(2, 3, 64, 64), torch.empty(2, dtype=torch.long)
+    loss, _ = objective.loss(objective.module.train(), Batch(pixels, labels), 0)
+    loss.backward()
+    assert all(p.grad is not None for p in objective.model.parameters())
 
 
 def test_a_frozen_part_stays(tmp_path: Path) -> None:
