@@ -142,7 +142,7 @@ def train_encoder(cell: Cell, bench: Bench, cache: Path, split: Path, say: Say) 
         return None
     run = bench.work / "runs" / "encoders" / f"{cell.encoder.stem}-{cell.model}-{split.stem}"
     with alone(run.with_suffix(".lock")):
-        settings = (f"model={cell.model}", f"away_negatives={cell.away}")
+        settings = (f"model={cell.model}", *([f"away_negatives={cell.away}"] if cell.away else []))
         train(cell, cell.encoder, settings, cache, split, run, bench.device, None, say)
     return run
 
