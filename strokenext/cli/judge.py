@@ -8,8 +8,9 @@ from typing import Any
 
 import strokenext
 
-from ..errors import OptionError
-from ..types import Slice, Volume
+from ..errors import ModelMismatchError, OptionError
+from ..sources import load_config, resolve
+from ..types import CLASSES, Slice, Volume
 from ..volume_model import judges_series
 from .inputs import Item
 
@@ -19,6 +20,8 @@ class Judge:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
+        if options.task is None:
+            options.task = own_task(options.model)
         first = "presence" if options.task == "triage" else options.task
         self.second: strokenext.Predictor | None = None
         self.whole: strokenext.VolumePredictor | None = None
@@ -48,3 +51,14 @@ class Judge:
         if self.second is None:
             return image, self.first.predict(image, **common)
         return image, strokenext.triage(image, presence=self.first, subtype=self.second, **common)
+
+
+def own_task(model: str | None) -> str:
+    """What a named model answers, presence where it could be either or none is named. Raises what `load` raises."""
+    if model is None:
+        return "presence"
+    try:
+        return load_config(resolve(model, "presence")).task
+    except ModelMismatchError:
+        task = load_config(resolve(model)).task
+        return task if task in CLASSES else "presence"

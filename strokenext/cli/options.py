@@ -62,7 +62,9 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="PATH",
         help="files, folders (searched to the bottom; the DICOM files of one folder are one series) or globs",
     )
-    predict.add_argument("--task", choices=("presence", "subtype", "triage"), default="presence")
+    predict.add_argument(
+        "--task", choices=("presence", "subtype", "triage"), help="default: what --model answers, else presence"
+    )
     predict.add_argument("--json", metavar="FILE", help="write everything as JSON; - is standard output")
     predict.add_argument("--csv", metavar="FILE", help="write a table; - is standard output")
     predict.add_argument("--overlays", metavar="FOLDER", help="write each picture with its evidence as PNG")

@@ -85,7 +85,7 @@ def _finish(options: argparse.Namespace, outcomes: list[Outcome], failures: list
     for failure in failures:
         print(f"{failure.path}: {failure.error}", file=sys.stderr)
     if options.json:
-        write(options.json, to_json(outcomes, failures, options.task, interrupted))
+        write(options.json, to_json(outcomes, failures, options.task or "presence", interrupted))
     if options.csv:
         write(options.csv, to_csv(outcomes, failures))
 
