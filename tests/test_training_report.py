@@ -21,7 +21,7 @@ from training.paper import TABLES
 from training.parts import lacking
 from training.pdf import column_widths
 from training.render import Table
-from training.results import Result, write_result
+from training.results import Result, read_result, write_result
 from training.summary import sentences
 
 ROOT = Path(__file__).parents[1]
@@ -233,6 +233,17 @@ def test_several_types_of_one_slice_are_counted_apart() -> None:
     found = measure(p, 0.5, draws=20)["by_type"]
     assert sorted(found) == ["epidural", "subdural"]
     assert found["epidural"]["called_positive"]["n"] == 50
+
+
+def test_remeasured_files_keep_their_predictions_and_come_to_the_same_numbers(tmp_path: Path) -> None:
+    before = one("resnet50", "grouped")
+    file = write_result(replace(before, metrics={"old": 1}), tmp_path / "a" / "r.json")
+    assert main(["remeasure", str(tmp_path)]) == 0
+    after = read_result(file)
+    assert after.predictions.paths == before.predictions.paths
+    mine = measure(after.predictions, 0.5, 1.2, draws=1000)
+    assert after.metrics["ranking"]["auroc"]["low"] == pytest.approx(mine["ranking"]["auroc"]["low"], abs=1e-5)
+    assert main(["remeasure", str(tmp_path / "none")]) == DataError.exit_code
 
 
 def test_convergence_reads_nested_and_flat_histories() -> None:
