@@ -38,6 +38,8 @@ class Training:
     validation: tuple[str, ...]
     unseen: tuple[str, ...]
     left_out: Mapping[str, int]
+    unlabelled: int = 0
+    alike: bool = False  # both encoders of the network hold the same weights
 
 
 def training_of(recipe: Recipe, manifest: Manifest, split: Split) -> Training:
@@ -58,7 +60,7 @@ def training_of(recipe: Recipe, manifest: Manifest, split: Split) -> Training:
         sentence, {s: sum(r.source == s for r in train) for s in sources}, patients,
         tuple(sorted({r.source for r in _part(manifest, split, "validation")})),
         tuple(sorted({r.source for r in _part(manifest, split, "external")})),
-        _left_out(manifest),
+        _left_out(manifest), sum(r.label(recipe.task) is None for r in train),
     )  # fmt: skip
 
 
@@ -106,7 +108,7 @@ tags: [medical, ct, stroke, research-only]
 
 {_ABOUT[config.task]} **Research use only. Not a medical device.**
 
-{title}, {recipe.size} pixels, {_start(recipe)}
+{title}, {recipe.size} pixels, {_start(recipe, training.alike)}
 
 ## Trained on
 {config.trained_on}
@@ -134,16 +136,23 @@ The weights are released under Apache-2.0 by this project; the data they were tr
 """
 
 
-def _start(recipe: Recipe) -> str:
+def _start(recipe: Recipe, alike: bool) -> str:
     if recipe.objective == "fuse":
-        return ("trained from scratch: one encoder was first trained to outline simulated and annotated lesions, and "
+        said = ("trained from scratch: one encoder was first trained to outline simulated and annotated lesions, and "
                 "both encoders start from it.")  # fmt: skip
+        if alike:
+            said += (" The best weights on validation came before the encoders were let go: both still hold the same "
+                     "weights, and only the fusion head tells them apart.")  # fmt: skip
+        return said
     return "from ImageNet weights." if recipe.pretrained else "trained from scratch."
 
 
 def _sources(training: Training) -> str:
     listed = "; ".join(f"{s} ({_KNOWN.get(s, 'as prepared')}): {n}" for s, n in training.slices.items())
-    lines = [f"Labelled slices of the training part: {listed}."]
+    lines = [f"Slices of the training part: {listed}."]
+    if training.unlabelled:
+        lines[0] += (f" {training.unlabelled} of them carry no label: those far enough from every annotated slice are "
+                     "backgrounds, the rest is not used.")  # fmt: skip
     if training.left_out:
         lines.append("Left out when the data were prepared: "
                      + "; ".join(f"{why}, {n}" for why, n in training.left_out.items()) + ".")  # fmt: skip
