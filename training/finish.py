@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from torch import nn
 from strokenext import explain
 from strokenext.errors import DataError, OptionError
 from strokenext.model_config import ModelConfig, ReliabilityBin
+from strokenext.models.strokenext import StrokeNeXt
 from strokenext.preprocess import Preprocess
 from strokenext.types import CLASSES
 from strokenext.weights import save_model
@@ -213,7 +214,16 @@ def finish_run(
         manifest = permuted(manifest, split, recipe.random_labels, recipe.seed, recipe.sources)
     judge = Judge(model.to(device), preprocess, recipe, manifest, split, views or Views(manifest), cache, device)
     config, about = finish(judge, name or into.name, progress)
+    about = replace(about, alike=encoders_alike(model))
     return save_model(into, model.cpu(), config, write_card(config, recipe, about))
+
+
+def encoders_alike(model: nn.Module) -> bool:
+    """Whether the two encoders of a StrokeNeXt hold the same weights; False for any other network."""
+    if not isinstance(model, StrokeNeXt):
+        return False
+    pairs = zip(model.encoder_a.state_dict().values(), model.encoder_b.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -230,6 +240,10 @@ def main(argv: Sequence[str]) -> int:
         from . import volume_finish
 
         return volume_finish.main(argv)
+    if read_run(o.run)["recipe"].get("objective") == "segment":
+        from . import segment_finish
+
+        return segment_finish.main(argv)
     cache: Any = open_cache(o.cache) if o.cache else None
     config = finish_run(o.run, read_manifest(o.manifest), o.split, o.into, cache=cache, device=o.device,
                         progress=lambda stage: print(f"{o.into.name}: {stage}", flush=True))  # fmt: skip
