@@ -30,7 +30,20 @@ def test_full_graph_gradcam_is_the_head_only_result() -> None:
 
 def test_command_measures_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "b.json"
-    flags = ["--models", "small_cnn", "--repeats", "4", "--batch", "2", "--threads", "1", "--out", str(out)]
+    flags = [
+        "--models",
+        "small_cnn",
+        "--repeats",
+        "4",
+        "--seconds",
+        "600",
+        "--batch",
+        "2",
+        "--threads",
+        "1",
+        "--out",
+        str(out),
+    ]
     assert main(["benchmark", *flags, "--reference", "small_cnn", "--size", "256"]) == 0
     found = json.loads(out.read_text())
     row = found["rows"][0]

@@ -191,7 +191,7 @@ def test_the_summary_says_the_gap_the_control_and_the_place_of_strokenext(materi
         for a in ("strokenext_atto", "resnet50")
     ]
     gaps = [tables.point(a, "accuracy") - tables.point(b, "accuracy") for a, b in pairs]  # type: ignore[operator]
-    assert f"by {np.mean(gaps):.3f} in the median ({min(gaps):.3f} to {max(gaps):.3f})" in said
+    assert f"by {np.mean(gaps):+.3f} in the median ({min(gaps):+.3f} to {max(gaps):+.3f})" in said
     assert "Trained on meaningless labels, an image-level split gives an AUROC of" in said
     assert "On a, when it was never trained on" in said
     assert "1 of 1 explanation checks" in said
@@ -225,6 +225,24 @@ def test_figures_of_a_record_of_unknown_form_are_listed() -> None:
     found = other_tables.record_table({"unet": record}).rows
     assert found[0] == ("U-Net (unet)", "iou", "0.500 (0.400 to 0.600)", "12 (3)")
     assert found[1][1:3] == ("by source: x: dice", "0.250")
+
+
+def test_segmentation_shows_lesions_and_slices_without_any() -> None:
+    row = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 12, "units": 3}
+    lesions = {
+        "slices": 12,
+        "patients": 3,
+        "iou": row,
+        "dice": row | {"value": 0.6},
+        "dice_patients": row,
+        "lesions_found": row,
+    }
+    free = {"slices": 9, "patients": 2, "slices_marked": row | {"value": 0.1}, "marked_share_of_head": row}
+    record = {"model": {"architecture": "unet"}, "metrics": {"phe_sich, edema": lesions, "normal slices, ct_ich": free}}
+    rows = other_tables.segmentation_table({"unet": record}).rows
+    assert rows[0][1:5] == ("phe_sich, edema", "12 (3)", "0.500 (0.400 to 0.600)", "0.600 (0.400 to 0.600)")
+    assert rows[1][1:5] == ("normal slices, ct_ich", "9 (2)", "–", "–")
+    assert rows[1][7] == "0.100 (0.400 to 0.600)"
 
 
 def test_several_types_of_one_slice_are_counted_apart() -> None:

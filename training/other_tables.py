@@ -100,6 +100,20 @@ def volume_table(entries: Sequence[Entry]) -> Table:
     return Table(heads, tuple(rows))
 
 
+def segmentation_table(records: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Each set of slices of a segmentation result: overlap where a lesion is, what is marked where none is."""
+    keys = ("iou", "dice", "dice_patients", "lesions_found", "slices_marked", "marked_share_of_head")
+    rows = []
+    for name, values in records.items():
+        for part, found in values.get("metrics", {}).items():
+            if isinstance(found, Mapping) and "slices" in found:
+                count = f"{found['slices']} ({found.get('patients', DASH)})"
+                rows.append((_record_name(name, values), part, count, *(estimate(found.get(k)) for k in keys)))
+    heads = ("model", "slices and class", "slices (patients)", "IoU (95 %)", "Dice", "Dice of patients",
+             "lesions found", "slices with anything marked", "share of the head marked")  # fmt: skip
+    return Table(heads, tuple(rows))
+
+
 def record_table(records: Mapping[str, Mapping[str, Any]]) -> Table:
     """Every figure of records whose form the report does not prescribe: file, measure, value with interval, n."""
     rows = []

@@ -104,9 +104,10 @@ class _Pages:
         self.space(4)
         widths = column_widths(table)
         head = [_wrapped(c, int(BOLD * w)) for c, w in zip(table.heads, widths, strict=True)]
+        rows = [[_wrapped(c, w) for c, w in zip(row, widths, strict=True)] for row in table.rows]
+        self.room(_height(head) + max(map(_height, rows[:1]), default=0))
         self._row(head, widths, True)
-        for row in table.rows:
-            cells = [_wrapped(c, w) for c, w in zip(row, widths, strict=True)]
+        for cells in rows:
             if self.y - _height(cells) < BOTTOM:
                 self.flush()
                 self._row(head, widths, True)

@@ -76,7 +76,7 @@ def tables(root: Path = ROOT, results: Path | None = None) -> dict[str, str]:
     found["sources"] = _joined(TASKS, left_out)
     found["controls"] = _joined(TASKS, control)
     found["explanation"] = _joined(("",), [other_tables.explanation_table(material)])
-    found["segmentation"] = _joined(("",), [other_tables.record_table(material.segmentation)])
+    found["segmentation"] = _joined(("",), [other_tables.segmentation_table(material.segmentation)])
     volumes = [other_tables.volume_table(material.of("volume")), other_tables.record_table(material.volume)]
     found["volume"] = _joined(("", ""), volumes)
     found["gate"] = _joined(("", ""), other_tables.gate_tables(material.gate) if material.gate else [])

@@ -96,7 +96,7 @@ def _others(material: Material) -> Iterator[Section]:
         "The masks of phe_sich mark the edema AROUND the hematoma, not the blood: IoU and Dice say how well the edema "
         "is found, and must not be read as a score for outlining blood.",
     )
-    found = (other_tables.record_table(material.segmentation),) if material.segmentation else ()
+    found = masks(material)
     yield Section("Segmentation", edema, found, missing=lacking(material, "segmentation"))
     found = (other_tables.record_table(material.volume),) if material.volume else ()
     volumes = material.of("volume")
@@ -108,6 +108,12 @@ def _others(material: Material) -> Iterator[Section]:
     notes = tuple(other_tables.benchmark_note(b) for b in material.benchmarks)
     found = tuple(map(other_tables.benchmark_table, material.benchmarks))
     yield Section("Cost", notes, found, missing=lacking(material, "cost"))
+
+
+def masks(material: Material) -> tuple[Table, ...]:
+    """The segmentation results: of a known form in a table of their own, else figure by figure."""
+    known = other_tables.segmentation_table(material.segmentation)
+    return (known,) if known.rows else (other_tables.record_table(material.segmentation),)
 
 
 def _beside(row: Mapping[str, Any]) -> str:

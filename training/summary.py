@@ -25,11 +25,10 @@ def _area(entry: Entry) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _span(values: Sequence[float]) -> str:
-    """ "0.10", or "0.10 (0.05 to 0.15 over 7 models)"."""
-    if len(values) == 1:
-        return number(values[0])
-    return f"{number(median(values))} in the median ({number(min(values))} to {number(max(values))})"
+def _span(values: Sequence[float], sign: str = "") -> str:
+    """The only value, or the median with the smallest and the largest; with `sign` "+" every sign is written."""
+    low, middle, high = (f"{v:{sign}.3f}" for v in (min(values), median(values), max(values)))
+    return middle if len(values) == 1 else f"{middle} in the median ({low} to {high})"
 
 
 def _gap(material: Material, task: str) -> Iterator[str]:
@@ -41,8 +40,8 @@ def _gap(material: Material, task: str) -> Iterator[str]:
         areas = [_area(e) - _area(g) for e, g in both]
         models = f"of {len(both)} models" if len(both) > 1 else f"of {both[0][0].title}"
         yield (
-            f"{task.capitalize()}: an image-level split raises the accuracy {models} over the split by patient by "
-            f"{_span(differences)}, the AUROC by {_span(areas)}."
+            f"{task.capitalize()}: against a split by patient, an image-level one changes the accuracy {models} by "
+            f"{_span(differences, '+')}, the AUROC by {_span(areas, '+')}."
         )
 
 
