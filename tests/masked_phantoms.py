@@ -6,7 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from torch import nn
 
+from strokenext.models import build
 from strokenext.preprocess import Preprocess
 from strokenext.types import BoolArray
 from training.phantom import Phantom, head_phantom
@@ -33,6 +36,30 @@ def rim(lesion: BoolArray, width: int = 3) -> BoolArray:
 def write(file: Path, pixels: np.ndarray) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     cv2.imencode(".png", pixels)[1].tofile(file)
+
+
+def bright(level: float = 0.62, width: int = 4) -> nn.Module:
+    """A U-Net set by hand: above the grey level `level`, away from bone, it marks class 0; class 1 never.
+
+    Its first channel is the grey level, its second what exceeds 0.9 of it, spread by four pixels; both are carried
+    through. Its input is `channels="plain"`, grey levels 0..1.
+    """
+    network = build("unet", classes=2, width=width)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        for block in (network.down[0], network.up[0]):  # the step up to full size sees the first level first
+            for k in (0, 3):  # two convolutions, each under a norm that is made to change nothing
+                block[k].weight[0, 0, 1, 1] = 1.0
+                block[k].weight[1, 1] = 1.0
+                block[k + 1].weight.fill_(float(np.sqrt(1 + block[k + 1].eps)))
+        first = network.down[0]
+        first[0].weight[1] = 0.0
+        first[0].weight[1, 0, 1, 1] = 1.0
+        first[1].bias[1] = -0.9
+        network.classifier.weight[0, 0], network.classifier.weight[0, 1] = 60.0, -4000.0
+        network.classifier.bias.copy_(torch.tensor([-60.0 * level, -30.0]))
+    return network.eval()
 
 
 def write_slices(root: Path, bleeds: int = 6, normals: int = 6, side: int = SIDE) -> Manifest:

@@ -163,6 +163,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--compare", type=Path, nargs="+", metavar="RESULT", help="compare result files, the first with each"
     )
+    p.add_argument("--figures", type=Path, metavar="FOLDER", help="segmentation: draw overlays, which show patients")
     p.add_argument("--explain", action="store_true", help="also validate the heat maps, see `explain`")
     return p
 
@@ -192,6 +193,11 @@ def _run(o: argparse.Namespace) -> None:
         from .volume_results import run
 
         run(o, folder)
+        return
+    if load_config(folder).masks is not None:
+        from . import segment_results
+
+        segment_results.run(o, folder)
         return
     split = read_split(o.split) if o.split else None
     if split is not None and split.task != load_config(folder).task:
