@@ -24,7 +24,6 @@ STAGES = {
     "teknofest": ("teknofest", "slices to a picture of the TEKNOFEST preparation, step by step"),
     "benchmark": ("benchmark", "parameters, operations, latency, throughput and memory of the models"),
     "remeasure": ("remeasure", "the measures of result files anew from the predictions they hold"),
-    "remeasure": ("remeasure", "the measures of result files anew from the predictions they hold"),
     "report": ("report", "result files to one HTML page and a PDF"),
     "readme": ("readme", "the README's tables, from the same files; --check says whether they have drifted"),
     "publish": ("publish", "a checkpoint or the Space to the Hub, or to a folder with --dry-run"),
