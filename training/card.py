@@ -141,8 +141,8 @@ def _start(recipe: Recipe, alike: bool) -> str:
         said = ("trained from scratch: one encoder was first trained to outline simulated and annotated lesions, and "
                 "both encoders start from it.")  # fmt: skip
         if alike:
-            said += (" The best weights on validation came before the encoders were let go: both still hold the same "
-                     "weights, and only the fusion head tells them apart.")  # fmt: skip
+            said += (" Both still hold its weights, because validation was best "
+                     "with frozen encoders; the fusion head alone weighs them differently.")  # fmt: skip
         return said
     return "from ImageNet weights." if recipe.pretrained else "trained from scratch."
 
