@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from strokenext import words
 from strokenext.decision import Rule
+from strokenext.overlay import REGION_COLORS
 from strokenext.types import CLASSES
 
 from . import text
@@ -15,7 +16,7 @@ from .service import ServiceState
 from .sessions import Case, Reading
 
 if TYPE_CHECKING:
-    from strokenext import Prediction, SeriesPrediction, Triage, VolumePrediction
+    from strokenext import Prediction, Segmentation, SeriesPrediction, Triage, VolumePrediction
 
 
 def note(sentence: str, kind: str = "wait") -> str:
@@ -50,7 +51,8 @@ def html(case: Case, triage: Triage, stored: float | None = None) -> str:
     parts.append(_presence(case, presence, stored))
     if presence.probability is not None:
         parts += [_subtype(subtype), _evidence(presence)]
-    parts += [_notes(case), _training(presence, subtype, case.whole), _provenance(presence)]
+    parts += [_marked(case.marked)] if case.marked is not None else []
+    parts += [_notes(case), _training(presence, subtype, case.whole, case.marked), _provenance(presence)]
     return '<div class="snx-answer">' + "".join(parts) + "</div>"
 
 
@@ -148,6 +150,21 @@ def _evidence(presence: Prediction) -> str:
     )
 
 
+def _marked(found: Segmentation) -> str:
+    """What the segmentation model marks, in the colours of the overlay, and what a mark means."""
+    rows = "".join(
+        f'<li><i style="background:rgb{REGION_COLORS[i % len(REGION_COLORS)]}"></i><div><b>{escape(region.name)}</b>, '
+        f'{escape(words.size(region))}<p class="a-dim">{escape(region.says)}</p></div></li>'
+        for i, region in enumerate(found.regions)
+    )
+    nothing = f"<p>{text.MARKED_NOTHING}</p>" if found.empty else ""
+    return (
+        f'<section class="a-card a-minor a-marks"><h2>{text.MARKED} '
+        f'<em class="a-tag">{text.SUBTYPE_EXPERIMENTAL}</em></h2>{nothing}<ul>{rows}</ul>'
+        f'<p class="a-dim">{escape(words.MARKS)}</p></section>'
+    )
+
+
 def _reading(reading: Reading) -> str:
     return (
         '<section class="a-card a-minor"><h2>Your reading</h2>'
@@ -170,12 +187,16 @@ def _notes(case: Case) -> str:
     return f'<details class="a-more"><summary>About this file</summary><ul>{items}</ul></details>'
 
 
-def _training(presence: Prediction, subtype: Prediction | None, whole: VolumePrediction | None) -> str:
+def _training(
+    presence: Prediction, subtype: Prediction | None, whole: VolumePrediction | None, marked: Segmentation | None
+) -> str:
     lines = [f"<p><b>Presence.</b> {escape(presence.provenance.trained_on)}</p>"]
     if subtype is not None:
         lines.append(f"<p><b>Type, experimental.</b> {escape(subtype.provenance.trained_on)}</p>")
     if whole is not None:
         lines.append(f"<p><b>{text.WHOLE}.</b> {escape(whole.provenance.trained_on)}</p>")
+    if marked is not None:
+        lines.append(f"<p><b>Marks, experimental.</b> {escape(marked.provenance.trained_on)}</p>")
     return f'<details class="a-more" open><summary>What the model was trained on</summary>{"".join(lines)}</details>'
 
 

@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -19,10 +19,13 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 import strokenext
 from strokenext.errors import InputError, OptionError, StrokeNeXtError
-from strokenext.types import Volume
+from strokenext.types import Slice, Volume
 
 from . import docs, problems, reply, schemas
-from .service import Options, Service
+from .service import Answer, Options, Service
+
+if TYPE_CHECKING:
+    from strokenext import Segmentation
 
 log = logging.getLogger("strokenext.api")
 BASIC = {"WWW-Authenticate": 'Basic realm="StrokeNeXt", charset="UTF-8"'}
@@ -73,6 +76,7 @@ def _open_routes(service: Service) -> APIRouter:
         """Whether the service is up and which models answer."""
         state = service.state()
         loaded = {"presence": state.presence, "subtype": state.subtype} | ({"volume": True} if state.volume else {})
+        loaded |= {"segmentation": True} if state.segmentation else {}
         body = {"status": state.status, "ready": service.ready(), "message": state.message, "models": loaded}
         more = {"architectures": dict(state.architectures), "device": state.device, "version": strokenext.__version__}
         return JSONResponse({**body, **more})
@@ -137,7 +141,8 @@ def _work(service: Service, source: BinaryIO, ask: schemas.Ask) -> Callable[[], 
             options = Options(explain=ask.explain, threshold=ask.threshold, force=ask.force)
             image, answer = service.judge(source, ask.task, options)
             whole = service.whole(image, answer, options) if isinstance(image, Volume) else None
-            return reply.to_json(image, answer, ask.task, ask.overlay, whole)
+            marks = _marks(service, image, answer, ask) if ask.segment else None
+            return reply.to_json(image, answer, ask.task, ask.overlay, whole, marks)
         except StrokeNeXtError:
             raise
         except Exception as error:
@@ -146,6 +151,15 @@ def _work(service: Service, source: BinaryIO, ask: schemas.Ask) -> Callable[[], 
             raise HTTPException(500, "The service failed on this image. The server's log says where.") from None
 
     return work
+
+
+def _marks(service: Service, image: Slice | Volume, answer: Answer, ask: schemas.Ask) -> Segmentation | None:
+    """What is marked on the slice that a picture would show. Raises OptionError without a segmentation model."""
+    if not service.state().segmentation:
+        raise OptionError("No segmentation model is loaded here. Start the service with --segmentation, or leave "
+                          "segment out.")  # fmt: skip
+    found = reply.shown(image, answer)
+    return None if found is None else service.mark(found[0], found[1].gate, ask.force)
 
 
 def _upload(form: FormData) -> UploadFile:

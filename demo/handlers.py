@@ -166,6 +166,11 @@ class Handlers:
             triage = cast("Triage", self.service.judge(case.images[index], "triage", options)[1])
             found = triage
             case = self.store.change(key, lambda c: replace(c, answers=c.with_answer(index, options, found)))
+        place = (index, options.force)
+        if place not in case.marks:
+            marks = self.service.mark(case.images[index], triage.presence.gate, options.force)
+            if marks is not None:
+                case = self.store.change(key, lambda c: replace(c, marks=c.with_marks(place, marks)))
         return self._screen(key, replace(case, index=index), triage, show)
 
     def _screen(self, key: str, case: Case, triage: Triage, show: int | None = None) -> Screen:

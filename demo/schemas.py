@@ -28,6 +28,9 @@ class Ask(BaseModel):
     )
     explain: bool = Field(True, description="Compute the evidence map.")
     overlay: bool = Field(False, description="Also answer the picture with its evidence as a base64 PNG.")
+    segment: bool = Field(
+        False, description="Also mark lesions on the image, of a series on its peak slice; needs a segmentation model."
+    )
     force: bool = Field(False, description="Answer even where the image is outside the model's scope.")
 
 
@@ -84,6 +87,30 @@ class VolumeOut(Answer):
     provenance: dict[str, Any]
 
 
+class RegionOut(Answer):
+    """What is marked as one class; `says` is what a mark of it means."""
+
+    name: str
+    says: str
+    pixels: int
+    area_mm2: float | None = Field(description="Null where the file states no pixel spacing.")
+    parts: int = Field(description="Connected parts.")
+    box: tuple[int, int, int, int] | None = Field(description="x, y, width, height in pixels around all of it.")
+    threshold: float
+    peak_probability: float
+
+
+class SegmentationOut(Answer):
+    """Marked regions of one slice; `regions` is null where the image is outside the model's scope."""
+
+    classes: list[str]
+    gate: GateOut
+    regions: list[RegionOut] | None
+    labels: str | None = Field(description="Base64 PNG, as large as the image: 0 nothing, 1 first class, 2 second.")
+    slice: int | None = Field(description="Of a series: index of the slice that was looked at.")
+    provenance: dict[str, Any]
+
+
 class Common(Answer):
     """What every answer of POST /predict begins with, whatever the task."""
 
@@ -92,6 +119,7 @@ class Common(Answer):
     decision: str
     notice: str = NOTICE
     overlay: str | None = Field(None, description="Base64 PNG, when asked for.")
+    segmentation: SegmentationOut | None = Field(None, description="When asked for with `segment`.")
 
 
 class SliceAnswer(PredictionOut, Common):

@@ -18,7 +18,17 @@ from . import zerogpu
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from strokenext import Gate, Prediction, Predictor, SeriesPrediction, Triage, VolumePrediction, VolumePredictor
+    from strokenext import (
+        Gate,
+        Prediction,
+        Predictor,
+        Segmentation,
+        Segmenter,
+        SeriesPrediction,
+        Triage,
+        VolumePrediction,
+        VolumePredictor,
+    )
 
 TASKS = ("presence", "subtype", "triage")
 Answer: TypeAlias = "Prediction | Triage | SeriesPrediction | SeriesTriage"
@@ -40,6 +50,7 @@ class ServiceState:
     subtype: bool = False
     device: str = ""
     volume: bool = False
+    segmentation: bool = False
     architectures: Mapping[str, str] = field(default_factory=dict)  # question to the title of what answers it
 
 
@@ -63,6 +74,7 @@ class Service:
         self.settings = settings
         self._predictors: dict[str, Predictor] = {}
         self._volume: VolumePredictor | None = None
+        self._segmenter: Segmenter | None = None
         self._error: StrokeNeXtError | None = None
         self._state = ServiceState("loading", "The models are loading. This takes a few seconds.")
         self._loaded = threading.Event()
@@ -72,6 +84,7 @@ class Service:
         self._inside = 0
         self._compute = zerogpu.gpu(self._answer)
         self._compute_whole = zerogpu.gpu(self._answer_whole)
+        self._compute_marks = zerogpu.gpu(self._mark)
 
     def start(self) -> None:
         """Begin to load the models; does nothing the second time."""
@@ -155,6 +168,16 @@ class Service:
         with self.slot():
             return self._compute_whole(volume, [p.gate for p in series.slices], options)
 
+    def mark(self, image: Slice, gate: Gate, force: bool = False) -> Segmentation | None:
+        """What the segmentation model marks on a slice whose gate verdict is known; None when no such model is loaded.
+
+        Raises BusyError as `judge` does.
+        """
+        if self._segmenter is None:
+            return None
+        with self.slot():
+            return self._compute_marks(image, gate, force)
+
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Room for one piece of heavy work. Raises BusyError when `queue` others already wait for one."""
@@ -198,6 +221,10 @@ class Service:
         assert self._volume is not None
         return self._volume.predict(volume, explain=options.explain, force=options.force, gates=gates)
 
+    def _mark(self, image: Slice, gate: Gate, force: bool) -> Segmentation:
+        assert self._segmenter is not None
+        return self._segmenter.segment(image, force=force, gate=gate)
+
     def _load(self) -> None:
         try:
             self._load_models()
@@ -231,12 +258,21 @@ class Service:
             if settings.volume is not None or not isinstance(error, ModelNotFoundError):
                 log.warning("the volume model is not available: %s", error)
                 missing.append(f"The volume model is not available. {error}")
+        try:
+            self._segmenter = strokenext.load_segmenter(settings.segmentation, device=settings.device)
+        except StrokeNeXtError as error:
+            if settings.segmentation is not None or not isinstance(error, ModelNotFoundError):
+                log.warning("the segmentation model is not available: %s", error)
+                missing.append(f"The segmentation model is not available. {error}")
         said = " ".join(missing) or "The models are ready."
         loaded = {"subtype": "subtype" in self._predictors, "volume": self._volume is not None}
+        loaded["segmentation"] = self._segmenter is not None
         titles = {row.name: row.title for row in strokenext.list_models()}
         built = {task: p.config.architecture for task, p in self._predictors.items()}
         if self._volume is not None:
             built["volume"] = self._volume.config.architecture
+        if self._segmenter is not None:
+            built["segmentation"] = self._segmenter.config.architecture
         named = {task: titles.get(name, name) for task, name in built.items()}
         self._state = ServiceState("ready", said, presence=True, device=device, architectures=named, **loaded)
 

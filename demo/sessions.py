@@ -16,7 +16,7 @@ from strokenext.types import Slice, Volume
 from .service import Options
 
 if TYPE_CHECKING:
-    from strokenext import Triage, VolumePrediction
+    from strokenext import Segmentation, Triage, VolumePrediction
 
     from .service import SeriesTriage
 
@@ -48,6 +48,7 @@ class Case:
     series: SeriesTriage | None = None
     whole: VolumePrediction | None = None  # the volume model's answer about the series, where one is loaded
     answers: Mapping[tuple[int, Options], Triage] = field(default_factory=dict)
+    marks: Mapping[tuple[int, bool], Segmentation] = field(default_factory=dict)  # by slice and whether forced
     index: int = 0  # the slice the page shows
     hidden: bool = False  # the reader has not committed yet
     reading: Reading | None = None
@@ -62,6 +63,17 @@ class Case:
         """`answers` and one more, the oldest left out beyond ANSWERS_KEPT."""
         kept = [item for item in self.answers.items() if item[0] != (index, options)]
         return dict([*kept[-(ANSWERS_KEPT - 1) :], ((index, options), triage)])
+
+    def with_marks(self, key: tuple[int, bool], marks: Segmentation) -> dict[tuple[int, bool], Segmentation]:
+        """`marks` and those of one more slice, the oldest left out beyond ANSWERS_KEPT."""
+        kept = [item for item in self.marks.items() if item[0] != key]
+        return dict([*kept[-(ANSWERS_KEPT - 1) :], (key, marks)])
+
+    @property
+    def marked(self) -> Segmentation | None:
+        """What is marked on the slice that is shown; None without a segmentation model, or while it is refused."""
+        found = self.marks.get((self.index, self.options.force))
+        return None if found is None or found.refused else found
 
 
 class CaseStore:

@@ -22,6 +22,7 @@ class Settings:
     presence: str | None = None  # bundled name, folder or Hub id; None is the bundled default
     subtype: str | None = None
     volume: str | None = None  # judges whole series; None is the bundled one, where there is one
+    segmentation: str | None = None  # marks lesions on slices; None is the bundled one, where there is one
     auth: tuple[str, str] | None = None  # user, password
     data_dir: Path | None = None  # None keeps uploads in a private folder that is removed at exit
     max_upload: int = 256 * MEBI
@@ -61,6 +62,7 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
     option("--presence", str, None, "stroke presence model: bundled name, folder or Hub owner/repo")
     option("--subtype", str, None, "stroke subtype model: bundled name, folder or Hub owner/repo")
     option("--volume", str, None, "model of whole series, beside the slices: bundled name, folder or Hub owner/repo")
+    option("--segmentation", str, None, "model that marks lesions on slices: bundled name, folder or Hub owner/repo")
     option("--auth", _auth, None, "user:password asked by page and API; the variable keeps it out of process lists")
     option("--data-dir", Path, None, "folder for uploads; without one they live in a folder removed at exit")
     option("--max-upload", _size, base.max_upload // MEBI, "largest request in MiB")

@@ -54,6 +54,7 @@ class View:
     colormap: str = COLORMAPS[0]
     encoder: str = "both"
     style: str = "heat"
+    marking: bool = True  # whether the segmentation model's marks are drawn, where there are some
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ def _view(given: object, case: Case) -> View:
         "colormap": str(given.get("colours", default.colormap)),
         "encoder": str(given.get("encoder", default.encoder)),
         "style": str(given.get("style", default.style)),
+        "marking": given.get("marking", default.marking) is True,
     }
     if case.images[case.index].unit == "HU":
         return View(custom(number("width", 80), number("level", 40)), **names)  # type: ignore[arg-type]
@@ -145,6 +147,8 @@ def _json(case: Case, triage: Triage, opinion: Opinion) -> bytes:
         body["series"] = case.series.to_json()
     if case.whole is not None:
         body["volume"] = case.whole.to_json()
+    if case.marked is not None:
+        body["segmentation"] = case.marked.to_json()
     if case.reading is not None:
         reading = case.reading
         body["reading"] = {"verdict": reading.verdict, "seconds": round(reading.seconds, 1), "before_model": True}
@@ -154,7 +158,9 @@ def _json(case: Case, triage: Triage, opinion: Opinion) -> bytes:
 
 
 def _overlay(case: Case, triage: Triage, view: View) -> bytes:
-    return png(render(case.images[case.index], triage.presence.heat, **vars(view)))
+    settings = {name: value for name, value in vars(view).items() if name != "marking"}
+    regions = case.marked.regions if case.marked is not None and view.marking else ()
+    return png(render(case.images[case.index], triage.presence.heat, regions=regions, **settings))
 
 
 def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
@@ -163,7 +169,15 @@ def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
         judgement = f"{case.reading.verdict}, {case.reading.seconds:.0f} s after opening, before the model's answer"
     reader = Reader(judgement, opinion.verdict.lower(), opinion.comment)
     image = case.images[case.index]
-    page = report_html(triage, image, reader=reader, window=view.window, colormap=view.colormap, whole=case.whole)
+    page = report_html(
+        triage,
+        image,
+        reader=reader,
+        window=view.window,
+        colormap=view.colormap,
+        whole=case.whole,
+        marks=case.marked,
+    )
     return page.encode("utf-8")
 
 

@@ -31,7 +31,7 @@ CLOSE = "Close"
 
 MODELS_LOADING = "Loading models. The page is ready."
 MODELS_READY = "Models ready"
-QUESTIONS = {"presence": "presence", "subtype": "type", "volume": "series"}
+QUESTIONS = {"presence": "presence", "subtype": "type", "volume": "series", "segmentation": "marks"}
 
 EMPTY_STAGE = "Open a head CT slice or series, or try an example."
 EMPTY_ANSWER = "The model's answer appears here, with its threshold, its evidence and what it was trained on."
@@ -78,6 +78,8 @@ REFUSED = "Not judged"
 SUBTYPE_EXPERIMENTAL = "Experimental"
 WHOLE = "Whole series, 3-D model"
 WHOLE_TAG = "All slices at once"
+MARKED = "Marked on this slice"
+MARKED_NOTHING = "Nothing is marked on this slice."
 NO_SUBTYPE = "Subtype is asked only when presence is positive or indeterminate."
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 import numpy as np
 
+from strokenext import words
 from strokenext.errors import StrokeNeXtError
-from strokenext.overlay import COLORMAPS, colors
+from strokenext.overlay import COLORMAPS, REGION_COLORS, colors
 from strokenext.types import Heat, Slice, Window
 from strokenext.windows import PRESETS
 
@@ -20,7 +21,7 @@ from . import text
 from .sessions import Case, CaseStore
 
 if TYPE_CHECKING:
-    from strokenext import Prediction, Triage
+    from strokenext import Prediction, Segmentation, Triage
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("pixels.js", "stage.js", "gestures.js", "curve.js", "controls.js", "viewer.js", "takeaway.js")
@@ -94,6 +95,7 @@ def message(key: str, case: Case, triage: Triage | None, show: int | None = None
         "show": show,
         "heat": _heat(triage.presence.heat, case.index) if triage is not None and visible else None,
         "curve": curve(case, triage.presence) if triage is not None and visible else None,
+        "marks": _marks(case.marked, case.index) if case.marked is not None and visible else None,
     }
 
 
@@ -148,6 +150,21 @@ def encode(image: Slice, plain: bool = False) -> dict[str, Any]:
 
 def _windows(windows: tuple[Window, ...]) -> list[dict[str, Any]]:
     return [{"name": w.name, "width": w.width, "level": w.level} for w in windows]
+
+
+def _marks(found: Segmentation, index: int) -> dict[str, Any]:
+    """The marked regions of a slice as closed lines in pixels, each in its colour, with what a mark means."""
+    regions = [
+        {
+            "name": region.name,
+            "says": region.says,
+            "size": words.size(region),
+            "color": "rgb({}, {}, {})".format(*REGION_COLORS[i % len(REGION_COLORS)]),
+            "outlines": [[v for point in line for v in point] for line in region.outlines()],
+        }
+        for i, region in enumerate(found.regions)
+    ]
+    return {"index": index, "regions": regions, "note": words.MARKS}
 
 
 def _heat(heat: Heat | None, index: int) -> dict[str, Any] | None:

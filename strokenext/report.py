@@ -14,6 +14,7 @@ from html import escape
 from . import overlay, words
 from .cascade import SeriesTriage
 from .prediction import Prediction, SeriesPrediction, Triage
+from .segmentation import Segmentation
 from .types import ByteArray, Slice, Window
 from .volume_prediction import VolumePrediction
 
@@ -60,14 +61,17 @@ def html(
     window: Window | None = None,
     colormap: str = "inferno",
     whole: VolumePrediction | None = None,
+    marks: Segmentation | None = None,
 ) -> str:
     """The page as text. `image` replaces the slice kept in the prediction; of a series the peak slice is shown.
 
     `window` is for drawing only, by default the one the model saw; `whole` adds the volume model's answer about the
-    series. Raises OptionError for a window on a picture without HU.
+    series, `marks` what a segmentation model marks on the slice. Raises OptionError for a window on a picture without
+    HU.
     """
     parts = list(_questions(found, image, window, colormap))
     parts += [_whole(whole)] if whole is not None else []
+    parts += [_marks(marks, window)] if marks is not None else []
     title = "StrokeNeXt report"
     head = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -141,6 +145,23 @@ def _whole(found: VolumePrediction) -> str:
         f'<section><h2>The whole series at once</h2><p class="decision">{_text(words.decision(found))}</p>'
         f"{_line(found)}{''.join(f'<p>{_text(line)}</p>' for line in lines)}<p>{_text(trained)}</p>{pictures}"
         f"<p>Weights, SHA-256: {_text(source.weights_sha256)}</p></section>"
+    )
+
+
+def _marks(found: Segmentation, window: Window | None) -> str:
+    """What the segmentation model marks on the slice, how large it is and what a mark means."""
+    source, pictures, rows = found.provenance, "", ""
+    if not found.refused:
+        drawing = overlay.render(found.image, window=window or found.window, regions=found.regions)
+        pictures = f'<div class="pictures">{_figure(drawing, "The slice with marks", words.MARKS)}</div>'
+        for region, color in zip(found.regions, overlay.REGION_COLORS, strict=False):
+            name = f'<span style="color:#1a1d21;border-left:.8rem solid rgb{color};padding-left:.4rem">'
+            rows += f"<tr><th>{name}{_text(region.name)}</span></th><td>{_text(words.size(region))}. "
+            rows += f"{_text(region.says)}</td></tr>"
+    trained = f"The model {source.model} (experimental) was trained on: {source.trained_on.rstrip('.')}."
+    return (
+        f'<section><h2>Marked regions</h2><p class="decision">{_text(words.marked(found))}</p>{pictures}'
+        f"<table>{rows}</table><p>{_text(trained)}</p><p>Weights, SHA-256: {_text(source.weights_sha256)}</p></section>"
     )
 
 

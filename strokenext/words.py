@@ -6,8 +6,10 @@ and a model; nothing is advised.
 
 from __future__ import annotations
 
+from .masks import Region
 from .methods import METHODS
 from .prediction import Prediction, SeriesPrediction
+from .segmentation import Segmentation
 from .types import Heat
 from .volume_prediction import VolumePrediction
 
@@ -15,6 +17,10 @@ NOTICE = "Research use only. Not a medical device."
 NOTICE_LONG = (
     "Research use only. Not a medical device. These are the numbers of a statistical model about an image; they are "
     "no diagnosis and no advice, and they do not replace the reading of the study by a radiologist."
+)
+MARKS = (
+    "Marks are drawn by a model, not by a radiologist, and the probability of stroke does not depend on them. Where "
+    "nothing is marked there may still be a lesion: infarcts and many kinds of bleeds are never marked."
 )
 EVIDENCE = "Evidence shows which cells of the image raise the model's score. It is not an outline of a lesion."
 
@@ -86,6 +92,22 @@ def evidence(heat: Heat) -> str:
         scale = "on a scale of this image alone, not comparable with another image"
     share = ", ".join(f"encoder {name} {percent(part)}" for name, part in heat.share.items())
     return f"{method} for {heat.class_name}, {rows} × {columns} cells: {scale}; {share}."
+
+
+def size(region: Region) -> str:
+    """How much is marked: "412 mm² in 2 parts", in pixels where the file states no spacing, or that nothing is."""
+    if not region.pixels:
+        return "nothing marked"
+    much = f"{region.pixels:,} pixels" if region.area is None else f"{region.area:,.0f} mm²"
+    return f"{much} in {region.parts} parts" if region.parts > 1 else much
+
+
+def marked(found: Segmentation) -> str:
+    """Every region with its size, in one sentence; or why nothing was looked for."""
+    if found.refused:
+        return f"Not marked. {found.gate.reason}".strip()
+    said = "; ".join(f"{region.name}: {size(region)}" for region in found.regions)
+    return f"{said[:1].upper()}{said[1:]}."
 
 
 def trained(found: Prediction) -> str:

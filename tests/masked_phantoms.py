@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from strokenext.masks import Masks
 from strokenext.models import build
 from strokenext.preprocess import Preprocess
 from strokenext.types import BoolArray
+from strokenext.weights import ModelConfig, save_model
+from training.mask_planes import CLASSES
 from training.phantom import Phantom, head_phantom
 from training.records import Manifest, Record, Scalar
 from training.splits import Split
@@ -60,6 +63,18 @@ def bright(level: float = 0.62, width: int = 4) -> nn.Module:
         network.classifier.weight[0, 0], network.classifier.weight[0, 1] = 60.0, -4000.0
         network.classifier.bias.copy_(torch.tensor([-60.0 * level, -30.0]))
     return network.eval()
+
+
+def segmentation_model(folder: Path, size: int = 96) -> Path:
+    """The network of `bright` as a model folder."""
+    config = ModelConfig(
+        name=folder.name, architecture="unet", arguments={"width": 4}, task="segmentation", classes=CLASSES,
+        preprocess=Preprocess(size, frame="contour-in-place", channels="plain"), threshold=0.5, band=(0.5, 0.5),
+        temperature=1.0, heat_scale=1.0, trained_on="Nothing: set by hand for tests.", licence="Apache-2.0",
+        experimental=True, masks=Masks((0.5, 0.5), (0.0, 0.0), ("Bright tissue.", "The rim, never the blood.")),
+    )  # fmt: skip
+    save_model(folder, bright(), config, f"# {folder.name}\n\nSet by hand for tests.\n", half=False)
+    return folder
 
 
 def write_slices(root: Path, bleeds: int = 6, normals: int = 6, side: int = SIDE) -> Manifest:

@@ -38,6 +38,9 @@
       why.hidden = !message.why;
       why.textContent = message.why || "";
       this.find(".v-series").hidden = state.count < 2;
+      const marks = this.find(".v-marks-on");
+      marks.hidden = !open || state.hidden || !state.allMarks.size;
+      marks.title = message.marks ? `${message.marks.note} (key M)` : marks.title;
       ns.curve(this.find(".v-curve"), state, (index) => this.viewer.show(index));
       this.windowFields();
       this.position();
@@ -164,6 +167,7 @@
       click(".v-in", () => this.zoom(1.25));
       click(".v-out", () => this.zoom(0.8));
       click(".v-fit", () => this.fit());
+      click(".v-marks-on", () => this.marks(!this.state.marking));
       click(".v-probe-on", () => this.probe(!this.state.probe));
     }
 
@@ -196,6 +200,12 @@
       this.redraw();
     }
 
+    marks(on) {
+      this.state.marking = on;
+      this.find(".v-marks-on").setAttribute("aria-pressed", String(on));
+      this.redraw();
+    }
+
     swipe(share) {
       this.state.swipe = Math.min(Math.max(share, 0), 1);
       this.redraw();
@@ -216,7 +226,7 @@
         "+": () => this.zoom(1.25), "=": () => this.zoom(1.25), "-": () => this.zoom(0.8), 0: () => this.fit(),
         o: () => this.pick("mode", state.mode === "overlay" ? "slice" : "overlay"), d: () => this.pick("mode", "side"),
         w: () => this.pick("mode", "swipe"), c: () => this.pick("style", styles[state.style]),
-        e: () => this.pick("encoder", encoders[state.encoder]), p: () => this.probe(!state.probe),
+        e: () => this.pick("encoder", encoders[state.encoder]), p: () => this.probe(!state.probe), m: () => this.marks(!state.marking),
         PageUp: () => this.viewer.show(state.index - 5), PageDown: () => this.viewer.show(state.index + 5),
         Home: () => this.viewer.show(0), End: () => this.viewer.show(state.count - 1),
       };

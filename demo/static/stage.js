@@ -77,7 +77,7 @@
       const { state, box } = this;
       const [w, h] = [box.clientWidth, box.clientHeight];
       const whole = { x: 0, y: 0, w, h, clip: [0, w] };
-      if (state.mode === "slice" || !state.heat()) return [{ ...whole, evidence: false }];
+      if (state.mode === "slice" || !(state.heat() || state.marks())) return [{ ...whole, evidence: false }];
       if (state.mode === "overlay") return [{ ...whole, evidence: true }];
       if (state.mode === "side") {
         return [
@@ -123,7 +123,8 @@
       context.imageSmoothingEnabled = kx * ratio < 4; // from 4x up, show the pixels themselves
       context.imageSmoothingQuality = "high";
       context.drawImage(pane.evidence ? this.layers.mixed : this.layers.base, x, y, width * kx, height * ky);
-      if (pane.evidence && state.style === "contour") this.lines(x, y, kx, ky);
+      if (pane.evidence && state.heat() && state.style === "contour") this.lines(x, y, kx, ky);
+      if (pane.evidence && state.marking && state.marks()) this.regions(x, y, kx, ky);
       if (state.probe) this.cross(x + (state.probe[0] + 0.5) * kx, y + (state.probe[1] + 0.5) * ky);
       context.restore();
     }
@@ -151,6 +152,24 @@
         context.stroke();
       }
       context.globalAlpha = 1;
+    }
+
+    /** What the segmentation model marks: each region's closed lines in its colour, lightly filled. */
+    regions(x, y, kx, ky) {
+      const { context } = this;
+      for (const region of this.state.marks().regions) {
+        context.beginPath();
+        for (const line of region.outlines) {
+          for (let i = 0; i < line.length; i += 2) context[i ? "lineTo" : "moveTo"](x + line[i] * kx, y + line[i + 1] * ky);
+          context.closePath();
+        }
+        context.fillStyle = context.strokeStyle = region.color;
+        context.globalAlpha = 0.16;
+        context.fill("evenodd");
+        context.globalAlpha = 1;
+        context.lineWidth = 1.5;
+        context.stroke();
+      }
     }
 
     cross(x, y) {
@@ -187,6 +206,7 @@
       this.root.classList.toggle("has-evidence", open && Boolean(state.heat()));
       const evidence = open && state.mode !== "slice" && Boolean(state.heat());
       this.legend(evidence);
+      this.key(open && state.mode !== "slice" && state.marking);
       const divider = this.find(".v-divider");
       divider.hidden = !(evidence && state.mode === "swipe");
       divider.style.left = `${state.swipe * 100}%`;
@@ -202,6 +222,19 @@
       const mm = [...NICE_MM].reverse().find((n) => n * perMm <= pane.w * 0.28) || NICE_MM[0];
       this.find(".v-scale-line").style.width = `${mm * perMm}px`;
       this.find(".v-scale-text").textContent = mm >= 10 ? `${mm / 10} cm` : `${mm} mm`;
+    }
+
+    /** The colours of the marks with their names and sizes. */
+    key(shown) {
+      const marks = shown ? this.state.marks() : null;
+      const list = this.find(".v-marks-key");
+      list.hidden = !marks;
+      if (!marks) return;
+      list.replaceChildren(...marks.regions.map((region) => {
+        const row = Object.assign(document.createElement("li"), { title: region.says });
+        row.append(Object.assign(document.createElement("i"), { style: `background: ${region.color}` }), `${region.name}: ${region.size}`);
+        return row;
+      }));
     }
 
     legend(shown) {

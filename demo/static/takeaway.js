@@ -20,8 +20,8 @@
       status.textContent = "";
     };
     const view = () => {
-      const { width, level, brightness, contrast, opacity, colours, encoder, style } = ns.viewer.state;
-      return { width, level, brightness, contrast, opacity, colours, encoder, style };
+      const { width, level, brightness, contrast, opacity, colours, encoder, style, marking } = ns.viewer.state;
+      return { width, level, brightness, contrast, opacity, colours, encoder, style, marking };
     };
     const save = async (kind) => {
       const opinion = panel.querySelector("input:checked")?.value || "";

@@ -5,14 +5,14 @@
 
   class State {
     constructor() {
-      Object.assign(this, { mode: "overlay", style: "heat", encoder: "both", colours: "inferno", opacity: 0.6, swipe: 0.5 });
+      Object.assign(this, { mode: "overlay", style: "heat", encoder: "both", colours: "inferno", opacity: 0.6, swipe: 0.5, marking: true });
       this.close();
     }
 
     close() {
       Object.assign(this, { key: null, count: 0, index: 0, picture: null, shape: [1, 1], unit: "grey", spacing: null, edges: null });
       Object.assign(this, { windows: [], width: 80, level: 40, brightness: 0, contrast: 1, zoom: 1, pan: [0, 0], probe: null });
-      Object.assign(this, { heats: new Map(), pictures: new Map(), curve: null, hidden: false });
+      Object.assign(this, { heats: new Map(), allMarks: new Map(), pictures: new Map(), curve: null, hidden: false });
     }
 
     range() {
@@ -22,6 +22,11 @@
 
     heat() {
       return this.hidden ? null : this.heats.get(this.index) || null;
+    }
+
+    /** What the segmentation model marks on this slice, null where it is not known or the reader looks first. */
+    marks() {
+      return this.hidden ? null : this.allMarks.get(this.index) || null;
     }
 
     peak() {
@@ -66,11 +71,14 @@
       state.method = message.method;
       if (message.heat) state.heats.set(message.heat.index, message.heat);
       else if (message.heat === null && Number.isInteger(message.about)) state.heats.delete(message.about);
+      if (message.marks) state.allMarks.set(message.marks.index, message.marks);
+      else if (message.marks === null && Number.isInteger(message.about)) state.allMarks.delete(message.about);
       this.stage.forget();
       this.controls.rebuild(message);
       if (message.key && Number.isInteger(message.show)) this.show(message.show, false);
       else this.stage.redraw();
       this.root.dataset.heat = state.heat() ? "yes" : "no";
+      this.root.dataset.marks = state.marks() ? "yes" : "no";
     }
 
     /** Go to a slice; `ask` tells the server, so that the answer follows once the reader rests there. */
@@ -108,6 +116,7 @@
       this.root.dataset.ready = "yes";
       this.root.dataset.index = String(state.index);
       this.root.dataset.heat = state.heat() ? "yes" : "no";
+      this.root.dataset.marks = state.marks() ? "yes" : "no";
       this.controls.position();
       this.stage.redraw();
     }

@@ -1,4 +1,4 @@
-"""The command line: `python -m strokenext predict | models | info`.
+"""The command line: `python -m strokenext predict | segment | models | info`.
 
 The same functions as the library with flags. Heavy imports happen only in the command that needs them.
 """
@@ -28,6 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .predict import run
 
             code = run(options)
+        elif options.command == "segment":
+            from .segment import run as segment
+
+            code = segment(options)
         elif options.command == "models":
             code = models(options.json)
         else:

@@ -40,8 +40,9 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="predict | models | info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="predict | segment | models | info")
     _add_predict(commands)
+    _add_segment(commands)
     models = commands.add_parser("models", help="list the bundled models and the architectures")
     models.add_argument("--json", action="store_true", help="as JSON on standard output")
     info = commands.add_parser("info", help="say what a file is, without anything about the patient")
@@ -77,6 +78,21 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     predict.add_argument("--subtype-model", help="the subtype model of a triage")
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default auto)")
     predict.add_argument("--no-explain", dest="explain", action="store_false", help="leave out the evidence map")
+
+
+def _add_segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    segment = commands.add_parser(
+        "segment",
+        help="mark lesions on slices",
+        description="Marks lesions with a segmentation model and writes, for each slice, a folder with overlay.png, "
+        "labels.png (0 nothing, 1 the model's first class, 2 the second), slice.png and prediction.json.",
+    )
+    segment.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or globs, as for predict")
+    segment.add_argument("--model", help="bundled name, folder or Hub owner/repo; by default the bundled one")
+    segment.add_argument("--out", default="segmentation", metavar="FOLDER", help="where the folders go (segmentation)")
+    segment.add_argument("--json", metavar="FILE", help="all regions in one file; - is standard output")
+    segment.add_argument("--force", action="store_true", help="mark images outside the model's scope too")
+    segment.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default auto)")
 
 
 def _probability(text: str) -> float:
