@@ -70,6 +70,20 @@ def explanation_table(material: Material, checks: Sequence[str] = BRIEF) -> Tabl
     return Table(("model", "slices", *kept.values()), tuple(rows))
 
 
+def drawn_lesions(material: Material) -> list[str]:
+    """A sentence per model whose heat was looked at on drawn heads with a lesion."""
+    said = []
+    for name, values in material.explanations.items():
+        for kind, ratios in (values.get("phantoms") or {}).items():
+            kept = sorted(v for v in ratios if v is not None)
+            if kept:
+                said.append(
+                    f"{_record_name(name, values)}: on {len(kept)} drawn heads with {kind}, heat in the lesion is "
+                    f"{kept[0]:.2f} to {kept[-1]:.2f} times that in the rest of the brain."
+                )
+    return said
+
+
 def explanation_sources_table(material: Material) -> Table:
     """The same by source, for every model: an edema, an infarct and a bleed are hit to different degrees."""
     rows = []

@@ -75,7 +75,8 @@ def tables(root: Path = ROOT, results: Path | None = None) -> dict[str, str]:
     control = [control_table(material, t) for t in TASKS]
     found["sources"] = _joined(TASKS, left_out)
     found["controls"] = _joined(TASKS, control)
-    found["explanation"] = _joined(("",), [other_tables.explanation_table(material)])
+    drawn = "\n".join(f"- {said}" for said in other_tables.drawn_lesions(material))
+    found["explanation"] = f"{_joined(('',), [other_tables.explanation_table(material)])}\n\n{drawn}".strip()
     found["segmentation"] = _joined(("",), [other_tables.segmentation_table(material.segmentation)])
     volumes = [other_tables.volume_table(material.of("volume")), other_tables.record_table(material.volume)]
     found["volume"] = _joined(("", ""), volumes)

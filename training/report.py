@@ -88,6 +88,7 @@ def _others(material: Material) -> Iterator[Section]:
             other_tables.explanation_sources_table(material),
         )
         kinds = sorted({k for _, f in explained for k in f.get("masks_of", [])})
+        text += other_tables.drawn_lesions(material)
         text += [f"Masks here: {'; '.join(kinds)}."] if kinds else []
     yield Section(
         "Do the heat maps mean anything?", tuple(text), found, missing=lacking(material, "explanation checks")
