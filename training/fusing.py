@@ -133,7 +133,7 @@ def cell_loss(cells: Tensor, dense: Tensor, known: Tensor, task: str) -> Tensor:
     need not find its evidence in the lesion. For presence a cell with a lesion is positive and one without negative;
     for subtype blood is positive, infarct negative and the rest of the brain speaks for neither (a target of one half).
     """
-    side = cells.shape[-2:]
+    side = (cells.shape[-2], cells.shape[-1])
     infarct, blood = adaptive_max_pool2d(dense, side).unbind(1)
     sure = adaptive_avg_pool2d(known[:, 0], side) > 0.5
     lesion = torch.maximum(infarct, blood)
