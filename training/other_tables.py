@@ -190,7 +190,7 @@ def benchmark_note(values: Mapping[str, Any]) -> str:
     text = (
         f"Measured on {e['hardware']}, {e['threads']} threads, device {e['device']}, torch {e['torch']}, float32, "
         f"random weights, up to {s.get('repeats', '?')} passes in {s.get('seconds', 0):g} s; throughput in batches of "
-        f"up to {s.get('batch', '?')}. Peak memory is what building the model and these passes add to a fresh process."
+        f"up to {s.get('batch', '?')}. Peak memory is what the model and its forward passes add to a fresh process."
     )
     if (e.get("load") or 0) > 0.5:
         text += f" The machine was at a load of {e['load']:.1f} from other work when it began."
