@@ -10,7 +10,8 @@ import torch
 from strokenext.preprocess import BRAIN
 from training import augment, simulate
 from training.batches import Examples, Mixture, Pools, make_example
-from training.cache import CACHE_SIZE, FRAMING, Cache, Row, brain_depth, planes_of
+from training.brain import brain_depth
+from training.cache import CACHE_SIZE, FRAMING, Cache, Row, planes_of
 from training.phantom import head_phantom
 from training.simulate import HU, Canvas
 

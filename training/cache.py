@@ -20,12 +20,15 @@ import numpy as np
 
 from strokenext.errors import DataError
 from strokenext.head import SKULL_SHARE
-from strokenext.preprocess import FRAMES, Framed, Preprocess
-from strokenext.types import BoolArray, ByteArray, FloatArray, Slice
+from strokenext.preprocess import FRAMES, Preprocess
+from strokenext.types import BoolArray, ByteArray, Slice, Window
+from strokenext.windows import grey01
 
+from .brain import brain_depth
+from .hematoma import derive_hematoma
 from .records import Manifest, Record, digest, read_manifest
 
-FORMAT = "strokenext-cache/1"
+FORMAT = "strokenext-cache/2"
 #: Side of a cached slice in pixels; training resamples from it to its own size.
 CACHE_SIZE = 224
 #: Cached before levelling, so that bone is still where its window put it.
@@ -33,10 +36,6 @@ FRAMING = Preprocess(size=CACHE_SIZE, frame="head", level=False, channels="strok
 #: Planes of the cache: grey 0..255; distance to the brain's edge in pixels; 255 well inside the head;
 #: annotated blood; pixels whose label is not known.
 PLANES = ("grey", "depth", "inner", "blood", "ignore")
-#: Bone fills everything above this level of the brain window.
-BONE = 0.93
-#: Share of the brain's outline that must lie at bone.
-ENCLOSED = 0.8
 #: A slice with less brain than this share of its frame carries no simulated lesion.
 MIN_BRAIN = 0.18
 #: An oedema outline that encloses fewer pixels is an open rim: where the blood is, is not known.
@@ -104,29 +103,6 @@ class Cache:
                 )
 
 
-def brain_depth(framed: Framed) -> FloatArray:
-    """(S, S) distance in pixels to the edge of the brain, 0 outside it, from a brain window with white bone."""
-    size = framed.grey.shape[0]
-    soft = ((framed.grey < BONE) & framed.head).astype(np.uint8)
-    # The edge of the frame counts as bone, so that scalp outside the skull stays a separate part.
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-    parts = cv2.morphologyEx(soft, cv2.MORPH_OPEN, kernel)
-    inside = cv2.distanceTransform(np.pad(framed.head, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    parts[inside < size * 0.02] = 0
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(parts, connectivity=4)
-    if count < 2:
-        return np.zeros_like(framed.grey)
-    brain = (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
-    contours, _ = cv2.findContours(brain, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    brain = cv2.drawContours(np.zeros_like(brain), contours, -1, 1, cv2.FILLED)
-    # Soft tissue that bone does not enclose is a face or a neck.
-    bone = cv2.dilate((framed.grey >= BONE).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    outline = cv2.drawContours(np.zeros_like(brain), contours, -1, 1, 1) > 0
-    if bone[outline].mean() < ENCLOSED:
-        return np.zeros_like(framed.grey)
-    return np.asarray(cv2.distanceTransform(np.pad(brain, 1), cv2.DIST_L2, 3)[1:-1, 1:-1], dtype=np.float32)
-
-
 def planes_of(
     image: Slice, blood: BoolArray | None = None, ignore: BoolArray | None = None, framing: Preprocess = FRAMING
 ) -> ByteArray:
@@ -146,15 +122,16 @@ def planes_of(
     return out
 
 
-def annotation(manifest: Manifest, record: Record, shape: tuple[int, int]) -> tuple[BoolArray | None, BoolArray | None]:
+def annotation(manifest: Manifest, record: Record, image: Slice) -> tuple[BoolArray | None, BoolArray | None]:
     """Where a slice's blood is and where its label is not known, both (H, W) or None for nowhere.
 
-    Oedema masks outline what surrounds the blood: what they enclose is the blood, the oedema itself is left open.
-    A lesion without a mask teaches its class only, nothing of it is known by pixel. Masks of infarcts are kept
-    for evaluation alone.
+    Oedema masks outline what surrounds the blood: the blood is what they enclose or, beside an open rim, what
+    `derive_hematoma` finds; the oedema itself is left open. A lesion without a mask teaches its class only, nothing
+    of it is known by pixel. Masks of infarcts are kept for evaluation alone.
     """
     if not record.presence:
         return None, None
+    shape = image.shape
     nowhere = np.ones(shape, dtype=bool)
     of, name = record.extra.get("mask_of", "blood" if record.subtype else "infarct"), record.extra.get("mask")
     if not name or (of == "infarct" and not record.evaluation_only):
@@ -165,6 +142,9 @@ def annotation(manifest: Manifest, record: Record, shape: tuple[int, int]) -> tu
     mask = np.asarray(pixels > 127)
     if of != "perihematomal edema":
         return mask, None
+    derived = derive_hematoma(grey01(image, Window(80, 40)), mask)
+    if derived is not None:
+        return derived.blood, mask | derived.unclear
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     blood = (cv2.drawContours(np.zeros(shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0) & ~mask
     return (blood, mask) if blood.sum() >= LEAST_ENCLOSED else (None, nowhere)
@@ -175,7 +155,7 @@ def row_of(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[Row
     from .prepare import open_image
 
     image = open_image(manifest.file(record))
-    blood, ignore = annotation(manifest, record, image.shape)
+    blood, ignore = annotation(manifest, record, image)
     planes = planes_of(image, blood, ignore, framing)
     upright = planes if framing.frame == "head" else planes_of(image)
     extra = record.extra

@@ -19,7 +19,8 @@ from scipy import stats
 
 from strokenext.types import BoolArray, FloatArray, Slice
 
-from .cache import FRAMING, brain_depth
+from .brain import brain_depth
+from .cache import FRAMING
 from .records import Record
 
 if TYPE_CHECKING:

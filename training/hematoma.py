@@ -17,7 +17,7 @@ from strokenext.head import find_head
 from strokenext.preprocess import Framed
 from strokenext.types import BoolArray, FloatArray
 
-from .cache import brain_depth
+from .brain import brain_depth
 
 #: How far from the outlined edema blood may lie, as a share of the head's width: 7 pixels of 320 in phe_sich.
 REACH = 0.037
