@@ -19,6 +19,7 @@ from training.config import Augment, Recipe
 from training.feeds import Batch, make_feed
 from training.hematoma import derive_hematoma
 from training.mask_augment import augmented, bending, sampling
+from training.mask_bleeds import DRAWN, FREE, REAL, with_bleeds
 from training.mask_objective import FIRST_LOGIT, Segment, counts, mask_loss, pooled_dice, pooled_iou
 from training.mask_planes import MASK_PLANES, mask_row, truth_of
 from training.masks import MasksFeed
@@ -131,10 +132,44 @@ class TestFeed:
     def test_lesions_and_free_slices_of_every_source(self, feed: MasksFeed, cache: Cache) -> None:
         assert {cache.rows[i].path for i in feed.lesions} == {f"rims/{i}.png" for i in range(4)}
         assert [{cache.rows[i].source for i in rows} for rows in feed.without] == [{"heads"}, {"rims"}]
-        drawn = [cache.rows[feed.row_at(p)] for p in range(400)]
-        free = [r for r in drawn if r.presence != 1]
-        assert len(free) / 400 == pytest.approx(0.32, abs=0.07)  # mixture.normal
+        examples = [feed.example_at(p) for p in range(400)]
+        shares = [sum(kind == k for kind, _ in examples) / 400 for k in (FREE, DRAWN, REAL)]
+        mixture = feed.recipe.mixture
+        wanted = np.array([mixture.normal, mixture.bleed, mixture.real_bleed])
+        assert shares == pytest.approx(wanted / wanted.sum(), abs=0.07)
+        assert all((cache.rows[i].presence == 1) == (kind == REAL) for kind, i in examples)
+        free = [cache.rows[i] for kind, i in examples if kind != REAL]
         assert sum(r.source == "rims" for r in free) / len(free) == pytest.approx(0.5, abs=0.12)
+
+    def test_a_drawn_bleed_is_bright_where_its_mask_is_and_its_edema_unknown(
+        self, feed: MasksFeed, cache: Cache
+    ) -> None:
+        rows = [next(i for i in feed.without[0] if cache.rows[i].presence == 0)] * 4
+        grey, inner, masks, known = feed._planes(rows)
+        keys = [(1, n) for n in range(4)]
+        new, marked, sure, lesions = with_bleeds(grey, inner, masks, known, [DRAWN, DRAWN, FREE, REAL], keys)
+        assert lesions == [True, True, False, True]
+        for n in (0, 1):
+            blood = marked[n, 0] > 0.9
+            assert blood.sum() > 5
+            assert new[n, 0][blood].mean() > grey[n, 0][blood].mean() + 0.08  # 6 HU and more
+            assert sure[n, 0].all()
+            assert not sure[n, 1].any()
+        assert not marked[2].any()
+        assert sure[2].all()
+        assert torch.equal(new[3], grey[3])
+        again = with_bleeds(grey, inner, masks, known, [DRAWN], keys[:1])
+        assert torch.equal(again[0][0], new[0])
+        assert not masks.any()  # what was given is left as it was
+
+    def test_a_slice_without_enclosed_brain_stays_as_it_is(self, feed: MasksFeed) -> None:
+        neck = torch.zeros(1, 1, 64, 64)
+        neck[..., 16:48, 16:48] = 0.5
+        nothing = torch.zeros(1, 2, 64, 64)
+        new, marked, _, lesions = with_bleeds(neck, (neck > 0).float(), nothing, nothing + 1, [DRAWN], [(0, 0)])
+        assert torch.equal(new, neck)
+        assert not marked.any()
+        assert lesions == [False]
 
     def test_an_unlabelled_slice_is_free_only_where_that_is_asked(self, cache: Cache, split: Split) -> None:
         plain = MasksFeed(recipe(away_negatives=0), cache, split, torch.device("cpu"))

@@ -1,8 +1,10 @@
 """The feed "masks": slices with what is known of their lesions pixel by pixel, from a cache made with `--masks`.
 
-A share of the examples (`mixture.normal`) shows no lesion, drawn from every source alike: slices labelled normal,
-and in training and validation unlabelled ones `away_negatives` slices or more from an annotated one. Without them a
-network learns that every slice has a lesion. Where a class is not known, nothing is learned and nothing scored.
+The recipe's mixture says which examples: `real_bleed` slices with masks; `normal` ones without a lesion, from every
+source alike (labelled normal, and in training and validation unlabelled ones `away_negatives` slices or more from an
+annotated one); `bleed` the same with a bleed drawn in. Without the second a network learns that every slice has a
+lesion, without the third that blood is what one hospital outlined. Infarcts have no class here, their shares count
+for nothing. Where a class is not known, nothing is learned and nothing scored.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from .cache import Cache
 from .config import Recipe
 from .feeds import Batch, Held, parts_of, shard
 from .mask_augment import augmented, to_size
+from .mask_bleeds import REAL, with_bleeds
 from .mask_objective import Segment as Segment
 from .mask_planes import CLASSES, MASK_PLANES
 from .splits import Split
@@ -54,17 +57,21 @@ class MasksFeed:
         """Steps first_step..last_step - 1; each example depends on the seed and its place alone."""
         for step in range(first_step, last_step):
             places = shard(step, self.recipe.batch, rank, world)
-            rows = [self.row_at(place) for place in places]
-            grey, masks, known = augmented(*self._planes(rows), self.recipe, places, self.recipe.size)
-            yield self._batch(grey, masks, known, rows)
+            kinds, rows = zip(*(self.example_at(place) for place in places), strict=True)
+            grey, inner, masks, known = self._planes(rows)
+            keys = [(self.recipe.seed, place) for place in places]
+            grey, masks, known, lesions = with_bleeds(grey, inner, masks, known, kinds, keys)
+            grey, masks, known = augmented(grey, inner, masks, known, self.recipe, places, self.recipe.size)
+            yield self._batch(grey, masks, known, lesions)
 
-    def row_at(self, place: int) -> int:
-        """The cached row at a place of the run."""
+    def example_at(self, place: int) -> tuple[int, int]:
+        """Kind (FREE, DRAWN, REAL) and cached row at a place of the run."""
         rng = np.random.default_rng((self.recipe.seed, place))
-        pool: Sequence[int] = self.lesions
-        if rng.random() < self.recipe.mixture.normal:
-            pool = self.without[int(rng.integers(len(self.without)))]
-        return pool[int(rng.integers(len(pool)))]
+        mixture = self.recipe.mixture
+        shares = np.cumsum([mixture.normal, mixture.bleed, mixture.real_bleed])
+        kind = int(np.searchsorted(shares / shares[-1], rng.random(), side="right"))
+        pool = self.lesions if kind == REAL else self.without[int(rng.integers(len(self.without)))]
+        return kind, pool[int(rng.integers(len(pool)))]
 
     def held(self, part: str) -> Held:
         """A part's slices with masks, and about as many without a lesion, evenly spaced; label 1 with a lesion.
@@ -85,7 +92,9 @@ class MasksFeed:
             size = self.recipe.size
             plain = resample(grey, size)
             plain = relevelled(plain, resample(inner, size)) if self.recipe.level else plain
-            return self._batch(plain, to_size(masks, size), (to_size(known, size) > 0.5).float(), picked)
+            return self._batch(
+                plain, to_size(masks, size), (to_size(known, size) > 0.5).float(), labels[list(places)].tolist()
+            )
 
         return Held(labels, tuple(r.source for r in about), tuple(r.unit for r in about),
                     tuple(r.path for r in about), draw)  # fmt: skip
@@ -111,9 +120,8 @@ class MasksFeed:
         known[free] = 1.0
         return planes[:, :1], (planes[:, 1:2] > 0.5).float(), planes[:, 2 : 2 + K], known
 
-    def _batch(self, grey: Tensor, masks: Tensor, known: Tensor, rows: Sequence[int]) -> Batch:
-        marked = set(self.marked)
-        labels = torch.tensor([int(i in marked) for i in rows], device=self.device)
+    def _batch(self, grey: Tensor, masks: Tensor, known: Tensor, lesions: Sequence[bool]) -> Batch:
+        labels = torch.tensor([int(lesion) for lesion in lesions], device=self.device)
         return Batch(stack_channels(grey, self.recipe.channels), labels, dense=masks, known=known)
 
 
