@@ -159,6 +159,8 @@ class TestFinish:
         assert "4 slices of 4 patients with a spontaneous hemorrhage" in config.trained_on
         card = (folder / "README.md").read_text()
         assert "perihematomal edema, not blood" in card
+        assert "Simulated bleeds on lesion-free slices made 28% of the examples" in config.trained_on  # 0.2 of 0.72
+        assert "as a simulator draws them only" in card
         assert "non-commercial" in card
         assert "| rims, hematoma (derived beside the outlined edema) | 1 | 1 |" in card
         pictures = ["--figures", str(tmp_path / "pictures"), "--run", str(work / "run")]

@@ -36,7 +36,7 @@ place: noise removed, what is not head blacked out, nothing centred or turned.
 {marks}
 
 The masks in the training data mark **perihematomal edema, not blood**. Nothing marked does not mean that there is no
-stroke: infarcts, subdural, epidural and subarachnoid bleeds were never shown as something to mark.
+stroke: infarcts have no class; subdural, epidural, subarachnoid and ventricular bleeds were {_other_bleeds(recipe)}.
 
 ## Trained on
 {config.trained_on}
@@ -80,6 +80,10 @@ def width(config: ModelConfig) -> str:
     """How wide the network is, where its record says so."""
     given = config.arguments.get("width")
     return f"{given} channels at its first level, " if given else ""
+
+
+def _other_bleeds(recipe: Recipe) -> str:
+    return "shown as a simulator draws them only" if recipe.mixture.bleed else "never shown as something to mark"
 
 
 def _lesion_row(title: str, m: Mapping[str, Any]) -> str:

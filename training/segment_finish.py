@@ -41,8 +41,8 @@ LEAST = (0.0, 6.0, 12.0, 24.0)
 FREE = 1.0
 #: What a mark of each class means; it stands on the page beside every overlay.
 SAYS = (
-    "Bright tissue the model takes for a hematoma. It was trained on masks derived by threshold beside outlined edema, "
-    "not on drawn ones.",
+    "Bright tissue the model takes for a hematoma. It was trained on masks derived by threshold beside outlined edema "
+    "and on simulated bleeds; nobody outlined blood for it.",
     "The darker rim around a hematoma (perihematomal edema), as annotators of PHE-SICH-CT-IDS outlined it. It is not "
     "the blood.",
 )
@@ -100,10 +100,13 @@ def trained_on(recipe: Recipe, manifest: Manifest, split: Split) -> str:
     train = [r for r in split.records(manifest, "train") if not recipe.sources or r.source in recipe.sources]
     outlined = [r for r in train if r.extra.get("mask_of") == "perihematomal edema"]
     free = [r for r in train if r.presence == 0]
+    drawn = recipe.mixture.bleed / (recipe.mixture.normal + recipe.mixture.bleed + recipe.mixture.real_bleed)
+    simulated = f" Simulated bleeds on lesion-free slices made {drawn:.0%} of the examples." if drawn else ""
     return (
         f"{len(outlined)} slices of {len({r.unit for r in outlined})} patients with a spontaneous hemorrhage whose "
         "perihematomal edema was outlined (the hematoma beside it was derived by threshold), and "
-        f"{len(free)} slices without a lesion of {len({r.unit for r in free})} patients. No infarct has a class."
+        f"{len(free)} slices without a lesion of {len({r.unit for r in free})} patients."
+        f"{simulated} No infarct has a class."
     )
 
 
