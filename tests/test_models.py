@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 import torch
 from torch import nn
@@ -101,10 +103,14 @@ def test_an_unknown_architecture_is_not_found() -> None:
         build("strokenext_atoo")
 
 
-def test_pretrained_without_a_network_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretrained_without_a_network_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def unreachable(*_: object, **__: object) -> None:
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s")
         raise ConnectionError("Cannot reach https://huggingface.co")
 
     monkeypatch.setattr("timm.create_model", unreachable)
-    with pytest.raises(HubUnavailableError, match=r"ImageNet weights .* pretrained=False"):
+    with pytest.raises(HubUnavailableError, match=r"ImageNet weights .* pretrained=False .*--set pretrained=false"):
         build("resnet50", pretrained=True)
+    assert not caplog.records  # said once, by the error

@@ -11,7 +11,6 @@ feed simulates (`--cache` is needed then), infarcts simulated on its normal slic
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -43,6 +42,7 @@ from .objectives import load_run as load_network
 from .records import Manifest, Record, read_manifest
 from .runs import read_run, sha256
 from .splits import Split, read_split
+from .terminal import finished_lines
 from .views import Views
 
 #: Sensitivity below the band and specificity above it that validation keeps; at 0.90 the subtype has no band at all.
@@ -247,5 +247,5 @@ def main(argv: Sequence[str]) -> int:
     cache: Any = open_cache(o.cache) if o.cache else None
     config = finish_run(o.run, read_manifest(o.manifest), o.split, o.into, cache=cache, device=o.device,
                         progress=lambda stage: print(f"{o.into.name}: {stage}", flush=True))  # fmt: skip
-    print(json.dumps(config.to_dict() | {"reference_logits": []}, indent=1))
+    print(finished_lines(config, o.into))
     return 0

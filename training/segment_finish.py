@@ -8,7 +8,6 @@ are among them, so that false alarms count.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from .runs import read_run, sha256
 from .segment_card import write_segment_card
 from .segment_results import evaluate_masks, judged_records
 from .splits import Split, read_split
+from .terminal import finished_lines
 
 #: What is tried on validation: thresholds on the probability, and smallest parts in pixels of the model's input.
 THRESHOLDS = tuple(round(0.2 + 0.05 * k, 2) for k in range(13))
@@ -148,5 +148,5 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("--device", default="cpu")
     o = p.parse_args(argv)
     config = finish_run(o.run, read_manifest(o.manifest), o.split, o.into, o.device)
-    print(json.dumps(config.to_dict() | {"reference_logits": []}, indent=1))
+    print(finished_lines(config, o.into))
     return 0

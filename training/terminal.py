@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from strokenext.model_config import ModelConfig
+
+#: What `finished_lines` shows of each set, where it was measured.
+SHOWN = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity",
+         "balanced_accuracy": "balanced accuracy", "dice": "Dice", "lesions_found": "lesions found",
+         "slices_marked": "slices with a mark"}  # fmt: skip
 
 
 @contextmanager
@@ -21,3 +31,20 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield show
     finally:
         bar.close()
+
+
+def finished_lines(config: ModelConfig, folder: Path) -> str:
+    """What `finish` prints: the thresholds it chose, each set's main figures, and where the rest is."""
+    thresholds = config.masks.thresholds if config.masks else (config.threshold,)
+    lines = [f"{config.name}: threshold {', '.join(f'{t:.2f}' for t in thresholds)}"]
+    for title, figures in config.metrics.items():
+        shown = ", ".join(f"{name} {_figure(figures[key])}" for key, name in SHOWN.items() if key in figures)
+        lines.append(f"  {title}: {figures.get('slices', '?')} slices, {shown}")
+    return "\n".join([*lines, f"All figures: {folder / 'config.json'}; card: {folder / 'README.md'}"])
+
+
+def _figure(value: Any) -> str:
+    if not isinstance(value, dict):
+        return "not measured" if value is None else f"{value:.3f}"
+    between = "" if value.get("low") is None else f" ({value['low']:.3f} to {value['high']:.3f})"
+    return f"{_figure(value.get('value'))}{between}"

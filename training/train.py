@@ -64,7 +64,11 @@ def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path,
     from .feeds import make_feed
     from .splits import read_split
 
-    feed = make_feed(recipe, open_cache(cache), read_split(split), fabric.device)
+    slices = open_cache(cache)
+    if recipe.size > slices.size:
+        fabric.print(f"The cache holds slices of {slices.size} pixels, the recipe wants {recipe.size}: they are enlarged. "
+                     f"For full detail: python -m training cache MANIFEST FOLDER --size {recipe.size}.")  # fmt: skip
+    feed = make_feed(recipe, slices, read_split(split), fabric.device)
     torch.manual_seed(recipe.seed)
     objective = make_objective(recipe, encoder_from)
     data = {"cache": sha256(cache / "rows.jsonl"), "split": sha256(split), "split_file": split.name}

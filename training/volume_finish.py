@@ -8,7 +8,6 @@ intervals count patients, not copies. The held-back figures are of real, whole p
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from .objectives import load_run
 from .records import Manifest, read_manifest
 from .runs import read_run, sha256
 from .splits import Split, read_split
+from .terminal import finished_lines
 from .volume_card import write_volume_card
 from .volume_results import evaluate_volumes
 from .volumes import VolumesFeed
@@ -154,5 +154,5 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("--device", default="cpu")
     o = p.parse_args(argv)
     config = finish_run(o.run, read_manifest(o.manifest), o.split, open_cache(o.cache), o.into)
-    print(json.dumps(config.to_dict() | {"reference_logits": []}, indent=1))
+    print(finished_lines(config, o.into))
     return 0

@@ -6,7 +6,9 @@ Weights are random unless `pretrained=True` is asked for: a constructor never do
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -38,16 +40,30 @@ def build(model: str | ModelRow, classes: int | None = None, **arguments: object
         raise OptionError(f"A model has 1 to {MAX_CLASSES} classes, not {outputs}.")
     options = {**chosen.arguments, **arguments, "classes": outputs}
     try:
-        return builder(**options)
+        with _quiet_hub():
+            return builder(**options)
     except OSError as error:
         if not options.get("pretrained"):
             raise
         raise HubUnavailableError(
             f"The ImageNet weights for {chosen.title} could not be downloaded ({_first_line(error)}). "
-            "Connect to the internet once, or build it with pretrained=False."
+            "Connect to the internet once, or start from random weights with pretrained=False (a recipe's "
+            "--set pretrained=false)."
         ) from error
     except (TypeError, ValueError) as error:
         raise OptionError(f"{chosen.title} cannot be built with these options: {_first_line(error)}.") from error
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """The Hub's client warns of each of its retries; what came of them is said once, by an error."""
+    client = logging.getLogger("huggingface_hub")
+    before = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        client.setLevel(before)
 
 
 def _builder(chosen: ModelRow) -> Callable[..., nn.Module]:
