@@ -66,8 +66,8 @@ def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path,
 
     slices = open_cache(cache)
     if recipe.size > slices.size:
-        fabric.print(f"The cache holds slices of {slices.size} pixels, the recipe wants {recipe.size}: they are enlarged. "
-                     f"For full detail: python -m training cache MANIFEST FOLDER --size {recipe.size}.")  # fmt: skip
+        fabric.print(f"The cache holds slices of {slices.size} pixels, enlarged to the recipe's {recipe.size}. For full "
+                     f"detail: python -m training cache MANIFEST FOLDER --size {recipe.size}.")  # fmt: skip
     feed = make_feed(recipe, slices, read_split(split), fabric.device)
     torch.manual_seed(recipe.seed)
     objective = make_objective(recipe, encoder_from)
