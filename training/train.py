@@ -66,7 +66,7 @@ def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path,
 
     slices = open_cache(cache)
     if recipe.size > slices.size:
-        fabric.print(f"The cache holds slices of {slices.size} pixels, enlarged to the recipe's {recipe.size}. For full "
+        fabric.print(f"The cache holds slices of {slices.size} pixels, enlarged to the recipe's {recipe.size}. In full "
                      f"detail: python -m training cache MANIFEST FOLDER --size {recipe.size}.")  # fmt: skip
     feed = make_feed(recipe, slices, read_split(split), fabric.device)
     torch.manual_seed(recipe.seed)
