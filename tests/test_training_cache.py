@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -134,6 +135,29 @@ def test_beside_an_open_rim_the_bright_tissue_is_blood_and_the_rim_stays_open(tm
     assert 2 * (blood & clot).sum() / (blood.sum() + clot.sum()) > 0.9
     assert ignore[rim].all()
     assert not (blood & rim).any()
+
+
+def test_a_mask_of_small_numbers_counts_and_an_empty_one_says_that_nothing_is_known(tmp_path: Path) -> None:
+    """Annotation tools write 0 and 1; a bleed whose mask were read as empty would be taught as no bleed."""
+    write(tmp_path / "a.png", np.full((160, 160), 90, np.uint8))
+    write(tmp_path / "ones.png", ring(160, 12, 18) // 255)
+    write(tmp_path / "none.png", np.zeros((160, 160), np.uint8))
+    ones, none = (record("a", 1, 1, mask=f"{name}.png", mask_of="blood") for name in ("ones", "none"))
+    blood, ignore = annotation(Manifest(tmp_path, (ones,)), ones, open_image(tmp_path / "a.png"))
+    assert blood is not None
+    assert np.array_equal(blood, ring(160, 12, 18) > 0)
+    assert ignore is None
+    blood, ignore = annotation(Manifest(tmp_path, (none,)), none, open_image(tmp_path / "a.png"))
+    assert blood is None
+    assert ignore is not None
+    assert ignore.all()
+
+
+def test_a_cache_of_other_labels_is_refused(manifest: Manifest, cache: Cache) -> None:
+    cache.require_manifest(manifest)
+    relabelled = Manifest(manifest.root, (replace(manifest.records[0], presence=1), *manifest.records[1:]))
+    with pytest.raises(DataError, match="another manifest"):
+        cache.require_manifest(relabelled)
 
 
 def test_a_mask_of_another_size_is_refused(manifest: Manifest, tmp_path: Path) -> None:

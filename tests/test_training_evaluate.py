@@ -153,6 +153,9 @@ def test_comparison_finds_the_better_model_whatever_the_order_of_rows() -> None:
     assert "| +" in table(found)
     with pytest.raises(DataError, match="same slices"):
         compare([result("a", good), result("b", good.where(np.arange(200) < 150))])
+    control = replace(good, labels=good.labels[::-1].copy())
+    with pytest.raises(DataError, match="judged by different labels"):
+        compare([result("a", good), result("control", control)])
 
 
 def test_evaluate_command_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

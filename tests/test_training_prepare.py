@@ -109,6 +109,52 @@ def test_train_validation_test_class_folders(tmp_path: Path) -> None:
     }
 
 
+def scans(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def tabled(root: Path, table: str) -> dict[str, tuple[object, ...]]:
+    """Path to (presence, subtype, patient) under a table in CSV."""
+    file = root.parent / "labels.csv"
+    file.write_text(table, encoding="utf-8")
+    return {
+        f.file.relative_to(root).as_posix(): (f.presence, f.subtype, f.patient) for f in read("x", root, file).images
+    }
+
+
+def test_a_patients_label_is_not_that_of_a_slice_of_the_same_number(tmp_path: Path) -> None:
+    names = [f"{p}/{s}.dcm" for p in (1, 2, 3) for s in (1, 2, 3)]
+    root = scans(tmp_path / "scans", *names)
+    found = tabled(root, "patient,label\n1,normal\n2,normal\n3,hemorrhagic\n")
+    assert {path: v[0] for path, v in found.items()} == {
+        f"{p}/{s}.dcm": int(p == 3) for p in (1, 2, 3) for s in (1, 2, 3)
+    }
+    assert {v[2] for path, v in found.items() if path.startswith("3/")} == {"x/3"}
+
+
+def test_a_file_name_that_every_patient_has_is_looked_up_with_its_patient(tmp_path: Path) -> None:
+    root = scans(tmp_path / "scans", "A/1.dcm", "B/1.dcm", "C/1.dcm")
+    found = tabled(root, "patient,filename,label\nA,1.dcm,normal\nB,1.dcm,ischemic\n")
+    assert found == {"A/1.dcm": (0, None, "x/A"), "B/1.dcm": (1, 0, "x/B")}
+
+
+@pytest.mark.parametrize("table", ["file,label\n1.dcm,normal\n", "file,label\nA/1.dcm,normal\nA/1.dcm,stroke\n"])
+def test_a_table_that_could_mean_several_files_is_refused(tmp_path: Path, table: str) -> None:
+    with pytest.raises(DataError, match="does not say which file it means"):
+        tabled(scans(tmp_path / "scans", "A/1.dcm", "B/1.dcm"), table)
+
+
+def test_a_numeric_subtype_is_the_kind_of_stroke_and_an_empty_one_leaves_it_to_presence(tmp_path: Path) -> None:
+    root = scans(tmp_path / "scans", *(f"{n}.dcm" for n in "abcd"))
+    found = tabled(root, "path,presence,subtype\na.dcm,1,0\nb.dcm,1,1\nc.dcm,0,\nd.dcm,0,0\n")
+    assert {path: v[:2] for path, v in found.items()} == {
+        "a.dcm": (1, 0), "b.dcm": (1, 1), "c.dcm": (0, None), "d.dcm": (0, None),
+    }  # fmt: skip
+
+
 def test_tree_with_a_label_table(tmp_path: Path) -> None:
     for i, name in enumerate(("P1/a/1.dcm", "P1/a/2.dcm", "P2/3.dcm", "P3/4.dcm")):
         save(tmp_path / "scans" / name, i)

@@ -26,6 +26,7 @@ from strokenext.windows import grey01
 
 from .brain import brain_depth
 from .hematoma import derive_hematoma
+from .mask_files import read_mask
 from .records import Manifest, Record, digest, read_manifest
 
 FORMAT = "strokenext-cache/2"
@@ -102,6 +103,14 @@ class Cache:
                     f"Build one for it: python -m training cache MANIFEST FOLDER {masks}--{name} {given}."
                 )
 
+    def require_manifest(self, manifest: Manifest) -> None:
+        """Raise DataError unless this is the cache of that very manifest, its labels among it."""
+        if self.about.get("manifest", digest(manifest)) != digest(manifest):
+            raise DataError(
+                "The cache was made of another manifest (prepared again, or other labels). Build it again: "
+                "python -m training cache MANIFEST FOLDER."
+            )
+
 
 def planes_of(
     image: Slice, blood: BoolArray | None = None, ignore: BoolArray | None = None, framing: Preprocess = FRAMING
@@ -136,10 +145,9 @@ def annotation(manifest: Manifest, record: Record, image: Slice) -> tuple[BoolAr
     of, name = record.extra.get("mask_of", "blood" if record.subtype else "infarct"), record.extra.get("mask")
     if not name or (of == "infarct" and not record.evaluation_only):
         return None, nowhere
-    pixels = cv2.imdecode(np.fromfile(manifest.root / str(name), np.uint8), cv2.IMREAD_GRAYSCALE)
-    if pixels is None or pixels.shape != shape:
-        raise DataError(f"The mask {name} is no picture of the size of {record.path}. Prepare the data again.")
-    mask = np.asarray(pixels > 127)
+    mask = read_mask(manifest, record, shape)
+    if not mask.any():  # a rim of one pixel may vanish in a copy made smaller: nothing is known then
+        return None, nowhere
     if of != "perihematomal edema":
         return mask, None
     derived = derive_hematoma(grey01(image, Window(80, 40)), mask)

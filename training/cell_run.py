@@ -61,7 +61,9 @@ class Bench:
         recipe = cell.resolved()
         if self.cache is not None:
             try:
-                open_cache(self.cache).require(recipe.frame, recipe.window)
+                there = open_cache(self.cache)
+                there.require(recipe.frame, recipe.window)
+                there.require_manifest(self.manifest)
                 return self.cache
             except DataError as problem:
                 say(f"the cache given does not fit: {problem}")

@@ -60,8 +60,9 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "De-identification and missing data",
         "CLAIM 12, 13; TRIPOD+AI 11",
-        "No patient tag is kept after decoding. Unlabelled slices are not used as negatives; unknown patients"
-        " are grouped by near duplicate.",
+        "No patient tag is kept after decoding. Unlabelled slices three or more from an annotated one"
+        " serve as negatives where a recipe says `away_negatives`, else none does; unknown patients are grouped by"
+        " near duplicate.",
     ),
     Item(
         "Reference standard and its quality",
@@ -110,7 +111,8 @@ ITEMS: tuple[Item, ...] = (
     Item(
         "External testing",
         "CLAIM 32; TRIPOD+AI 5",
-        'The part "external" and the left-out sources; nothing was tuned on them.',
+        'The part "external" and the left-out sources. No threshold, temperature or checkpoint was chosen by them; '
+        "their scores were seen during development.",
     ),
     Item(
         "Failure analysis",

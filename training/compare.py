@@ -37,6 +37,9 @@ def _row(first: Result, other: Result, draws: int, seed: int) -> dict[str, Any]:
     if set(where) != set(a.paths) or first.model["task"] != other.model["task"]:
         raise DataError(f"{first.name} and {other.name} were not evaluated for one task on the same slices.")
     order = np.array([where[p] for p in a.paths])
+    if not np.array_equal(b.labels[order], a.labels) or [b.units[i] for i in order] != list(a.units):
+        raise DataError(f"{first.name} and {other.name} were judged by different labels or patients (a control run, or "
+                        "data prepared again); their difference would mean nothing.")  # fmt: skip
     difference, p = m.paired_bootstrap(m.auroc, a.labels, a.logits, b.logits[order], a.units, draws=draws, seed=seed)
     only_first, only_other, p_mcnemar = m.mcnemar(_unit_right(first), _unit_right(other))
     return {

@@ -130,3 +130,8 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def drop_seed(seed: int, place: int) -> int:
+    """What torch's generator, which dropout draws from, is seeded with at a step of a process."""
+    return ((seed << 40) + place) % (2**63 - 25)  # prime, so that a date as seed does not overflow

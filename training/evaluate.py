@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strokenext.errors import DataError
+from strokenext.errors import DataError, OptionError
 
 from .contact import class_name
 from .held_back import judged
@@ -189,19 +189,25 @@ def _run(o: argparse.Namespace) -> None:
     from .terminal import progress_bar
 
     folder, manifest = resolve(o.model), read_manifest(o.manifest)
-    if load_config(folder).planes is not None:
+    one = load_config(folder)
+    if one.planes is not None or one.masks is not None:
+        for flag in ("away", "random_labels", "explain"):
+            if getattr(o, flag):
+                raise OptionError(f"--{flag.replace('_', '-')} means nothing for {one.name}: it does not class single "
+                                  "slices. Leave it away.")  # fmt: skip
+    if one.planes is not None:
         from .volume_results import run
 
         run(o, folder)
         return
-    if load_config(folder).masks is not None:
+    if one.masks is not None:
         from . import segment_results
 
         segment_results.run(o, folder)
         return
     split = read_split(o.split) if o.split else None
-    if split is not None and split.task != load_config(folder).task:
-        raise DataError(f"{o.split} is a split for {split.task}, the model answers {load_config(folder).task}.")
+    if split is not None and split.task != one.task:
+        raise DataError(f"{o.split} is a split for {split.task}, the model answers {one.task}.")
     data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": sha256(o.manifest)}
     data |= {"split_sha256": sha256(o.split)} if o.split else {}
     manifest, records, about = judged(manifest, split, part=o.part, sources=o.source, away=o.away, run=o.run,

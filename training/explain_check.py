@@ -26,6 +26,7 @@ from strokenext.types import BoolArray
 from .cache import LEAST_ENCLOSED
 from .heat_measures import View, brain_in_frame, examine, in_frame, randomised
 from .heat_summary import summarise, table
+from .mask_files import read_mask
 from .prepare import open_image
 from .records import Manifest, Record, read_manifest
 from .results import Result
@@ -141,11 +142,7 @@ def lesion_of(manifest: Manifest, record: Record) -> BoolArray | None:
 
     Raises DataError for a mask that cannot be read or has another size than its image.
     """
-    data = np.fromfile(manifest.root / str(record.extra["mask"]), np.uint8)
-    mask = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-    if mask is None or mask.shape != tuple(record.size):
-        raise DataError(f"The mask of {record.path} cannot be read or has another size than its image.")
-    marked = np.asarray(mask > 127)
+    marked = read_mask(manifest, record, (record.size[0], record.size[1]))
     if record.extra.get("mask_of") != EDEMA or not marked.any():
         return marked if marked.any() else None
     points = np.ascontiguousarray(np.argwhere(marked)[:, ::-1].astype(np.int32))

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -244,8 +243,10 @@ def main(argv: Sequence[str]) -> int:
         from . import segment_finish
 
         return segment_finish.main(argv)
-    cache: Any = open_cache(o.cache) if o.cache else None
-    config = finish_run(o.run, read_manifest(o.manifest), o.split, o.into, cache=cache, device=o.device,
+    manifest, cache = read_manifest(o.manifest), open_cache(o.cache) if o.cache else None
+    if cache is not None:
+        cache.require_manifest(manifest)
+    config = finish_run(o.run, manifest, o.split, o.into, cache=cache, device=o.device,
                         progress=lambda stage: print(f"{o.into.name}: {stage}", flush=True))  # fmt: skip
     print(finished_lines(config, o.into))
     return 0

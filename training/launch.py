@@ -1,7 +1,9 @@
 """Where training runs: one process on a CPU or GPU, or several that share every batch, through Lightning Fabric.
 
-Several processes give the numbers of one: each takes its share of every batch, gradients are averaged by how many
-examples a share holds, and batch norm sees the whole batch.
+Several processes give the numbers of one where the loss is a mean over images (`classify`): each takes its share of
+every batch, gradients are averaged by how many examples a share holds, and batch norm sees the whole batch. The losses
+over known pixels and cells (`outline`, `fuse`, `segment`, `volume`) are averaged the same way, share by share, which is
+near the whole batch's and not equal to it.
 """
 
 from __future__ import annotations

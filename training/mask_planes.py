@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from strokenext.errors import DataError
 from strokenext.head import SKULL_SHARE
 from strokenext.preprocess import Framed, Preprocess
 from strokenext.types import BoolArray, ByteArray, FloatArray, Slice, Window
@@ -23,6 +22,7 @@ from strokenext.windows import grey01
 
 from .cache import Row
 from .hematoma import derive_hematoma
+from .mask_files import read_mask
 from .records import Manifest, Record
 
 CLASSES = ("hematoma", "perihematomal edema")
@@ -56,16 +56,6 @@ def truth_of(manifest: Manifest, record: Record, image: Slice) -> Truth:
     elif name and of == "blood":
         masks[0], known[0] = read_mask(manifest, record, image.shape), True
     return Truth(masks, known)
-
-
-def read_mask(manifest: Manifest, record: Record, shape: tuple[int, int]) -> BoolArray:
-    """(H, W) of the record's mask file. Raises DataError when it is no picture of that size."""
-    file = manifest.root / str(record.extra["mask"])
-    data = np.fromfile(file, np.uint8) if file.is_file() else np.zeros(0, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-    if pixels is None or pixels.shape != shape:
-        raise DataError(f"The mask {file.name} is no picture of the size of {record.path}. Prepare the data again.")
-    return np.asarray(pixels > 127)
 
 
 def _add_derived(masks: BoolArray, known: BoolArray, image: Slice) -> None:

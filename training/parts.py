@@ -31,11 +31,15 @@ def parts(material: Material) -> list[tuple[str, int, str]]:
     return [
         *found,
         ("explanation checks", len(other_tables.explained(material)), EXPLAIN),
-        ("segmentation", len(material.segmentation), "python -m training train training/recipes/unet.toml"),
+        (
+            "segmentation",
+            len(material.segmentation),
+            "python -m training evaluate --model UNET ... --out results/segmentation/unet.json",
+        ),
         (
             "volumes",
             volumes,
-            "python -m training train training/recipes/cnn3d.toml",
+            "python -m training evaluate --model CNN3D ... --out results/volume/cnn3d.json",
         ),
         ("scope gate", int(material.gate is not None), "python -m training.gate_check --every 2"),
         ("cost", len(material.benchmarks), "python -m training benchmark"),

@@ -150,7 +150,7 @@ def main(arguments: list[str]) -> int:
     """Write the committed examples into the folder given."""
     from .examples import write_examples
 
-    if len(arguments) != 1:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
         sys.stderr.write("usage: python -m training.phantom FOLDER\n")
         return 2
     for path in write_examples(Path(arguments[0])):

@@ -135,7 +135,11 @@ def _record(one: _Opened, path: str, group: str, root: Path, bases: dict[str, Pa
     extra: dict[str, Scalar] = dict(f.extra)
     for key in ("mask", "overlay", "dicom"):
         if key in extra:
-            base = next(b for b in (*f.file.resolve().parents, *bases.values()) if (b / str(extra[key])).exists())
+            places = (*f.file.resolve().parents, *bases.values())
+            base = next((b for b in places if (b / str(extra[key])).exists()), None)
+            if base is None:
+                raise DataError(f"The table of {f.source} gives {f.file.name} the {key} {extra[key]}, which is not "
+                                "there. Put the file there, or leave that cell empty.")  # fmt: skip
             extra[key] = _relative(base / str(extra[key]), root)
     return Record(
         path, f.source, f.presence, f.subtype, f.patient, group, one.sha256, f"{one.print.phash:016x}", one.size,
@@ -224,9 +228,18 @@ def _write_rows(file: Path, heads: Sequence[str], rows: Iterable[Sequence[str]])
         csv.writer(stream).writerows([heads, *rows])
 
 
+#: The folders that `prepare` understands.
+FORMS = (
+    "A source's folder is one of: TEKNOFEST 2021 as published (its Turkish names, or Bleeding, Ischemia and Normal with "
+    "PNG, OVERLAY and DICOM); class folders such as Normal and Stroke; train, validation and test with class folders; a "
+    "folder with slices.csv (columns image and label, optionally patient, source, mask); or any tree of files with "
+    "--labels NAME=table.csv, which has a column path, file, folder or patient and one label (or presence, subtype)."
+)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command's flags."""
-    p = argparse.ArgumentParser(prog="python -m training prepare", description=__doc__.splitlines()[0])
+    p = argparse.ArgumentParser(prog="python -m training prepare", description=__doc__.splitlines()[0], epilog=FORMS)
     p.add_argument("--source", action="append", required=True, metavar="NAME=FOLDER", help="repeat for several")
     p.add_argument("--labels", action="append", default=[], metavar="NAME=CSV", help="label table of a source")
     p.add_argument("--out", type=Path, default=Path("data"), help="folder for the manifest (default: data)")

@@ -77,7 +77,8 @@ def _honesty(material: Material) -> Iterator[Section]:
 def _others(material: Material) -> Iterator[Section]:
     """Explanations, segmentation, volumes, gate and cost."""
     text = [
-        "Slices of the test part and of unseen sources that carry a lesion mask; a hit may miss by half a cell of a "
+        "Slices with a lesion mask that training did not learn from: of the validation and test parts and of unseen "
+        "sources; a hit may miss by half a cell of a "
         "7 × 7 grid. The centre prior is a Gaussian on the middle of the head: the guess that needs no model."
     ]
     found: tuple[Table, ...] = ()

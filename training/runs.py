@@ -106,7 +106,7 @@ def trained_weights(run: Path) -> dict[str, Tensor]:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file through a temporary one."""
-    temporary = path.with_name(path.name + ".part")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # processes of one run may write the same file
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,8 @@ def run(o: argparse.Namespace, folder: Path) -> None:
     from .terminal import progress_bar
 
     manifest = read_manifest(o.manifest)
+    if o.source:
+        manifest = replace(manifest, records=tuple(r for r in manifest if r.source in o.source))
     split = read_split(o.split) if o.split else None
     data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": sha256(o.manifest)}
     data |= {"split_sha256": sha256(o.split)} if o.split else {}

@@ -177,50 +177,90 @@ def _labelled_row(name: str, root: Path, row: dict[str, str]) -> Found | str:
 
 # --- a tree with a label table ------------------------------------------------------------------------------------
 
-_KEYS = ("path", "file", "image", "filename", "name", "folder", "series", "patient", "id")
-_LABELS = ("label", "class", "diagnosis", "subtype", "presence")
-_PLAIN = {"0": "normal", "1": "stroke"}
+#: Columns that name a file, its folder (a patient, a series), or either.
+_FILES, _FOLDERS, _EITHER = ("path", "file", "image", "filename"), ("folder", "series", "patient"), ("name", "id")
+#: Columns with a label, and what the numbers 0 and 1 mean in each.
+_LABELS = {
+    "label": ("normal", "stroke"), "class": ("normal", "stroke"), "diagnosis": ("normal", "stroke"),
+    "subtype": ("ischemic", "hemorrhagic"), "presence": ("normal", "stroke"),
+}  # fmt: skip
+_Row = Mapping[str, str]
 
 
 def _read_tree_with_table(name: str, root: Path, table: Path) -> Reading:
-    """DICOM (or picture) tree; a row applies to the file, file stem or enclosing folder that its first column names."""
-    from .folders import class_of
+    """DICOM (or picture) tree; a row applies to the file or to the enclosing folder that its key column names.
 
+    Raises DataError where two rows could be meant by one file, or one bare file name by files of several folders:
+    a label on the wrong slice is worse than none.
+    """
     if not table.is_file():
         raise DataError(f"There is no label table at {table}.")
-    rows = _rows(table)
-    lower = {c.strip().lower(): c for c in (rows[0] if rows else {})}
-    key = next((lower[k] for k in _KEYS if k in lower), None)
-    label = next((lower[k] for k in _LABELS if k in lower), None)
-    if key is None or label is None:
-        raise DataError(f"{table} needs a column among {', '.join(_KEYS)} and one among {', '.join(_LABELS)}.")
-    named = {r[key].strip().strip("/"): r for r in rows}
+    rows = [{(k or "").strip().lower(): (v or "").strip() for k, v in row.items() if k} for row in _rows(table)]
+    columns, keys = set(rows[0]) if rows else set(), (*_FILES, *_EITHER, *_FOLDERS)
+    key = next((k for k in keys if k in columns), None)
+    if key is None or not columns & set(_LABELS):
+        raise DataError(f"{table} needs a column among {', '.join(keys)} and one among {', '.join(_LABELS)}.")
+    files = sorted(p for p in root.rglob("*") if p.is_file() and p != table.resolve() and not _hidden(p, root))
+    folders = {folder.name for file in files for folder in file.relative_to(root).parents if folder.name}
+    patients = folders & {row.get("patient", "") for row in rows}
+    named: dict[str, list[_Row]] = defaultdict(list)
+    for row in rows:
+        named[row[key].strip("/")].append(row)
     images, left_out = [], []
-    for file in sorted(p for p in root.rglob("*") if p.is_file() and p != table.resolve() and not _hidden(p, root)):
+    bare: dict[str, set[Path]] = defaultdict(set)
+    for file in files:
         relative = file.relative_to(root)
-        row = next((named[k] for k in _names(relative) if k in named), None)
-        text = row[label].strip() if row else ""
-        word = class_of(_PLAIN.get(text, text)) if row else None
-        if row is None or word is None:
-            reason = "no row of the label table names it" if row is None else f"the label '{text}' is not understood"
+        called, meant = _meant(relative, named, key, by_patient=bool(patients) and key != "patient")
+        bare[called] |= {relative.parent} if called in (relative.name, relative.stem) and not patients else set()
+        if len({(_label(row), row.get("patient")) for row in meant}) > 1 or len(bare[called]) > 1:
+            raise DataError(f"In {table} '{called}' does not say which file it means: {relative.as_posix()} is one of "
+                            "several. Add a column path with each file's path under the folder.")  # fmt: skip
+        text, word = _label(meant[0]) if meant else ("", None)
+        if word is None:
+            reason = f"the label '{text}' is not understood" if meant else "no row of the label table names it"
             left_out.append((relative.as_posix(), reason))
             continue
         presence, subtype = CLASSES[word]
-        folder = relative.parts[0] if len(relative.parts) > 1 else ""
-        patient = row[lower["patient"]] if "patient" in lower else folder
+        patient = meant[0].get("patient") or (relative.parts[0] if len(relative.parts) > 1 else "")
         images.append(Found(file, name, presence, subtype, f"{name}/{patient}" if patient else None))
     return Reading("a tree with a label table", tuple(images), tuple(left_out))
 
 
-def _names(relative: Path) -> Iterator[str]:
-    """What a table may call a file, the most exact first: its path, name, stem, then its folders from the inside."""
-    yield relative.as_posix()
-    yield relative.name
-    yield relative.stem
+def _meant(
+    relative: Path, named: Mapping[str, Sequence[_Row]], key: str, by_patient: bool
+) -> tuple[str, Sequence[_Row]]:
+    """What the table calls a file, and those rows; `by_patient`: of a bare file name only the rows of its patient."""
+    above = {folder.name for folder in relative.parents}
+    for called in _names(relative, key):
+        rows = named.get(called, ())
+        if by_patient and called in (relative.name, relative.stem):
+            rows = [row for row in rows if row.get("patient") in above]
+        if rows:
+            return called, rows
+    return "", ()
+
+
+def _names(relative: Path, key: str) -> Iterator[str]:
+    """What a column may call a file, the most exact first: its path, name, stem, then its folders from the inside."""
+    if key not in _FOLDERS:
+        yield from (relative.as_posix(), relative.name, relative.stem)
     for folder in relative.parents:
-        if folder != Path("."):
-            yield folder.as_posix()
-            yield folder.name
+        if folder != Path(".") and key not in _FILES:
+            yield from (folder.as_posix(), folder.name)
+
+
+def _label(row: _Row) -> tuple[str, str | None]:
+    """A row's label as it stands there and as a word of CLASSES; a `presence` that says normal counts alone."""
+    from .folders import class_of
+
+    found = [
+        (text, class_of({"0": numbers[0], "1": numbers[1]}.get(text, text)))
+        for column, numbers in _LABELS.items()
+        if (text := row.get(column, ""))
+    ]
+    if "presence" in row and found and found[-1][1] == "normal" and row["presence"]:
+        return found[-1]
+    return found[0] if found else ("", None)
 
 
 def _hidden(file: Path, root: Path) -> bool:

@@ -56,7 +56,7 @@ def whole(material: Material, task: str) -> Iterator[Section]:
     if named.rows:
         text = (
             "Every set that a model's card names, in both choices of normals. Sources marked unseen were never trained "
-            "on; nothing was tuned on any of these rows.",
+            "on. No threshold, temperature or checkpoint was chosen by these rows; they were seen during development.",
         )
         yield Section("Named test sets, unseen sources among them", text, (named,), level=3)
     yield Section("At fixed specificity and sensitivity", (), (detail_tables.operating_table(entries),), level=3)

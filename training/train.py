@@ -22,7 +22,7 @@ from strokenext.errors import DataError, OptionError
 
 from .config import Recipe, read_recipe
 from .curves import draw_curves
-from .engine import Average, learning_rate, make_optimiser, resized, stop_on_signal
+from .engine import Average, drop_seed, learning_rate, make_optimiser, resized, stop_on_signal
 from .launch import launch, share_batch_norm, whole_batch
 from .objectives import Objective, make_objective
 from .runs import BEST, LAST, best_epoch, load_state, save_state, sha256, start_run, write_history
@@ -121,7 +121,7 @@ def train(fabric: Fabric, recipe: Recipe, objective: Objective, feed: Feed, run:
             epoch_started, epoch_first, stop = time.monotonic(), step, 0
             for batch in islice(batches, per_epoch - step % per_epoch):
                 update, ends = step // recipe.accumulate, (step + 1) % recipe.accumulate == 0
-                torch.manual_seed((recipe.seed << 40) + step * fabric.world_size + fabric.global_rank)  # for dropout
+                torch.manual_seed(drop_seed(recipe.seed, step * fabric.world_size + fabric.global_rank))
                 rate = learning_rate(recipe, update, total // recipe.accumulate, history)
                 for group in optimiser.param_groups:
                     group["lr"] = rate

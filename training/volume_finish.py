@@ -153,6 +153,8 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("--into", type=Path, required=True, help="the model folder to write; its name is the model's")
     p.add_argument("--device", default="cpu")
     o = p.parse_args(argv)
-    config = finish_run(o.run, read_manifest(o.manifest), o.split, open_cache(o.cache), o.into)
+    manifest, cache = read_manifest(o.manifest), open_cache(o.cache)
+    cache.require_manifest(manifest)
+    config = finish_run(o.run, manifest, o.split, cache, o.into)
     print(finished_lines(config, o.into))
     return 0

@@ -13,7 +13,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from strokenext.volume_model import VolumePredictor, load_volume
 
 from . import metrics
 from .compare import compare
+from .contact import class_name
 from .evaluate import environment, facts, summary
 from .held_back import judged
 from .measures import measure
@@ -42,11 +43,12 @@ TINY = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One patient's series with its label; `types` are the hemorrhage types of its slices."""
+    """One patient's series with its label; `kind` is its class in words, `types` the hemorrhage types of its slices."""
 
     unit: str
     source: str
     label: int
+    kind: str
     types: str
     volume: Volume
 
@@ -70,7 +72,8 @@ def heads(manifest: Manifest, records: Sequence[Record], task: str) -> Iterator[
         if label >= 0:
             types = sorted({w for r in rows for w in str(r.extra.get("types", "")).replace(",", " ").split()})
             slices = tuple(open_image(manifest.file(r)) for r in rows)
-            yield Head(unit, rows[0].source, label, " ".join(types), Volume(_one_shape(slices)))
+            shown = next((r for r in rows if r.label(task) == label), rows[0])
+            yield Head(unit, rows[0].source, label, class_name(shown), " ".join(types), Volume(_one_shape(slices)))
 
 
 def _one_shape(slices: Sequence[Any]) -> tuple[Any, ...]:
@@ -124,7 +127,7 @@ def evaluate_volumes(
             start = time.perf_counter()
             margins[name].append(ask(head.volume))
             seconds[name] += time.perf_counter() - start
-        rows[-1] = Head(head.unit, head.source, head.label, head.types, Volume(head.volume.slices[:1]))
+        rows[-1] = replace(head, volume=Volume(head.volume.slices[:1]))
         if progress is not None:
             progress(number, total)
     names = {"whole": facts(whole.config) | {"planes": whole.config.planes and whole.config.planes.to_dict()},
@@ -173,7 +176,7 @@ def _columns(rows: Sequence[Head], margins: Sequence[float | None]) -> Predictio
         paths=units,
         sources=tuple(r.source for r in rows),
         units=units,
-        kinds=tuple("hemorrhagic" if r.label else "normal" for r in rows),
+        kinds=tuple(r.kind for r in rows),
         types=tuple(r.types for r in rows),
         labels=np.array([r.label for r in rows], np.int64),
         logits=np.array(margins, np.float64),
