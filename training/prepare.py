@@ -230,10 +230,11 @@ def _write_rows(file: Path, heads: Sequence[str], rows: Iterable[Sequence[str]])
 
 #: The folders that `prepare` understands.
 FORMS = (
-    "A source's folder is one of: TEKNOFEST 2021 as published (its Turkish names, or Bleeding, Ischemia and Normal with "
-    "PNG, OVERLAY and DICOM); class folders such as Normal and Stroke; train, validation and test with class folders; a "
-    "folder with slices.csv (columns image and label, optionally patient, source, mask); or any tree of files with "
-    "--labels NAME=table.csv, which has a column path, file, folder or patient and one label (or presence, subtype)."
+    "A source's folder is one of: TEKNOFEST 2021 as published (its Turkish names, or Bleeding, Ischemia and Normal "
+    "with PNG, OVERLAY and DICOM); class folders such as Normal and Stroke; train, validation and test with class "
+    "folders; a folder with slices.csv (columns image and label, optionally patient, source, mask); or any tree of "
+    "files with --labels NAME=table.csv, which has a column path, file, folder or patient and one label (or presence, "
+    "subtype)."
 )
 
 
