@@ -108,7 +108,8 @@ class Recipe:
     head_steps: int = 0
     head_rate: float = 2e-3
     outline_weight: float = 0.3
-    cell_weight: float = 0.0  # asks the head about each cell too, so that its evidence lies in the lesion
+    cell_weight: float = 0.0  # asks the head about each cell too
+    heat_weight: float = 0.0  # wants the Grad-CAM of the true class inside the lesion
     # what is kept
     select: str = "auroc"
     patience: int = 0
