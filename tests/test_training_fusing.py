@@ -1,13 +1,14 @@
-"""The loss that asks the head about each cell: small where evidence lies in the lesion, blind to the unknown."""
+"""What fusing asks of the head besides the class: evidence cell by cell, and heat that lies in the lesion."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from strokenext.models.strokenext import Encoder
+from strokenext.explain import heat
+from strokenext.models.strokenext import Encoder, StrokeNeXt
 from training.dense import DenseEncoder
-from training.fusing import Pair, cell_loss
+from training.fusing import Pair, cell_loss, heat_loss
 
 
 def lesion(channel: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,10 +63,78 @@ def test_asking_about_cells_changes_no_running_statistic() -> None:
     for m in norms:
         m.reset_running_stats()
     torch.set_rng_state(state)
-    logits, drawn, cells = pair(x, False, True)
+    logits, drawn, cells, _ = pair(x, False, True)
     assert all(torch.equal(a, m.running_mean) for a, m in zip(plain, norms, strict=True) if m.running_mean is not None)
     assert logits.shape == (4, 2)
     assert drawn == []
     assert cells is not None
     assert cells.shape == (4, 2, 2, 2)
     assert all(m.training for m in norms)
+
+
+def pair_of_two() -> Pair:
+    """A pair whose encoders differ, as after the first update that reaches them."""
+    torch.manual_seed(0)
+    pair = Pair(DenseEncoder(Encoder("atto", layer_scale=0.5)))
+    with torch.no_grad():
+        for p in pair.model.encoder_b.parameters():
+            p.add_(0.02 * torch.randn_like(p))
+    return pair
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+def test_the_heat_that_is_learned_is_the_heat_that_a_reader_sees(shown: int) -> None:
+    pair = pair_of_two()
+    x = torch.randn(1, 3, 64, 64)
+    learned = pair(torch.cat([x, x.flip(3)]), heat_of=torch.tensor([shown, 1 - shown]))[3]  # in training mode
+    assert isinstance(pair.model, StrokeNeXt)
+    seen = heat(pair.model, x, shown)[1].sum(axis=0)
+    assert seen.max() > 0
+    # Grad-CAM means the gradient over the cells; the loss leaves that constant away: 4 cells.
+    torch.testing.assert_close(learned[0].detach() / 4, torch.from_numpy(seen), rtol=1e-4, atol=1e-7)
+
+
+def test_heat_can_be_learned_and_leaves_the_head_in_training() -> None:
+    pair = pair_of_two().train()
+    dense, known = lesion(1)
+    found = pair(torch.randn(2, 3, 64, 64), heat_of=torch.tensor([1, 1]))[3]
+    heat_loss(found, dense.repeat(2, 1, 1, 1), known.repeat(2, 1, 1, 1)).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in pair.model.fusion[0].parameters() if p.ndim > 1)
+    assert pair.model.fusion.training
+    assert pair.model.classifier.training
+
+
+def test_heat_inside_the_lesion_costs_nothing_and_elsewhere_or_nowhere_much() -> None:
+    dense, known = lesion(0)
+    inside, outside = torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)
+    inside[0, 0, 0] = outside[0, 1, 1] = 5.0
+    assert heat_loss(inside, dense, known) < 0.01
+    assert heat_loss(outside, dense, known) > 4
+    assert heat_loss(torch.zeros(1, 2, 2), dense, known) > 4
+    assert heat_loss(inside + outside, dense, known) == pytest.approx(0.6931, abs=0.01)
+
+
+def test_heat_where_nothing_is_known_or_nothing_to_find_costs_nothing() -> None:
+    dense, known = lesion(0)
+    hidden = known.clone()
+    hidden[..., 4:, 4:] = 0
+    spread = torch.zeros(1, 2, 2)
+    spread[0, 0, 0], spread[0, 1, 1] = 5.0, 50.0
+    assert heat_loss(spread, dense, hidden) < 0.01
+    assert heat_loss(spread, torch.zeros_like(dense), known) == 0
+
+
+def test_frozen_twins_are_asked_once_with_the_answer_of_both() -> None:
+    torch.manual_seed(0)
+    pair = Pair(DenseEncoder(Encoder("atto", layer_scale=0.5))).train()
+    calls: list[object] = []
+    for encoder in (pair.model.encoder_a, pair.model.encoder_b):
+        encoder.stem.register_forward_hook(lambda *a: calls.append(a[0]))
+    x, state = torch.randn(4, 3, 64, 64), torch.get_rng_state()
+    both = pair(x)[0]
+    pair.frozen = True
+    torch.set_rng_state(state)
+    torch.testing.assert_close(pair(x)[0], both)
+    assert len(calls) == 3
+    pair.eval()(x)  # what is scored is asked in full, whatever the training says
+    assert len(calls) == 5
