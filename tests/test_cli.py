@@ -241,7 +241,9 @@ class TestOtherCommands:
 
 
 def start(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
+    """The command in a process that SIGINT reaches: a shell's background job ignores it, and so would its children."""
     command = [sys.executable, "-m", "strokenext", *map(str, arguments)]
+    options |= {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
     return subprocess.Popen(command, cwd=ROOT, env=dict(os.environ, OMP_NUM_THREADS="1"), **options)  # type: ignore[call-overload]
 
 

@@ -328,12 +328,13 @@ class TestResults:
     def test_a_source_of_one_class_is_counted_apart_and_ranks_nothing(self):
         """Five patients of a source with both classes, three of one where all bleed; a refused one is in neither."""
         volume = Volume((head(),))
-        rows = [Head(f"x/{i}", "x", i % 2, "", volume) for i in range(6)]
-        rows += [Head(f"y/{i}", "y", 1, "", volume) for i in range(3)]
+        rows = [Head(f"x/{i}", "x", i % 2, ("normal", "hemorrhagic")[i % 2], "", volume) for i in range(6)]
+        rows += [Head(f"y/{i}", "y", 1, "ischemic", "", volume) for i in range(3)]
         margins = [-2.0, 2.0, -1.0, 3.0, None, 1.0, 4.0, 4.0, -4.0]
         model = {"name": "m", "architecture": "cnn3d", "task": "presence", "threshold": 0.5, "temperature": 1.0}
         found = _result(model, rows, margins, 9.0, {}, 50, "cpu")
         assert found.predictions.units == ("x/0", "x/1", "x/2", "x/3", "x/5")
+        assert found.predictions.kinds == ("normal", "hemorrhagic", "normal", "hemorrhagic", "hemorrhagic")
         assert found.metrics["ranking"]["auroc"]["value"] == 1.0
         assert (found.data["n"], found.data["refused"], found.data["seconds_per_image"]) == (5, 1, 1.0)
         apart = found.extra["one_class_sources"]
