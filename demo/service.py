@@ -245,25 +245,20 @@ class Service:
         self._predictors["presence"] = presence
         device = str(presence.device)
         self._state = replace(self._state, presence=True, device=device)
-        missing = []
+        missing: list[str] = []
         try:
             self._predictors["subtype"] = strokenext.load(settings.subtype, task="subtype", device=settings.device)
         except StrokeNeXtError as error:
-            log.warning("the subtype model is not available: %s", error)
-            missing.append(f"The subtype model is not available. {error}")
+            missing += _absence("subtype", error)
+        # A repository without a volume or segmentation model is as it should be; one that was asked for must be there.
         try:
             self._volume = strokenext.load_volume(settings.volume, device=settings.device)
         except StrokeNeXtError as error:
-            # A repository without a volume model is as it should be; one that was asked for must be there.
-            if settings.volume is not None or not isinstance(error, ModelNotFoundError):
-                log.warning("the volume model is not available: %s", error)
-                missing.append(f"The volume model is not available. {error}")
+            missing += _absence("volume", error, wanted=settings.volume is not None)
         try:
             self._segmenter = strokenext.load_segmenter(settings.segmentation, device=settings.device)
         except StrokeNeXtError as error:
-            if settings.segmentation is not None or not isinstance(error, ModelNotFoundError):
-                log.warning("the segmentation model is not available: %s", error)
-                missing.append(f"The segmentation model is not available. {error}")
+            missing += _absence("segmentation", error, wanted=settings.segmentation is not None)
         said = " ".join(missing) or "The models are ready."
         loaded = {"subtype": "subtype" in self._predictors, "volume": self._volume is not None}
         loaded["segmentation"] = self._segmenter is not None
@@ -279,6 +274,14 @@ class Service:
     def _fail(self, error: StrokeNeXtError) -> None:
         self._error = error
         self._state = replace(self._state, status="failed", message=str(error))
+
+
+def _absence(task: str, error: StrokeNeXtError, wanted: bool = True) -> list[str]:
+    """The sentence about a model that did not load, logged too; nothing where none is there and none was `wanted`."""
+    if not wanted and isinstance(error, ModelNotFoundError):
+        return []
+    log.warning("the %s model is not available: %s", task, error)
+    return [f"The {task} model is not available. {error}"]
 
 
 def decode(source: Slice | Volume | bytes | Path | BinaryIO) -> Slice | Volume:

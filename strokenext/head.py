@@ -105,8 +105,7 @@ def _largest_filled(foreground: BoolArray) -> BoolArray | None:
     side = max(3, round(min(foreground.shape) * 0.02)) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     closed = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    filled = _fill(closed)
-    opened = cv2.morphologyEx(filled, cv2.MORPH_OPEN, kernel)
+    opened = cv2.morphologyEx(filled(closed > 0).astype(np.uint8), cv2.MORPH_OPEN, kernel)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     if count < 2:
         return None
@@ -116,10 +115,10 @@ def _largest_filled(foreground: BoolArray) -> BoolArray | None:
     return np.asarray(labels == best)
 
 
-def _fill(mask: np.ndarray) -> np.ndarray:
-    """Outer contours of a 0/1 uint8 mask, filled: the black brain of a bone window belongs to the head."""
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(np.zeros_like(mask), contours, -1, 1, cv2.FILLED)
+def filled(mask: BoolArray) -> BoolArray:
+    """(H, W) with its holes filled: the black brain of a bone window belongs to the head."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0)
 
 
 def _centroid(mask: BoolArray) -> tuple[float, float]:

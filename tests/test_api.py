@@ -24,23 +24,16 @@ from demo.server import build_api
 from demo.service import Options, Service, ServiceState
 from demo.settings import Settings, build_parser, parse
 from tests import toy
-from tests.tiny_models import pair
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 PNG = (EXAMPLES / "hemorrhage.png").read_bytes()
 DICOM = (EXAMPLES / "hemorrhage.dcm").read_bytes()
 LIMIT = 4 * 2**20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_models():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STROKENEXT_ASSETS", str(pair()))
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_assets")
 
 
 @pytest.fixture(scope="module")
-def ready():
+def ready(tiny_assets):
     """A started client with both models loaded, and its service."""
     app, service = build_api(Settings(device="cpu", max_upload=LIMIT, workers=2, queue=8))
     with TestClient(app) as client:

@@ -20,19 +20,12 @@ from strokenext import cli
 from strokenext.cli import inputs, tables
 from strokenext.cli.predict import exit_code, sentence
 from strokenext.errors import DamagedFileError, NotFoundError, OutputError
-from tests.tiny_models import pair
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "assets" / "examples"
 DICOM = EXAMPLES / "hemorrhage.dcm"
 PATIENCE = 300  # seconds; a wall clock tells little on a machine that does other work too
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _tiny_models():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STROKENEXT_ASSETS", str(pair()))
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_assets")
 
 
 @pytest.fixture

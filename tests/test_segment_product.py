@@ -23,10 +23,11 @@ from strokenext import cli, words
 from strokenext.overlay import REGION_COLORS
 from strokenext.types import Gate
 from tests.masked_phantoms import segmentation_model
-from tests.tiny_models import pair
+from tests.tiny_models import pair, started
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 BLEED, NORMAL, SERIES = (EXAMPLES / n for n in ("hemorrhage.dcm", "normal.dcm", "series_hemorrhage.zip"))
+pytestmark = pytest.mark.usefixtures("tiny_assets")
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +41,9 @@ def expected(folder: Path) -> strokenext.Segmentation:
     return strokenext.load_segmenter(folder, device="cpu").segment(BLEED)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _assets():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STROKENEXT_ASSETS", str(pair()))
-        yield
-
-
 @pytest.fixture(scope="module")
-def service(folder: Path):
-    found = Service(Settings(device="cpu", segmentation=str(folder)))
-    found.start()
-    assert found.wait(120).status == "ready", found.state().message
-    return found
+def service(folder: Path, tiny_assets):
+    return started(device="cpu", segmentation=str(folder))
 
 
 def picture(data: str) -> np.ndarray:

@@ -177,7 +177,7 @@ class TestFeed:
 
     def test_shards_and_resumed_steps_equal_the_whole(self, feed: MasksFeed) -> None:
         def joined(batches: list[Batch]) -> Tensor:
-            return torch.cat([torch.cat([b.pixels.flatten(1), b.dense.flatten(1)], 1) for b in batches])  # type: ignore
+            return torch.cat([torch.cat([b.pixels.flatten(1), b.dense.flatten(1)], 1) for b in batches])  # type: ignore[union-attr]
 
         whole = joined(list(feed.batches(0, 3)))
         ranks = [list(feed.batches(0, 3, rank=r, world=2)) for r in range(2)]

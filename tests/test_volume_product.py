@@ -24,11 +24,12 @@ from strokenext.planes import Planes
 from strokenext.preprocess import Preprocess
 from strokenext.types import Volume
 from strokenext.weights import ModelConfig, save_model
-from tests.tiny_models import pair
+from tests.tiny_models import pair, started
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "assets" / "examples"
 SERIES = EXAMPLES / "series_hemorrhage.zip"
 SLICES = 16
+pytestmark = pytest.mark.usefixtures("tiny_assets")
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +53,9 @@ def expected(folder: Path) -> strokenext.VolumePrediction:
     return strokenext.load_volume(folder, device="cpu").predict(SERIES)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _assets():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STROKENEXT_ASSETS", str(pair()))
-        yield
-
-
 @pytest.fixture(scope="module")
-def service(folder: Path):
-    found = Service(Settings(device="cpu", volume=str(folder)))
-    found.start()
-    assert found.wait(120).status == "ready", found.state().message
-    return found
+def service(folder: Path, tiny_assets):
+    return started(device="cpu", volume=str(folder))
 
 
 def short(volume: Volume, count: int) -> Volume:

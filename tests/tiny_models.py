@@ -7,6 +7,10 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from demo.service import Service
 
 NAMES = {"presence": "strokenext-atto-presence", "subtype": "strokenext-atto-subtype"}
 
@@ -17,6 +21,17 @@ def pair() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="tiny-models-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return save_pair(folder)
+
+
+def started(**settings: Any) -> Service:
+    """The page's service with its models loaded."""
+    from demo.service import Service
+    from demo.settings import Settings
+
+    service = Service(Settings(**settings))
+    service.start()
+    assert service.wait(120).status == "ready", service.state().message
+    return service
 
 
 def save_pair(assets: Path, size: int = 64) -> Path:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from strokenext.errors import DataError
-from strokenext.head import SKULL_SHARE
+from strokenext.head import SKULL_SHARE, filled
 from strokenext.preprocess import FRAMES, Preprocess
 from strokenext.types import BoolArray, ByteArray, Slice, Window
 from strokenext.windows import grey01
@@ -105,7 +105,8 @@ class Cache:
 
     def require_manifest(self, manifest: Manifest) -> None:
         """Raise DataError unless this is the cache of that very manifest, its labels among it."""
-        if self.about.get("manifest", digest(manifest)) != digest(manifest):
+        here = digest(manifest)
+        if self.about.get("manifest", here) != here:
             raise DataError(
                 "The cache was made of another manifest (prepared again, or other labels). Build it again: "
                 "python -m training cache MANIFEST FOLDER."
@@ -153,8 +154,7 @@ def annotation(manifest: Manifest, record: Record, image: Slice) -> tuple[BoolAr
     derived = derive_hematoma(grey01(image, Window(80, 40)), mask)
     if derived is not None:
         return derived.blood, mask | derived.unclear
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    blood = (cv2.drawContours(np.zeros(shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0) & ~mask
+    blood = filled(mask) & ~mask
     return (blood, mask) if blood.sum() >= LEAST_ENCLOSED else (None, nowhere)
 
 

@@ -188,7 +188,7 @@ def _run(o: argparse.Namespace) -> None:
     from .runs import sha256
     from .terminal import progress_bar
 
-    folder, manifest = resolve(o.model), read_manifest(o.manifest)
+    folder = resolve(o.model)
     one = load_config(folder)
     if one.planes is not None or one.masks is not None:
         for flag in ("away", "random_labels", "explain"):
@@ -205,7 +205,7 @@ def _run(o: argparse.Namespace) -> None:
 
         segment_results.run(o, folder)
         return
-    split = read_split(o.split) if o.split else None
+    manifest, split = read_manifest(o.manifest), read_split(o.split) if o.split else None
     if split is not None and split.task != one.task:
         raise DataError(f"{o.split} is a split for {split.task}, the model answers {one.task}.")
     data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": sha256(o.manifest)}

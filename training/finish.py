@@ -235,11 +235,12 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("--into", type=Path, required=True, help="the model folder to write; its name is the model's")
     p.add_argument("--device", default="cpu")
     o = p.parse_args(argv)
-    if read_run(o.run)["recipe"].get("objective") == "volume":
+    objective = read_run(o.run)["recipe"].get("objective")
+    if objective == "volume":
         from . import volume_finish
 
         return volume_finish.main(argv)
-    if read_run(o.run)["recipe"].get("objective") == "segment":
+    if objective == "segment":
         from . import segment_finish
 
         return segment_finish.main(argv)

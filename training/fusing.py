@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -86,31 +88,35 @@ class Pair(nn.Module):
     def _heat(self, last: tuple[Tensor, ...], classes: Tensor) -> Tensor:
         """Grad-CAM of both encoders, summed, as `strokenext.explain` computes it up to a constant factor: channels
         weighed by the gradient of the class's logit, in evaluation mode, with a graph so that it can be learned."""
-        parts = (self.model.fusion, self.model.classifier)
-        learning = [part.training for part in parts]
-        for part in parts:
-            part.eval()
-        with torch.autocast(last[0].device.type, enabled=False):
+        head = (self.model.fusion, self.model.classifier)
+        with _evaluating(head), torch.autocast(last[0].device.type, enabled=False):
             maps = [f.float() for f in last]
             pooled = [f.mean(dim=(2, 3), keepdim=True).detach().requires_grad_() for f in maps]
             logit = self.model.head(tuple(pooled)).gather(1, classes[:, None]).sum()
             weights = torch.autograd.grad(logit, pooled, create_graph=True)
             heat = [torch.relu((w * f).sum(1)) for w, f in zip(weights, maps, strict=True)]
-        for part, was in zip(parts, learning, strict=True):
-            part.train(was)
         return heat[0] + heat[1]
 
     def _cells(self, last: tuple[Tensor, ...]) -> Tensor:
         n, width, h, w = last[0].shape
         apart = tuple(f.permute(0, 2, 3, 1).reshape(-1, width, 1, 1) for f in last)
         # One cell's features spread wider than pooled ones: batch norm keeps the statistics of whole pictures.
-        norms = [m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-        for norm in norms:
-            norm.eval()
-        logits = self.model.head(apart)
-        for norm in norms:
-            norm.train()
+        with _evaluating([m for m in self.model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]):
+            logits = self.model.head(apart)
         return logits.reshape(n, h, w, -1).permute(0, 3, 1, 2)
+
+
+@contextmanager
+def _evaluating(parts: Sequence[nn.Module]) -> Iterator[None]:
+    """The parts in evaluation mode, each as it was afterwards."""
+    before = [part.training for part in parts]
+    for part in parts:
+        part.eval()
+    try:
+        yield
+    finally:
+        for part, was in zip(parts, before, strict=True):
+            part.train(was)
 
 
 class Fuse:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from strokenext.head import find_head
+from strokenext.head import filled, find_head
 from strokenext.preprocess import Framed
 from strokenext.types import BoolArray, FloatArray
 
@@ -66,7 +66,7 @@ def derive_hematoma(grey: FloatArray, edema: BoolArray) -> Derived | None:
         return None
     halfway = (middle + float(np.median(smooth[seed]))) / 2
     bright = brain & (smooth > halfway)
-    blood = _filled(_touching(bright, near, least)) & ~edema
+    blood = filled(_touching(bright, near, least)) & ~edema
     if not blood.any() or (depth[blood] < SHELL).mean() > SHELL_SHARE:
         return None
     return Derived(blood, bright & ~blood & (smooth < CALCIFIED) & (depth > SHELL))
@@ -79,11 +79,6 @@ def _touching(bright: BoolArray, near: BoolArray, least: float) -> BoolArray:
     large = [k for k in range(1, count) if stats[k, cv2.CC_STAT_AREA] >= least]
     reached = set(np.unique(labels[near])) & set(large)
     return np.asarray(np.isin(labels, sorted(reached)))
-
-
-def _filled(mask: BoolArray) -> BoolArray:
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0)
 
 
 def _disc(radius: int) -> np.ndarray:

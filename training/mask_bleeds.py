@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from strokenext.head import filled
 from strokenext.preprocess import Framed
 from strokenext.types import BoolArray, FloatArray
 
@@ -50,9 +50,7 @@ def with_bleeds(
 def _drawn(rng: np.random.Generator, grey: FloatArray, inner: BoolArray, bleeds: bool) -> simulate.Lesion | None:
     """The slice with lookalikes and, if `bleeds`, blood; None where there is too little brain to draw on."""
     levelled = augment.relevel(grey, inner)
-    contours, _ = cv2.findContours((grey > AIR).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    head = cv2.drawContours(np.zeros(grey.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0
-    depth = brain_depth(Framed(levelled, head, np.eye(2, 3)))
+    depth = brain_depth(Framed(levelled, filled(grey > AIR), np.eye(2, 3)))
     if (depth > 0).sum() < LEAST_BRAIN * max(int(inner.sum()), 1):
         return None
     canvas = simulate.Canvas(simulate.mimic(rng, simulate.Canvas(levelled, depth)), depth)

@@ -253,14 +253,13 @@ def _label(row: _Row) -> tuple[str, str | None]:
     """A row's label as it stands there and as a word of CLASSES; a `presence` that says normal counts alone."""
     from .folders import class_of
 
-    found = [
-        (text, class_of({"0": numbers[0], "1": numbers[1]}.get(text, text)))
+    said = {
+        column: (text, class_of({"0": numbers[0], "1": numbers[1]}.get(text, text)))
         for column, numbers in _LABELS.items()
         if (text := row.get(column, ""))
-    ]
-    if "presence" in row and found and found[-1][1] == "normal" and row["presence"]:
-        return found[-1]
-    return found[0] if found else ("", None)
+    }
+    presence = said.get("presence", ("", None))
+    return presence if presence[1] == "normal" else next(iter(said.values()), presence)
 
 
 def _hidden(file: Path, root: Path) -> bool:
