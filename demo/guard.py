@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .problems import problem
+from demo.api.problems import problem
 
 #: Bytes of form fields and part headers allowed on top of the files.
 FORM_BYTES = 64 * 1024

@@ -131,7 +131,7 @@ def build(settings: Settings) -> tuple[FastAPI, Service]:
     """The app with API and page, and its Service, whose models load once the app is started."""
     import gradio
 
-    from . import app as page
+    from .page import app as page
 
     app, service = build_api(settings)
     options = {**page.page_options(), "auth": settings.auth, "max_file_size": settings.max_upload, "mcp_server": False}
@@ -144,7 +144,8 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
     from fastapi import FastAPI
     from starlette.middleware.cors import CORSMiddleware
 
-    from . import api, guard
+    from . import guard
+    from .api import routes as api
     from .service import Service
 
     service = Service(settings)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
-from strokenext.cascade import SeriesTriage as SeriesTriage
 from strokenext.errors import BusyError, ModelError, ModelNotFoundError, OptionError, StrokeNeXtError
+from strokenext.slice.cascade import SeriesTriage
 from strokenext.types import Slice, Volume
 
 from . import zerogpu

@@ -9,7 +9,7 @@ import strokenext
 from strokenext.errors import InputError, NotFoundError
 from strokenext.types import Slice, Volume
 
-from . import text
+from .page import text
 
 
 def read(paths: list[str]) -> Slice | Volume:

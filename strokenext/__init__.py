@@ -16,46 +16,54 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from . import errors, overlay, report, windows, words
-    from .cascade import SeriesTriage, triage, triage_series
+    from strokenext.explain.gradcam import heat
+    from strokenext.explain.methods import METHODS
+    from strokenext.segment.segmentation import Segmentation
+    from strokenext.segment.segmenter import Segmenter, load_segmenter
+    from strokenext.slice.cascade import SeriesTriage, triage, triage_series
+    from strokenext.slice.prediction import InputFacts, Prediction, Provenance, SeriesPrediction, Triage
+    from strokenext.slice.predictor import Predictor, load
+    from strokenext.volume.prediction import VolumePrediction
+    from strokenext.volume.predictor import VolumePredictor, load_volume
+
+    from . import errors, overlay, windows
     from .errors import StrokeNeXtError
-    from .explain import heat
     from .gate import judge
-    from .io import describe, read_any, read_series, read_slice
-    from .masks import Region
-    from .methods import METHODS
+    from .io.read import describe, read_any, read_series, read_slice
     from .overlay import COLORMAPS, STYLES, colorbar, png, render
-    from .prediction import InputFacts, Prediction, Provenance, SeriesPrediction, Triage
-    from .predictor import Predictor, load
-    from .segmentation import Segmentation
-    from .segmenter import Segmenter, load_segmenter
+    from .regions import Region
+    from .show import report, words
     from .types import CLASSES, Gate, Header, Heat, Slice, Volume, Window
-    from .volume_model import VolumePredictor, load_volume
-    from .volume_prediction import VolumePrediction
     from .windows import PRESETS
     from .zoo import ModelRow, list_models
 
-#: Public name -> the room it lives in.
+#: Public name -> the file it lives in.
 _ROOMS = {
     "errors": ("StrokeNeXtError",),
     "types": ("CLASSES", "Gate", "Header", "Heat", "Slice", "Volume", "Window"),
     "windows": ("PRESETS",),
-    "io": ("describe", "read_any", "read_series", "read_slice"),
+    "io.read": ("describe", "read_any", "read_series", "read_slice"),
     "zoo": ("ModelRow", "list_models"),
     "gate": ("judge",),
-    "masks": ("Region",),
-    "methods": ("METHODS",),
-    "explain": ("heat",),
+    "regions": ("Region",),
+    "explain.methods": ("METHODS",),
+    "explain.gradcam": ("heat",),
     "overlay": ("COLORMAPS", "STYLES", "colorbar", "png", "render"),
-    "prediction": ("InputFacts", "Prediction", "Provenance", "SeriesPrediction", "Triage"),
-    "predictor": ("Predictor", "load"),
-    "segmentation": ("Segmentation",),
-    "segmenter": ("Segmenter", "load_segmenter"),
-    "volume_prediction": ("VolumePrediction",),
-    "volume_model": ("VolumePredictor", "load_volume"),
-    "cascade": ("SeriesTriage", "triage", "triage_series"),
+    "slice.prediction": ("InputFacts", "Prediction", "Provenance", "SeriesPrediction", "Triage"),
+    "slice.predictor": ("Predictor", "load"),
+    "slice.cascade": ("SeriesTriage", "triage", "triage_series"),
+    "segment.segmentation": ("Segmentation",),
+    "segment.segmenter": ("Segmenter", "load_segmenter"),
+    "volume.prediction": ("VolumePrediction",),
+    "volume.predictor": ("VolumePredictor", "load_volume"),
 }
-_MODULES = ("errors", "overlay", "report", "windows", "words")
+_MODULES = {
+    "errors": "errors",
+    "overlay": "overlay",
+    "report": "show.report",
+    "windows": "windows",
+    "words": "show.words",
+}
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
@@ -111,14 +119,14 @@ __all__ = [
 
 def list_bundled() -> list[dict[str, Any]]:
     """The records (config.json) of the models that come with the repository, by name."""
-    from .sources import bundled
+    from strokenext.record.find import bundled
 
     return [config.to_dict() for config in bundled()]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return import_module(f".{name}", __name__)
+        return import_module(f".{_MODULES[name]}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module 'strokenext' has no attribute '{name}'")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)

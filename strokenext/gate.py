@@ -3,7 +3,7 @@
 What makes a head CT unlike other pictures is its skull: a closed ring of *saturated* white (bone lies
 far above any brain window) around homogeneous, darker tissue, in black air. The gate measures that on
 a small copy of the head, with rules whose limits lie in the wide gaps between the project's head CT and
-everything else it has; ``python -m training.gate_check`` measures them (results/gate.json). A refusal
+everything else it has; `python -m training gate` measures them (results/gate.json). A refusal
 costs the reader a click, a wrong answer on an MRI costs more; but the limits lean towards accepting,
 because pictures of other hospitals look unlike ours.
 """
@@ -17,7 +17,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .head import AIR, brain_level, find_head
+from strokenext.preprocess.head import AIR, brain_level, find_head
+
 from .types import BoolArray, ByteArray, FloatArray, Gate, Slice, Window
 from .windows import grey01
 

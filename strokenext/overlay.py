@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from strokenext.preprocess.contract import to_image
+
 from .errors import OptionError
-from .masks import Region
-from .preprocess import to_image
+from .regions import Region
 from .types import ByteArray, FloatArray, Heat, Slice, Window
 from .windows import brightness_contrast, choices, grey01, to_bytes
 

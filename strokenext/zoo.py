@@ -1,6 +1,6 @@
 """One row of data per model: what it is, who builds it, how large it is, where it comes from. No torch here.
 
-A new model is a new row; the contract test in `tests/test_zoo.py` runs over every row.
+A new model is a new row; the contract test in `tests/strokenext/models/test_zoo.py` runs over every row.
 """
 
 from __future__ import annotations

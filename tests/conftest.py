@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.tiny_models import pair
+from tests.helpers.tiny_models import pair
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ class Upload:
 
 def lay_out_model(checkpoint: str | Path, folder: Path) -> list[Path]:
     """Copy the three files of a verified checkpoint. Raises ModelError when it does not answer as recorded."""
-    from strokenext.weights import CARD, CONFIG, WEIGHTS, load_model, resolve
+    from strokenext.record.weights import CARD, CONFIG, WEIGHTS, load_model, resolve
 
     source = resolve(checkpoint)
     load_model(source)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from strokenext.model_config import ModelConfig
+    from strokenext.record.config import ModelConfig
 
 #: What `finished_lines` shows of each set, where it was measured.
 SHOWN = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity",

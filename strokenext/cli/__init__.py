@@ -10,7 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..errors import StrokeNeXtError
+from strokenext.errors import StrokeNeXtError
+
 from .options import build_parser
 
 INTERRUPTED = 130

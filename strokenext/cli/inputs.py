@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import InputError, NotFoundError, StrokeNeXtError
-from ..io.sniff import HEAD, IMAGE_KINDS, sniff
+from strokenext.errors import InputError, NotFoundError, StrokeNeXtError
+from strokenext.io.sniff import HEAD, IMAGE_KINDS, sniff
 
 Look = Literal["dicom", "image", "container"]
 OVERLAY_SUFFIX = ".overlay.png"

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import strokenext
+from strokenext.errors import ModelMismatchError, OptionError
+from strokenext.record.find import load_config, resolve
+from strokenext.types import CLASSES, Slice, Volume
+from strokenext.volume.predictor import judges_series
 
-from ..errors import ModelMismatchError, OptionError
-from ..sources import load_config, resolve
-from ..types import CLASSES, Slice, Volume
-from ..volume_model import judges_series
 from .inputs import Item
 
 

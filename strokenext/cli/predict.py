@@ -10,9 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..errors import InputError, OptionError, OutputError, StrokeNeXtError
-from ..overlay import png, render
-from ..types import Slice, Volume
+from strokenext.errors import InputError, OptionError, OutputError, StrokeNeXtError
+from strokenext.overlay import png, render
+from strokenext.types import Slice, Volume
+
 from .inputs import OVERLAY_SUFFIX, Failure, Item, find
 from .judge import Judge
 from .tables import STDOUT, Outcome, check_target, to_csv, to_json, write

@@ -12,11 +12,11 @@ from typing import Any
 from tqdm import tqdm
 
 import strokenext
+from strokenext.errors import InputError, StrokeNeXtError
+from strokenext.segment.segmentation import Segmentation
+from strokenext.show import words
+from strokenext.types import Slice, Volume
 
-from .. import words
-from ..errors import InputError, StrokeNeXtError
-from ..segmentation import Segmentation
-from ..types import Slice, Volume
 from .inputs import Failure, Item, find
 from .predict import exit_code
 from .tables import STDOUT, Outcome, check_target, write

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import OptionError, OutputError
-from ..version import __version__
+from strokenext.errors import OptionError, OutputError
+from strokenext.version import __version__
+
 from .inputs import Failure
 
 SCHEMA = "strokenext-predictions/1"

@@ -7,7 +7,8 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-from ..errors import DamagedFileError, InputError, TooLargeError, UnsupportedFormatError
+from strokenext.errors import DamagedFileError, InputError, TooLargeError, UnsupportedFormatError
+
 from . import limits, sniff
 from .quiet import guarded
 from .source import Member, base_name, is_clutter, natural

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import BoolArray, FloatArray, Window
+from strokenext.types import BoolArray, FloatArray, Window
 
 #: Difference between the strongest and weakest channel, of 255, from which a pixel counts as coloured.
 COLOURED = 24

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ..errors import DamagedFileError, InputError
-from ..types import FloatArray, Header, Slice
+from strokenext.errors import DamagedFileError, InputError
+from strokenext.types import FloatArray, Header, Slice
+
 from . import limits
 from .codestream import declared
 from .grey import luminance, stretched

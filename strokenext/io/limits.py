@@ -6,7 +6,7 @@ decompression bombs and whole-body scans. All refusals are TooLargeError with th
 
 from __future__ import annotations
 
-from ..errors import TooLargeError
+from strokenext.errors import TooLargeError
 
 MIB = 2**20
 

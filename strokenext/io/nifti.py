@@ -14,11 +14,12 @@ from nibabel.nifti2 import Nifti2Header
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from ..errors import DamagedFileError, InputError, UnsupportedFormatError
-from ..types import Edges, Header, Slice, Volume, Window
+from strokenext.errors import DamagedFileError, InputError, UnsupportedFormatError
+from strokenext.io.dicom.header import AXIAL_WITHIN_DEGREES
+from strokenext.types import Edges, Header, Slice, Volume, Window
+
 from . import limits
 from .grey import stretched
-from .header import AXIAL_WITHIN_DEGREES
 from .quiet import guarded
 
 #: Bytes of the longer of the two headers.

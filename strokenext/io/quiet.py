@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import DamagedFileError, StrokeNeXtError, TooLargeError
+from strokenext.errors import DamagedFileError, StrokeNeXtError, TooLargeError
 
 _LOGGERS = (
     "pydicom",

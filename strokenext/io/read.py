@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ..errors import InputError, StrokeNeXtError
-from ..types import Slice, Volume
+from strokenext.errors import InputError, StrokeNeXtError
+from strokenext.types import Slice, Volume
+
 from . import series, sniff
 from .source import Bundle, Member, SeriesSource, base_name, existing, members, read_file
 
@@ -115,7 +116,7 @@ def _is_bundle(source: object) -> bool:
 def _images(kind: str, data: bytes) -> int:
     """Number of images in a DICOM or TIFF file; 1 for the other kinds."""
     if kind == "dicom":
-        from . import dicom
+        from .dicom import decode as dicom
 
         return len(dicom.facts(dicom.parse(data, with_pixels=False)))
     if kind == "tiff":
@@ -140,11 +141,12 @@ def _slice(source: Any, frame: int | None) -> Slice:
         raise InputError("This is a list. Read it as a series (read_series), or give one file of it.")
     kind, data = series.unpacked(read_file(source))
     if kind == "dicom":
-        from . import dicom
+        from .dicom import decode as dicom
 
         return dicom.read(data, frame)
     if kind == "nifti":
-        from . import dicom, nifti
+        from . import nifti
+        from .dicom import decode as dicom
 
         volume = nifti.read(data)
         return volume[dicom.chosen(frame, len(volume))]

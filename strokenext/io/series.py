@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..types import LeftOut, Slice, Volume
+from strokenext.errors import InputError
+from strokenext.types import LeftOut, Slice, Volume
+
 from . import archive, limits, sniff
 from .source import Bundle, Member
 
 if TYPE_CHECKING:
-    from .stack import Candidate
+    from strokenext.io.dicom.stack import Candidate
 
 #: Called with the steps done and the steps in all.
 Progress = Callable[[int, int], None]
@@ -120,7 +121,8 @@ def _not_an_image(kind: str, data: bytes) -> InputError:
 
 
 def _dicom_candidates(number: int, name: str, data: bytes) -> list[Candidate]:
-    from . import dicom, stack
+    from .dicom import decode as dicom
+    from .dicom import stack
 
     facts = dicom.facts(dicom.parse(data, with_pixels=False))
     many = len(facts) > 1
@@ -130,7 +132,7 @@ def _dicom_candidates(number: int, name: str, data: bytes) -> list[Candidate]:
 def _dicom_volume(
     loaded: _Loader, candidates: list[Candidate], found: _Found, tell: _Telling, *, strict: bool
 ) -> Volume | None:
-    from . import stack
+    from .dicom import stack
 
     choice = stack.choose(candidates, strict=strict)
     found.left_out.extend(choice.left_out)
@@ -156,7 +158,7 @@ def _dicom_volume(
 
 def _decoded(loaded: _Loader, chosen: tuple[Candidate, ...], found: _Found) -> Iterator[tuple[int, Slice]]:
     """(place in the series, slice), file by file; a file that cannot be decoded is left out."""
-    from . import dicom
+    from .dicom import decode as dicom
 
     by_file: dict[int, list[tuple[int, Candidate]]] = {}
     for place, candidate in enumerate(chosen):

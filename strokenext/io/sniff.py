@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import InputError, UnsupportedFormatError
+from strokenext.errors import InputError, UnsupportedFormatError
 
 #: Bytes that `sniff` wants to see, enough for every magic number below.
 HEAD = 400

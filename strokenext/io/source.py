@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from ..errors import InputError, NotFoundError
+from strokenext.errors import InputError, NotFoundError
+
 from . import limits, sniff
 
 #: What one file may be given as.

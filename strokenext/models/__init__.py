@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ..errors import HubUnavailableError, OptionError
-from ..zoo import ModelRow, row
+from strokenext.errors import HubUnavailableError, OptionError
+from strokenext.zoo import ModelRow, row
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..errors import OptionError
+from strokenext.errors import OptionError
 
 #: Channels of the four Conv3D blocks, width of the dense layer and its dropout.
 CHANNELS = (64, 64, 128, 256)

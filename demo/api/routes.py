@@ -1,0 +1,205 @@
+"""The routes: POST /predict, GET /health, GET /models, and their description at /docs and /openapi.json."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import HTMLResponse, JSONResponse
+
+import strokenext
+from demo.service import Answer, Options, Service
+from strokenext.errors import InputError, OptionError, StrokeNeXtError
+from strokenext.types import Slice, Volume
+
+from . import docs, problems, reply, schemas
+
+if TYPE_CHECKING:
+    from strokenext import Segmentation
+
+log = logging.getLogger("strokenext.api")
+BASIC = {"WWW-Authenticate": 'Basic realm="StrokeNeXt", charset="UTF-8"'}
+FIELDS = ("file", "image")
+METHODS = {"/health": "GET", "/predict": "POST", "/models": "GET", "/docs": "GET", "/openapi.json": "GET"}
+HINTS = {
+    "threshold": "The threshold is a number from 0 to 1.",
+    "task": "The task is one of presence, subtype, triage.",
+}
+EXAMPLE = """curl -F file=@slice.dcm -F task=triage {base}/predict
+# The classic stroke API: class and confidence, "stroke" as soon as its probability exceeds 0.05
+curl -F file=@slice.png -F threshold=0.05 {base}/predict"""
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": schemas.Problem, "description": "The image or an option cannot be used; the sentence says why."},
+    401: {"model": schemas.Problem, "description": "The service was started with a password."},
+    413: {"model": schemas.Problem, "description": "The request is larger than the service takes."},
+    500: {"model": schemas.Problem, "description": "A model is missing, or the service failed."},
+    503: {"model": schemas.Problem, "description": "Models still loading, or too many waiting: see Retry-After."},
+}
+
+
+def add_routes(app: FastAPI, service: Service) -> None:
+    """Put the routes on `app`; all but /health ask for the password, when there is one."""
+    problems.install(app)
+    app.include_router(_open_routes(service))
+    guarded = [Depends(_password(service.settings.auth))]
+    app.include_router(_predict_routes(service), dependencies=guarded)
+    app.include_router(_description_routes(app), dependencies=guarded)
+    for path, method in METHODS.items():
+        # Without this the page, mounted on everything, would answer the other methods with a 404 of its own.
+        others = sorted({"GET", "POST", "PUT", "PATCH", "DELETE"} - {method})
+        app.add_api_route(path, _refusal(method), methods=others, include_in_schema=False)
+
+
+def _refusal(method: str) -> Callable[[], Awaitable[None]]:
+    async def refuse() -> None:
+        raise HTTPException(405, headers={"Allow": method})
+
+    return refuse
+
+
+def _open_routes(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.head("/health", include_in_schema=False)
+    @router.get("/health", response_model=schemas.Health)
+    async def health() -> JSONResponse:
+        """Whether the service is up and which models answer."""
+        state = service.state()
+        loaded = {"presence": state.presence, "subtype": state.subtype} | ({"volume": True} if state.volume else {})
+        loaded |= {"segmentation": True} if state.segmentation else {}
+        body = {"status": state.status, "ready": service.ready(), "message": state.message, "models": loaded}
+        more = {"architectures": dict(state.architectures), "device": state.device, "version": strokenext.__version__}
+        return JSONResponse({**body, **more})
+
+    return router
+
+
+def _predict_routes(service: Service) -> APIRouter:
+    router = APIRouter()
+    # A few threads more than the service lets in, so that the ones it turns away hear so at once.
+    limiter = CapacityLimiter(service.settings.workers + service.settings.queue + 8)
+    answer_200 = {
+        "model": schemas.SliceAnswer | schemas.TriageAnswer | schemas.SeriesAnswer,
+        "description": "The answer; decision 'refused' with gate.reason where the model may not judge the image.",
+    }
+
+    @router.post(
+        "/predict", responses={200: answer_200, **ERRORS}, openapi_extra={"requestBody": _form(), "x-example": EXAMPLE}
+    )
+    async def predict(request: Request) -> JSONResponse:
+        """Judge one head CT image (DICOM, PNG, JPEG) or series (zip, multi-frame DICOM, NIfTI) sent as form data."""
+        began = time.perf_counter()
+        async with request.form(max_files=1, max_fields=16, max_part_size=4096) as form:
+            upload = _upload(form)
+            ask = _ask({**request.query_params, **{k: v for k, v in form.items() if k not in FIELDS}})
+            body = await anyio.to_thread.run_sync(_work(service, upload.file, ask), limiter=limiter)
+        log.info("predict %s %s in %.2f s", ask.task, body["decision"], time.perf_counter() - began)
+        return JSONResponse(body)
+
+    @router.get("/models", response_model=schemas.Models, responses={401: ERRORS[401]})
+    def models() -> JSONResponse:
+        """The architectures that can be built, and the models the repository brings along with their results."""
+        zoo = [row.to_dict() for row in strokenext.list_models()]
+        return JSONResponse({"zoo": zoo, "bundled": strokenext.list_bundled()})
+
+    return router
+
+
+def _description_routes(app: FastAPI) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    def describe() -> dict[str, Any]:
+        text = f"Stroke on non-contrast head CT. {schemas.NOTICE} Every error has the form of Problem."
+        return get_openapi(title="StrokeNeXt", version=strokenext.__version__, description=text, routes=app.routes)
+
+    @router.get("/openapi.json")
+    async def openapi() -> JSONResponse:
+        return JSONResponse(describe())
+
+    @router.get("/docs")
+    async def page(request: Request) -> HTMLResponse:
+        return HTMLResponse(docs.render(describe(), str(request.base_url).rstrip("/")))
+
+    return router
+
+
+def _work(service: Service, source: BinaryIO, ask: schemas.Ask) -> Callable[[], dict[str, Any]]:
+    def work() -> dict[str, Any]:
+        try:
+            if ask.task == "triage":
+                _ = service.subtype  # a client that asks for both questions must hear when one cannot be answered
+            options = Options(explain=ask.explain, threshold=ask.threshold, force=ask.force)
+            image, answer = service.judge(source, ask.task, options)
+            whole = service.whole(image, answer, options) if isinstance(image, Volume) else None
+            marks = _marks(service, image, answer, ask) if ask.segment else None
+            return reply.to_json(image, answer, ask.task, ask.overlay, whole, marks)
+        except StrokeNeXtError:
+            raise
+        except Exception as error:
+            # The edge of the process: whatever went wrong inside, a client gets a sentence and the log the place.
+            problems.report(error)
+            raise HTTPException(500, "The service failed on this image. The server's log says where.") from None
+
+    return work
+
+
+def _marks(service: Service, image: Slice | Volume, answer: Answer, ask: schemas.Ask) -> Segmentation | None:
+    """What is marked on the slice that a picture would show. Raises OptionError without a segmentation model."""
+    if not service.state().segmentation:
+        raise OptionError("No segmentation model is loaded here. Start the service with --segmentation, or leave "
+                          "segment out.")  # fmt: skip
+    found = reply.shown(image, answer)
+    return None if found is None else service.mark(found[0], found[1].gate, ask.force)
+
+
+def _upload(form: FormData) -> UploadFile:
+    for name in FIELDS:
+        value = form.get(name)
+        if isinstance(value, UploadFile):
+            if value.size == 0:
+                raise InputError("The file is empty.")
+            return value
+    raise InputError("No image was sent. Send it as multipart form data in a field called 'file'.")
+
+
+def _ask(values: dict[str, Any]) -> schemas.Ask:
+    try:
+        return schemas.Ask.model_validate(values)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        if name not in schemas.Ask.model_fields:
+            known = ", ".join(schemas.Ask.model_fields)
+            raise OptionError(f"There is no such option. The options are: {known}.") from None
+        raise OptionError(HINTS.get(name, f"The option '{name}' is true or false.")) from None
+
+
+def _form() -> dict[str, Any]:
+    picture = {"type": "string", "format": "binary", "description": "The image; 'image' is taken as its name too."}
+    options = schemas.Ask.model_json_schema()["properties"]
+    schema = {"type": "object", "required": ["file"], "properties": {"file": picture, **options}}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def _password(auth: tuple[str, str] | None) -> Callable[[Request], None]:
+    """HTTP Basic, compared in constant time; nothing is asked when there is no password."""
+
+    wanted = "" if auth is None else base64.b64encode(":".join(auth).encode()).decode()
+
+    def check(request: Request) -> None:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if auth is not None and not (
+            scheme.lower() == "basic" and secrets.compare_digest(given.strip().encode(), wanted.encode())
+        ):
+            raise HTTPException(401, headers=BASIC)
+
+    return check

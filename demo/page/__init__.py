@@ -1,0 +1,1 @@
+"""The page: widgets, actions, sentences, viewer and what the reader takes away."""

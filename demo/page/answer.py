@@ -1,0 +1,219 @@
+"""The answer as HTML: what the model says, how sure that kind of score has been, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from demo.service import ServiceState
+from demo.sessions import Case, Reading
+from strokenext.answer.decision import Rule
+from strokenext.overlay import REGION_COLORS
+from strokenext.show import words
+from strokenext.types import CLASSES
+
+from . import text
+
+if TYPE_CHECKING:
+    from strokenext import Prediction, Segmentation, SeriesPrediction, Triage, VolumePrediction
+
+
+def note(sentence: str, kind: str = "wait") -> str:
+    """A panel with one sentence: kind "wait", "empty", "error" or "hidden"."""
+    role = "alert" if kind == "error" else "status"
+    return f'<div class="a-note a-{kind}" role="{role}">{escape(sentence)}</div>'
+
+
+def state(found: ServiceState) -> str:
+    """The state of the models, for the bar at the top."""
+    ready = text.models_ready(found.architectures)
+    missing = f". {found.message}" if "not available" in found.message else ""
+    said = {"loading": text.MODELS_LOADING, "ready": ready + missing, "failed": found.message}[found.status]
+    return f'<p class="s-state s-{found.status}" role="status" title="{escape(found.device)}">{escape(said)}</p>'
+
+
+def progress(done: int, total: int) -> str:
+    """A bar while a series is judged."""
+    share = 100 * done / max(total, 1)
+    bar = f'<div class="a-progress"><i style="width:{share:.0f}%"></i></div>'
+    return f'<div class="a-note a-wait" role="status">{escape(text.series_progress(done, total))}{bar}</div>'
+
+
+def html(case: Case, triage: Triage, stored: float | None = None) -> str:
+    """The whole panel for the slice that is shown; `stored` is the presence model's own threshold."""
+    if case.hidden:
+        return note(text.HIDDEN, "hidden")
+    presence, subtype = triage.presence, triage.subtype
+    parts = [_reading(case.reading)] if case.reading else []
+    parts += [_series(case.series.presence, presence)] if case.series else []
+    parts += [_whole(case.whole)] if case.whole else []
+    parts.append(_presence(case, presence, stored))
+    if presence.probability is not None:
+        parts += [_subtype(subtype), _evidence(presence)]
+    parts += [_marked(case.marked)] if case.marked is not None else []
+    parts += [_notes(case), _training(presence, subtype, case.whole, case.marked), _provenance(presence)]
+    return '<div class="snx-answer">' + "".join(parts) + "</div>"
+
+
+def _presence(case: Case, presence: Prediction, stored: float | None) -> str:
+    where = f" on slice {case.index + 1}" if len(case.images) > 1 else ""
+    head = f"<h2>Stroke{where}</h2>"
+    if presence.probability is None:
+        return (
+            f'<section class="a-card a-refused" data-decision="refused">{head}'
+            f'<p class="a-big">{text.REFUSED}</p><p class="a-reason">{escape(presence.gate.reason)}</p></section>'
+        )
+    forced = "" if presence.gate.accepted else f'<p class="a-warn">{text.FORCED} {escape(presence.gate.reason)}</p>'
+    interval = f"<p>{escape(words.interval(presence))}</p>"
+    return (
+        f'<section class="a-card" data-decision="{escape(presence.decision)}">{head}'
+        f'<p class="a-number"><b>{words.percent(presence.probability)}</b><span>probability of stroke</span></p>'
+        f"{bar(presence, ('0', '1'))}"
+        f'<p class="a-decision">{escape(words.decision(presence))}</p>{forced}{interval}'
+        f'<p class="a-dim">{escape(text.threshold(presence.threshold, presence.band, stored))}</p></section>'
+    )
+
+
+def _subtype(subtype: Prediction | None) -> str:
+    head = f'<h2>Type <em class="a-tag">{text.SUBTYPE_EXPERIMENTAL}</em></h2>'
+    if subtype is None or subtype.probability is None:
+        reason = text.NO_SUBTYPE if subtype is None else subtype.gate.reason
+        return f'<section class="a-card a-minor">{head}<p class="a-dim">{escape(reason)}</p></section>'
+    interval = f"<p>{escape(words.interval(subtype))}</p>"
+    left, right = words.percent(1 - subtype.probability), words.percent(subtype.probability)
+    return (
+        f'<section class="a-card a-minor" data-decision="{escape(subtype.decision)}">{head}'
+        f'<p class="a-pair"><span>Ischemic <b>{left}</b></span><span><b>{right}</b> Hemorrhagic</span></p>'
+        f'{bar(subtype, ("", ""), "a-two")}<p class="a-decision">{escape(words.decision(subtype))}</p>'
+        f"{interval}</section>"
+    )
+
+
+def bar(prediction: Prediction | VolumePrediction, ends: tuple[str, str], kind: str = "") -> str:
+    """The probability on 0..1 with the threshold as a line and the indeterminate band as a field."""
+    p, (low, high) = prediction.probability or 0.0, prediction.band
+    said = f"Probability {p:.2f}, threshold {prediction.threshold:.2f}, indeterminate band {low:.2f} to {high:.2f}"
+    return (
+        f'<div class="a-bar {kind}" role="img" aria-label="{said}">'
+        f'<i class="b-fill" style="width:{p * 100:.2f}%"></i>'
+        f'<i class="b-band" style="left:{low * 100:.2f}%;width:{(high - low) * 100:.2f}%"></i>'
+        f'<i class="b-threshold" style="left:{prediction.threshold * 100:.2f}%"></i>'
+        f'<i class="b-value" style="left:{p * 100:.2f}%"></i></div>'
+        + (f'<div class="a-ends"><span>{ends[0]}</span><span>{ends[1]}</span></div>' if ends[0] else "")
+    )
+
+
+def _series(series: SeriesPrediction, presence: Prediction) -> str:
+    """The series at the threshold of the slice's answer, which the reader may have moved since it was judged."""
+    line = escape(words.series(series))
+    if series.probability is None:
+        return f'<section class="a-card a-minor a-series"><h2>Series</h2><p>{line}</p></section>'
+    decision = Rule(presence.threshold, presence.band, CLASSES["presence"]).decision(series.probability)
+    return (
+        f'<section class="a-card a-minor a-series" data-decision="{escape(decision)}"><h2>Series</h2>'
+        f'<p class="a-pair"><span>{escape(text.SHORT[decision])}</span><b>{words.percent(series.probability)}</b></p>'
+        f'<p class="a-dim">{line}</p></section>'
+    )
+
+
+def _whole(whole: VolumePrediction) -> str:
+    """The series as the volume model sees it, at its own threshold, beside what the slices add up to."""
+    head = f'<h2>{text.WHOLE} <em class="a-tag">{text.WHOLE_TAG}</em></h2>'
+    if whole.probability is None:
+        return (
+            f'<section class="a-card a-minor a-series a-whole" data-decision="refused">{head}'
+            f'<p class="a-decision">{text.REFUSED}</p><p class="a-reason">{escape(whole.gate.reason)}</p></section>'
+        )
+    rule = text.threshold(whole.threshold, whole.band, None)
+    return (
+        f'<section class="a-card a-minor a-series a-whole" data-decision="{escape(whole.decision)}">{head}'
+        f'<p class="a-pair"><span>{escape(text.SHORT[whole.decision])}</span>'
+        f"<b>{words.percent(whole.probability)}</b></p>{bar(whole, ('0', '1'))}"
+        f'<p class="a-dim">{escape(words.whole(whole))} {escape(rule)}</p></section>'
+    )
+
+
+def _evidence(presence: Prediction) -> str:
+    heat = presence.heat
+    if heat is None:
+        return ""
+    shares = "".join(
+        f'<span class="e-share e-{escape(name)}" style="flex-grow:{max(share, 0.001):.3f}">'
+        f"{escape(name)} {share * 100:.0f} %</span>"
+        for name, share in heat.share.items()
+    )
+    return (
+        '<section class="a-card a-minor"><h2>Evidence</h2>'
+        f'<div class="e-shares" role="img" aria-label="Share of the evidence by encoder">{shares}</div>'
+        f'<p class="a-dim">{escape(words.evidence(heat))} {words.EVIDENCE}</p></section>'
+    )
+
+
+def _marked(found: Segmentation) -> str:
+    """What the segmentation model marks, in the colours of the overlay, and what a mark means."""
+    rows = "".join(
+        f'<li><i style="background:rgb{REGION_COLORS[i % len(REGION_COLORS)]}"></i><div><b>{escape(region.name)}</b>, '
+        f'{escape(words.size(region))}<p class="a-dim">{escape(region.says)}</p></div></li>'
+        for i, region in enumerate(found.regions)
+    )
+    nothing = f"<p>{text.MARKED_NOTHING}</p>" if found.empty else ""
+    return (
+        f'<section class="a-card a-minor a-marks"><h2>{text.MARKED} '
+        f'<em class="a-tag">{text.SUBTYPE_EXPERIMENTAL}</em></h2>{nothing}<ul>{rows}</ul>'
+        f'<p class="a-dim">{escape(words.MARKS)}</p></section>'
+    )
+
+
+def _reading(reading: Reading) -> str:
+    return (
+        '<section class="a-card a-minor"><h2>Your reading</h2>'
+        f"<p>{escape(reading.verdict)}, after {reading.seconds:.0f} s, before the model's answer was shown.</p>"
+        "</section>"
+    )
+
+
+def _notes(case: Case) -> str:
+    image = case.images[case.index]
+    sentences = list(image.notes)
+    if image.header.burned_in_text:
+        sentences.append(text.BURNED_IN)
+    if case.volume is not None:
+        sentences += case.volume.notes
+        sentences += [left.reason for left in case.volume.left_out[:20]]
+    if not sentences:
+        return ""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in dict.fromkeys(sentences))
+    return f'<details class="a-more"><summary>About this file</summary><ul>{items}</ul></details>'
+
+
+def _training(
+    presence: Prediction, subtype: Prediction | None, whole: VolumePrediction | None, marked: Segmentation | None
+) -> str:
+    lines = [f"<p><b>Presence.</b> {escape(presence.provenance.trained_on)}</p>"]
+    if subtype is not None:
+        lines.append(f"<p><b>Type, experimental.</b> {escape(subtype.provenance.trained_on)}</p>")
+    if whole is not None:
+        lines.append(f"<p><b>{text.WHOLE}.</b> {escape(whole.provenance.trained_on)}</p>")
+    if marked is not None:
+        lines.append(f"<p><b>Marks, experimental.</b> {escape(marked.provenance.trained_on)}</p>")
+    return f'<details class="a-more" open><summary>What the model was trained on</summary>{"".join(lines)}</details>'
+
+
+def _provenance(presence: Prediction) -> str:
+    told = presence.provenance
+    window = f"{told.window.width:g} / {told.window.level:g} HU" if told.window else "none (no HU)"
+    rows: Sequence[tuple[str, str]] = (
+        ("Model", told.model),
+        ("Architecture", told.architecture),
+        ("Revision", told.revision or "bundled"),
+        ("Weights", told.weights_sha256[:16]),
+        ("Input", told.input_sha256[:16]),
+        ("Model's window", window),
+        ("Device", told.device),
+        ("Time", told.time),
+        ("Raw logit", f"{presence.logit:.3f}" if presence.logit is not None else "none"),
+        *((name, version) for name, version in told.versions.items()),
+    )
+    cells = "".join(f"<tr><th scope=row>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows)
+    return f'<details class="a-more"><summary>Provenance</summary><table>{cells}</table></details>'

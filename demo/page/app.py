@@ -1,0 +1,181 @@
+"""The page: widgets and wiring only. Sentences are in `text`, actions in `handlers`, looks in `theme`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from demo.service import Service
+from demo.sessions import CaseStore
+from strokenext.explain.methods import METHODS
+
+from . import answer, examples, takeaway, text, theme, viewer
+from .handlers import Handlers, Screen
+
+#: (seconds between sweeps, seconds a file may live) of Gradio's own cache, should an upload ever be left there.
+DELETE_CACHE = (600, 1800)
+#: Runs once in the browser when the page is there.
+ON_LOAD = "() => { document.documentElement.lang = 'en'; document.body.classList.add('dark'); }"
+
+
+@dataclass(frozen=True)
+class Widgets:
+    """What the wiring needs to name."""
+
+    key: gr.State
+    files: gr.File
+    folder: gr.UploadButton
+    examples: list[tuple[gr.Button, Any]]
+    reader_first: gr.Checkbox
+    close: gr.Button
+    status: gr.HTML
+    clock: gr.Timer
+    viewer: gr.HTML
+    answer: gr.HTML
+    takeaway: gr.HTML
+    commit_form: gr.Column
+    verdict: gr.Radio
+    commit: gr.Button
+    force: gr.Button
+    tuning: gr.Column
+    threshold: gr.Slider
+    stored: gr.Button
+    method: gr.Dropdown
+
+
+def build(service: Service) -> gr.Blocks:
+    """The Blocks of the page on one service; mount them with `page_options()`."""
+    store = CaseStore()
+    handlers = Handlers(service, store)
+    with gr.Blocks(title=text.TITLE, analytics_enabled=False, fill_width=True, delete_cache=DELETE_CACHE) as page:
+        widgets = _widgets(store)
+        _wire(page, widgets, handlers, service)
+    page.queue(max_size=service.settings.queue + service.settings.workers, api_open=False)
+    return page
+
+
+def page_options() -> dict[str, Any]:
+    """Arguments for `gradio.mount_gradio_app` that belong to the page: its looks, and all that must be off."""
+    return {
+        "theme": theme.theme(),
+        "css": theme.css(),
+        "js": ON_LOAD,
+        "head": theme.HEAD,
+        "favicon_path": str(viewer.STATIC / "favicon.svg"),
+        "show_error": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "footer_links": [],
+        "allowed_paths": [],
+    }
+
+
+def _widgets(store: CaseStore) -> Widgets:
+    found: dict[str, Any] = {
+        "key": gr.State(None, delete_callback=store.drop),
+        "clock": gr.Timer(0.8),
+    }
+    with gr.Row(elem_id="bar"):
+        gr.HTML(theme.brand(), elem_id="brand", apply_default_css=False)
+        found["status"] = gr.HTML("", elem_id="status", apply_default_css=False)
+    with gr.Row(elem_id="desk"):
+        with gr.Column(elem_id="rail"):
+            found |= _rail()
+        with gr.Column(elem_id="centre"):
+            found["viewer"] = viewer.component(store)
+        with gr.Column(elem_id="side"):
+            found |= _side(store)
+    return Widgets(**found)
+
+
+def _rail() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with gr.Column(elem_id="open"):
+        _hint(text.OPEN_LABEL, text.OPEN_HINT)
+        found["files"] = gr.File(
+            label=text.OPEN_LABEL, file_count="multiple", height=96, elem_id="files", buttons=[], show_label=False
+        )
+        with gr.Row(elem_classes="pair"):
+            found["folder"] = gr.UploadButton(text.FOLDER, file_count="directory", size="sm", elem_id="folder")
+            found["close"] = gr.Button(text.CLOSE, size="sm", elem_id="close")
+    with gr.Column(elem_id="examples"):
+        _hint(text.EXAMPLES, examples.note())
+        with gr.Row(elem_classes="example-buttons"):
+            found["examples"] = [
+                (gr.Button(example.label, size="sm", elem_id=f"example-{example.element}"), example.path)
+                for example in examples.bundled()
+            ]
+    with gr.Column(elem_id="manner"):
+        found["reader_first"] = gr.Checkbox(
+            False, label=text.READER_FIRST, info=text.READER_FIRST_INFO, elem_id="reader-first"
+        )
+    with gr.Column(elem_id="privacy"):
+        _hint("", text.NOTICE_LONG)
+    return found
+
+
+def _hint(title: str, sentence: str) -> None:
+    heading = f"<h2>{escape(title)}</h2>" if title else ""
+    gr.HTML(f"{heading}<p>{escape(sentence)}</p>", elem_classes="hint", apply_default_css=False)
+
+
+def _side(store: CaseStore) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["answer"] = gr.HTML(
+        answer.note(text.EMPTY_ANSWER, "empty"), elem_id="answer", apply_default_css=False, js_on_load=None
+    )
+    with gr.Column(visible=False, elem_id="commit-form") as found["commit_form"]:
+        found["verdict"] = gr.Radio(list(text.VERDICTS), label=text.COMMIT_LABEL, elem_id="verdict")
+        found["commit"] = gr.Button(text.COMMIT, variant="primary", elem_id="commit")
+    found["force"] = gr.Button(text.FORCE, visible=False, elem_id="force")
+    with gr.Column(visible=False, elem_id="tuning") as found["tuning"]:
+        found["threshold"] = gr.Slider(
+            0.01, 0.99, value=0.5, step=0.01, label=text.THRESHOLD_LABEL, elem_id="threshold", buttons=[]
+        )
+        with gr.Row(elem_classes="pair"):
+            found["stored"] = gr.Button(text.THRESHOLD_RESET, size="sm", elem_id="stored")
+            found["method"] = gr.Dropdown(
+                _methods(), value="gradcam", label=text.METHOD_LABEL, elem_id="method", filterable=False
+            )
+    found["takeaway"] = takeaway.component(store)
+    return found
+
+
+def _methods() -> list[tuple[str, str]]:
+    return [(f"{m.title}, slow" if m.slow else m.title, m.name) for m in METHODS.values()]
+
+
+def _wire(page: gr.Blocks, w: Widgets, handlers: Handlers, service: Service) -> None:
+    outputs = list(Screen(w.key, w.viewer, w.answer, w.takeaway, w.commit_form, w.force, w.threshold, w.tuning))
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    model = quiet | {
+        "concurrency_id": "model",
+        "concurrency_limit": service.settings.workers,
+        "outputs": outputs,
+    }
+
+    def on(event: Callable[..., Any], action: Callable[..., Any], *inputs: Any, **more: Any) -> Any:
+        return event(action, inputs=list(inputs), **(model | more))
+
+    for source in (w.files, w.folder):
+        sent = on(source.upload, handlers.open_uploads, source, w.key, w.reader_first, trigger_mode="once")
+        sent.then(lambda: None, outputs=[source], queue=False, **quiet)
+    for button, path in w.examples:
+        on(button.click, partial(handlers.open_example, path), w.key, w.reader_first, trigger_mode="once")
+    on(w.viewer.slice, handlers.choose_slice, w.key, trigger_mode="always_last")
+    on(w.force.click, handlers.force, w.key)
+    on(w.threshold.input, handlers.set_threshold, w.key, w.threshold, trigger_mode="always_last")
+    on(w.stored.click, handlers.stored_threshold, w.key)
+    on(w.method.input, handlers.set_method, w.key, w.method)
+    on(w.commit.click, handlers.commit, w.key, w.verdict)
+    on(w.close.click, handlers.close, w.key, queue=False)
+    tick: dict[str, Any] = {"outputs": [w.status, w.clock], "queue": False} | quiet
+    w.clock.tick(handlers.status, **tick)
+    page.load(handlers.status, **tick)

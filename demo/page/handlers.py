@@ -1,0 +1,220 @@
+"""What happens when the reader does something: uploads become cases, cases become answers on the page."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import gradio as gr
+
+from demo import uploads
+from demo.service import Service, decode
+from demo.sessions import Case, CaseStore, ExpiredError, Reading
+from demo.watched import Progress, Watched
+from strokenext.errors import StrokeNeXtError
+from strokenext.types import Slice, Volume
+
+from . import answer, text, viewer
+
+if TYPE_CHECKING:
+    from demo.service import SeriesTriage
+    from strokenext import Triage, VolumePrediction
+
+log = logging.getLogger("strokenext.page")
+#: Seconds that an open picture waits for models which are still loading.
+LOADING_PATIENCE = 300.0
+SKIP = gr.skip()
+
+
+class Screen(NamedTuple):
+    """The outputs of every handler, in the order of `app.outputs`; what is not named stays as it is."""
+
+    key: Any = SKIP
+    viewer: Any = SKIP
+    answer: Any = SKIP
+    takeaway: Any = SKIP
+    commit: Any = SKIP  # visibility of the reader-first form
+    force: Any = SKIP  # visibility of "Judge anyway"
+    threshold: Any = SKIP
+    tuning: Any = SKIP  # visibility of threshold and method
+
+
+Screens = Iterator[Screen]
+
+
+class Handlers:
+    """The page's actions on one service and one store; each yields or returns a Screen and never raises."""
+
+    def __init__(self, service: Service, store: CaseStore) -> None:
+        self.service, self.store = service, store
+
+    def open_uploads(self, paths: list[str] | str | None, key: str | None, reader_first: bool) -> Screens:
+        """Read what was uploaded, delete it, show it, judge it."""
+        given = [paths] if isinstance(paths, str) else list(paths or [])
+        yield from self._open(lambda: uploads.read(given), key, reader_first)
+
+    def open_example(self, path: Path, key: str | None, reader_first: bool) -> Screens:
+        """The same for a bundled example."""
+        yield from self._open(lambda: decode(path), key, reader_first)
+
+    def _open(self, read: Callable[[], Slice | Volume], key: str | None, reader_first: bool) -> Screens:
+        self.store.drop(key)
+        yield _blank(answer.note(text.READING))
+        try:
+            with self.service.slot():
+                image = read()
+            case = _new_case(image, reader_first)
+            key = self.store.add(case)
+            yield Screen(key, viewer.message(key, case, None, case.index), answer.note(self._waiting()))
+            yield from self._judge_case(key)
+        except Exception as error:
+            yield self._failed(error)
+
+    def _waiting(self) -> str:
+        return text.WAITING if self.service.state().status == "loading" else text.JUDGING
+
+    def _judge_case(self, key: str) -> Screens:
+        self.service.wait(LOADING_PATIENCE)
+        case = self.store.get(key)
+        if case.volume is None:
+            screen = self._shown(key, 0)
+            yield self._refusal(key) if case.hidden else screen
+            return
+        volume, options = case.volume, replace(case.options, explain=False)
+
+        def judge(progress: Progress) -> tuple[SeriesTriage, VolumePrediction | None]:
+            found = cast("SeriesTriage", self.service.judge(volume, "triage", options, progress)[1])
+            return found, self.service.whole(volume, found, case.options)
+
+        work = Watched(judge)
+        for done, total in work:
+            yield Screen(answer=answer.progress(done, total))
+        series, whole = work.result()
+        peak = series.presence.peak
+        start = case.index if case.hidden or peak is None else peak
+        self.store.change(key, lambda c: replace(c, series=series, whole=whole, index=start))
+        yield self._shown(key, start, show=start)
+
+    def _refusal(self, key: str) -> Screen:
+        """A refused picture holds no answer to wait for, so there is nothing to commit to first."""
+        case = self.store.get(key)
+        triage = case.answers[0, case.options]
+        if triage.presence.probability is None:
+            case = self.store.change(key, lambda c: replace(c, hidden=False))
+        return self._screen(key, case, triage)
+
+    def choose_slice(self, key: str | None) -> Screen:
+        """The reader rests on another slice of a series: its own answer and evidence."""
+        return self._again(key)
+
+    def force(self, key: str | None) -> Screen:
+        """Judge the refused slice all the same."""
+        return self._again(key, force=True)
+
+    def set_threshold(self, key: str | None, value: float) -> Screen:
+        """Decide at another threshold."""
+        return self._again(key, threshold=float(value))
+
+    def stored_threshold(self, key: str | None) -> Screen:
+        """Back to the threshold that came with the model."""
+        return self._again(key, threshold=None)
+
+    def set_method(self, key: str | None, method: str) -> Screen:
+        """Explain by another method."""
+        return self._again(key, method=method)
+
+    def commit(self, key: str | None, verdict: str | None) -> Screen:
+        """The reader has decided: note it and show the model's answer."""
+        if verdict not in text.VERDICTS:
+            return Screen(answer=answer.note(f"{text.COMMIT_MISSING} {text.HIDDEN}", "hidden"))
+
+        def reveal(case: Case) -> Case:
+            return replace(case, hidden=False, reading=Reading(str(verdict), time.monotonic() - case.opened))
+
+        return self._guarded(lambda: self._shown(str(key), self.store.change(key, reveal).index))
+
+    def close(self, key: str | None) -> Screen:
+        """Forget the case."""
+        self.store.drop(key)
+        return _blank(answer.note(text.EMPTY_ANSWER, "empty"))
+
+    def status(self) -> tuple[Any, Any]:
+        """The state of the models for the bar above, and whether to go on asking."""
+        state = self.service.state()
+        return answer.state(state), gr.Timer(active=False) if state.status != "loading" else SKIP
+
+    def _again(self, key: str | None, **changes: Any) -> Screen:
+        if not key:
+            return Screen()
+
+        def work() -> Screen:
+            case = self.store.change(key, lambda c: replace(c, options=replace(c.options, **changes)))
+            return self._shown(key, case.index)
+
+        return self._guarded(work)
+
+    def _shown(self, key: str, index: int, show: int | None = None) -> Screen:
+        """The answer for one slice, computed unless it is known."""
+        case = self.store.get(key)
+        options = case.options
+        triage = case.answers.get((index, options))
+        if triage is None:
+            triage = cast("Triage", self.service.judge(case.images[index], "triage", options)[1])
+            found = triage
+            case = self.store.change(key, lambda c: replace(c, answers=c.with_answer(index, options, found)))
+        place = (index, options.force)
+        if place not in case.marks:
+            marks = self.service.mark(case.images[index], triage.presence.gate, options.force)
+            if marks is not None:
+                case = self.store.change(key, lambda c: replace(c, marks=c.with_marks(place, marks)))
+        return self._screen(key, replace(case, index=index), triage, show)
+
+    def _screen(self, key: str, case: Case, triage: Triage, show: int | None = None) -> Screen:
+        presence = triage.presence
+        refused = presence.probability is None
+        stored = self.service.presence.config.threshold
+        open_now = not case.hidden
+        return Screen(
+            key=key,
+            viewer=viewer.message(key, case, triage, show),
+            answer=answer.html(case, triage, stored),
+            takeaway={"key": key, "ready": open_now},
+            commit=gr.update(visible=case.hidden),
+            force=gr.update(visible=refused and open_now),
+            threshold=gr.update(value=round(presence.threshold, 3)),
+            tuning=gr.update(visible=open_now and not refused),
+        )
+
+    def _guarded(self, work: Callable[[], Screen]) -> Screen:
+        try:
+            return work()
+        except Exception as error:
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Screen:
+        """A sentence in place of the answer; what was not foreseen goes to the log with its traceback."""
+        if isinstance(error, StrokeNeXtError):
+            sentence = str(error)
+        else:
+            log.error("a page action failed", exc_info=error)
+            sentence = text.UNEXPECTED
+        panel = answer.note(sentence, "error")
+        if isinstance(error, ExpiredError):
+            return _blank(panel)
+        return Screen(answer=panel, takeaway={"key": None, "ready": False}, force=gr.update(visible=False))
+
+
+def _blank(panel: str) -> Screen:
+    """Nothing open, and a sentence where the answer would be."""
+    off = gr.update(visible=False)
+    return Screen(None, viewer.empty(), panel, {"key": None, "ready": False}, off, off, SKIP, off)
+
+
+def _new_case(image: Slice | Volume, reader_first: bool) -> Case:
+    volume = image if isinstance(image, Volume) else None
+    images = volume.slices if volume is not None else (cast(Slice, image),)
+    return Case(images, text.title(image), volume, index=len(images) // 2, hidden=reader_first)

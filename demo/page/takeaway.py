@@ -1,0 +1,200 @@
+"""What the reader takes away: JSON, overlay, report or all of it, made in memory when asked for."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from demo.sessions import Case, CaseStore
+from strokenext import words
+from strokenext.errors import OptionError, StrokeNeXtError
+from strokenext.overlay import COLORMAPS, png, render
+from strokenext.show.report import Reader
+from strokenext.show.report import html as report_html
+from strokenext.types import Window
+from strokenext.windows import custom
+
+from . import text
+from .viewer import STATIC
+
+if TYPE_CHECKING:
+    from strokenext import Triage
+
+log = logging.getLogger("strokenext.page")
+MOUNT = """
+const panel = window.StrokeNeXt.mountTakeaway(element, { server, message: () => props.value });
+watch('value', () => panel.refresh());
+"""
+COMMENT_LIMIT = 2000
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What the reader thinks of the answer; it exists only inside one download."""
+
+    verdict: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """How the reader has the picture on the screen; `window` only for a picture with HU."""
+
+    window: Window | None = None
+    brightness: float = 0.0
+    contrast: float = 1.0
+    opacity: float = 0.6
+    colormap: str = COLORMAPS[0]
+    encoder: str = "both"
+    style: str = "heat"
+    marking: bool = True  # whether the segmentation model's marks are drawn, where there are some
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file in memory."""
+
+    name: str
+    type: str
+    data: bytes
+
+
+def component(store: CaseStore) -> gr.HTML:
+    """The feedback and download panel: value is {"key", "ready"}."""
+
+    def download(request: dict[str, Any]) -> dict[str, Any]:
+        return reply(store, request)
+
+    return gr.HTML(
+        value={"key": None, "ready": False},
+        html_template=_markup(),
+        js_on_load=MOUNT,
+        server_functions=[download],
+        apply_default_css=False,
+        elem_id="takeaway",
+    )
+
+
+def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
+    """One file as base64 for the browser to save, or {"error": sentence}."""
+    try:
+        case = store.get(request.get("key"))
+        triage = case.answers.get((case.index, case.options))
+        if triage is None or case.hidden:
+            return {"error": text.HIDDEN if case.hidden else text.NOT_YET}
+        opinion = Opinion(str(request.get("opinion", ""))[:40], str(request.get("comment", ""))[:COMMENT_LIMIT])
+        view = _view(request.get("view"), case)
+        file = make(str(request.get("kind")), case, triage, opinion, view)
+    except StrokeNeXtError as error:
+        return {"error": str(error)}
+    except Exception:
+        log.exception("a download could not be made")
+        return {"error": text.UNEXPECTED}
+    return {"name": file.name, "type": file.type, "data": base64.b64encode(file.data).decode("ascii")}
+
+
+def make(kind: str, case: Case, triage: Triage, opinion: Opinion, view: View) -> Download:
+    """The file of one kind: "json", "png", "html" or "zip" with the three others."""
+    makers: dict[str, Callable[[], Download]] = {
+        "json": lambda: Download("strokenext.json", "application/json", _json(case, triage, opinion)),
+        "png": lambda: Download("strokenext-overlay.png", "image/png", _overlay(case, triage, view)),
+        "html": lambda: Download("strokenext-report.html", "text/html", _report(case, triage, opinion, view)),
+    }
+    if kind in makers:
+        return makers[kind]()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for build in makers.values():
+            file = build()
+            archive.writestr(file.name, file.data)
+    return Download("strokenext.zip", "application/zip", buffer.getvalue())
+
+
+def _view(given: object, case: Case) -> View:
+    """What the browser says is on the screen. Raises OptionError for values the library would not draw."""
+    if not isinstance(given, dict):
+        return View()
+    default = View()
+
+    def number(name: str, otherwise: float) -> float:
+        value = given.get(name, otherwise)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise OptionError("The picture's settings could not be understood. Reload the page and try again.")
+        return float(value)
+
+    names = {
+        "opacity": number("opacity", default.opacity),
+        "colormap": str(given.get("colours", default.colormap)),
+        "encoder": str(given.get("encoder", default.encoder)),
+        "style": str(given.get("style", default.style)),
+        "marking": given.get("marking", default.marking) is True,
+    }
+    if case.images[case.index].unit == "HU":
+        return View(custom(number("width", 80), number("level", 40)), **names)  # type: ignore[arg-type]
+    return View(None, number("brightness", 0), number("contrast", 1), **names)  # type: ignore[arg-type]
+
+
+def _json(case: Case, triage: Triage, opinion: Opinion) -> bytes:
+    body = triage.to_json() | {"notice": words.NOTICE, "slice": case.index + 1, "slices": len(case.images)}
+    if case.series is not None:
+        body["series"] = case.series.to_json()
+    if case.whole is not None:
+        body["volume"] = case.whole.to_json()
+    if case.marked is not None:
+        body["segmentation"] = case.marked.to_json()
+    if case.reading is not None:
+        reading = case.reading
+        body["reading"] = {"verdict": reading.verdict, "seconds": round(reading.seconds, 1), "before_model": True}
+    if opinion.verdict or opinion.comment:
+        body["feedback"] = {"opinion": opinion.verdict, "comment": opinion.comment}
+    return json.dumps(body, indent=2, ensure_ascii=False).encode("utf-8")
+
+
+def _overlay(case: Case, triage: Triage, view: View) -> bytes:
+    settings = {name: value for name, value in vars(view).items() if name != "marking"}
+    regions = case.marked.regions if case.marked is not None and view.marking else ()
+    return png(render(case.images[case.index], triage.presence.heat, regions=regions, **settings))
+
+
+def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
+    judgement = ""
+    if case.reading is not None:
+        judgement = f"{case.reading.verdict}, {case.reading.seconds:.0f} s after opening, before the model's answer"
+    reader = Reader(judgement, opinion.verdict.lower(), opinion.comment)
+    image = case.images[case.index]
+    page = report_html(
+        triage,
+        image,
+        reader=reader,
+        window=view.window,
+        colormap=view.colormap,
+        whole=case.whole,
+        marks=case.marked,
+    )
+    return page.encode("utf-8")
+
+
+def _markup() -> str:
+    opinions = "".join(
+        f'<label><input type="radio" name="snx-opinion" value="{name}"> {name}</label>' for name in text.OPINIONS
+    )
+    kinds = (("html", "Report"), ("png", "Overlay PNG"), ("json", "JSON"), ("zip", "All (zip)"))
+    buttons = "".join(f'<button type="button" data-kind="{kind}">{label}</button>' for kind, label in kinds)
+    markup = (STATIC / "takeaway.html").read_text(encoding="utf-8")
+    for name, value in {
+        "@FEEDBACK": text.FEEDBACK,
+        "@OPINIONS": opinions,
+        "@NOTE": text.FEEDBACK_NOTE,
+        "@DOWNLOADS": text.DOWNLOADS,
+        "@BUTTONS": buttons,
+    }.items():
+        markup = markup.replace(name, value)
+    return markup

@@ -1,0 +1,114 @@
+"""Every sentence of the page; what is said about an answer itself is in `strokenext.words`, shared with the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from strokenext.types import Slice, Volume
+
+TITLE = "StrokeNeXt"
+TAGLINE = "Stroke on non-contrast head CT"
+NOTICE_LONG = (
+    "For research and education. Not for diagnosis or treatment. Nothing you open here is stored: pictures stay in "
+    "this server's memory while the page uses them and are then forgotten."
+)
+
+OPEN_LABEL = "Open a picture or series"
+OPEN_HINT = "DICOM (no extension needed), PNG, JPG, NIfTI, a zip, or all files of a series."
+FOLDER = "Open a folder"
+EXAMPLES = "Examples"
+EXAMPLES_NOTE = "Synthetic phantoms made by this project. No patient."
+NO_EXAMPLES = "No example files are installed."
+EXAMPLE_LABELS = {
+    "hemorrhage.dcm": "Hemorrhage",
+    "infarct.dcm": "Infarct",
+    "normal.dcm": "No lesion",
+    "series_hemorrhage.zip": "Series, 16 slices",
+    "hemorrhage.png": "PNG without HU",
+}
+CLOSE = "Close"
+
+MODELS_LOADING = "Loading models. The page is ready."
+MODELS_READY = "Models ready"
+QUESTIONS = {"presence": "presence", "subtype": "type", "volume": "series", "segmentation": "marks"}
+
+EMPTY_STAGE = "Open a head CT slice or series, or try an example."
+EMPTY_ANSWER = "The model's answer appears here, with its threshold, its evidence and what it was trained on."
+READING = "Reading the file."
+JUDGING = "The model is looking at the slice."
+WAITING = "The models are still loading. The picture can be viewed; the answer follows."
+UNEXPECTED = "Something went wrong on the server while working on this. Try again; its log has the details."
+EXPIRED_FILE = "The uploaded file is no longer there. Open it again."
+NOT_YET = "The answer for this slice is still being worked out. Try again in a moment."
+NOTHING_OPEN = "Open a picture first."
+
+READER_FIRST = "Reader first"
+READER_FIRST_INFO = (
+    "Hide the model's answer until you commit your own. A wrong answer shown first misleads readers (PMC10235827)."
+)
+HIDDEN = "The model's answer is hidden until you commit your own reading."
+COMMIT_LABEL = "Your reading"
+COMMIT = "Commit and show the model"
+COMMIT_MISSING = "Choose your reading first."
+VERDICTS = ("No stroke seen", "Ischemic stroke", "Hemorrhagic stroke", "Cannot tell")
+
+FORCE = "Judge anyway"
+FORCE_NOTE = "The numbers would be for a picture the model was not made for."
+FORCED = "Judged on your request although the picture was refused. Read the numbers with that in mind."
+
+THRESHOLD_LABEL = "Decision threshold (presence)"
+THRESHOLD_RESET = "Stored threshold"
+METHOD_LABEL = "Evidence method"
+
+FEEDBACK = "Do you agree with the model?"
+FEEDBACK_NOTE = "Goes into the files you download and nowhere else."
+OPINIONS = ("Agree", "Disagree", "Unsure")
+DOWNLOADS = "Take away"
+
+NO_HU = "No HU in this picture: it was windowed before. Use brightness and contrast; HU is never guessed."
+BURNED_IN = "The file says that text is burned into the picture. It may name a patient."
+
+SHORT = {
+    "stroke": "Marked as stroke",
+    "non-stroke": "Not marked as stroke",
+    "indeterminate": "No decision",
+}
+REFUSED = "Not judged"
+SUBTYPE_EXPERIMENTAL = "Experimental"
+WHOLE = "Whole series, 3-D model"
+WHOLE_TAG = "All slices at once"
+MARKED = "Marked on this slice"
+MARKED_NOTHING = "Nothing is marked on this slice."
+NO_SUBTYPE = "Subtype is asked only when presence is positive or indeterminate."
+
+
+def models_ready(architectures: Mapping[str, str]) -> str:
+    """What the bar says once the models are there: which architecture answers which question."""
+    asked: dict[str, list[str]] = {}
+    for question, title in architectures.items():
+        asked.setdefault(title, []).append(QUESTIONS[question])
+    named = ", ".join(f"{title} ({' and '.join(questions)})" for title, questions in asked.items())
+    return f"{MODELS_READY}: {named}" if named else MODELS_READY
+
+
+def threshold(value: float, band: tuple[float, float], stored: float | None) -> str:
+    """The decision rule of this answer; `stored` is the model's own threshold."""
+    said = f"Threshold {value:.2f}, indeterminate from {band[0]:.2f} to {band[1]:.2f}."
+    if stored is not None and abs(stored - value) > 1e-6:
+        said += f" The model's stored threshold is {stored:.2f}."
+    return said
+
+
+def series_progress(done: int, total: int) -> str:
+    """While a series is judged."""
+    return f"The model is looking at slice {done} of {total}."
+
+
+def title(image: Slice | Volume) -> str:
+    """What is open, in neutral words: kind, size, unit; never a file name."""
+    first = image[0] if isinstance(image, Volume) else image
+    kind = {"dicom": "DICOM", "png": "PNG", "jpeg": "JPEG", "nifti": "NIfTI"}.get(first.kind, first.kind.upper())
+    unit = "HU" if first.unit == "HU" else "no HU"
+    rows, columns = first.shape
+    many = f", {len(image)} slices" if isinstance(image, Volume) else ""
+    return f"{kind} {columns} × {rows}{many}, {unit}"

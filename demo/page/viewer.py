@@ -1,0 +1,182 @@
+"""The slice viewer: its markup and scripts, the messages it is sent, and the pixels it asks for."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import numpy as np
+
+from demo.sessions import Case, CaseStore
+from strokenext.errors import StrokeNeXtError
+from strokenext.overlay import COLORMAPS, REGION_COLORS, colors
+from strokenext.show import words
+from strokenext.types import Heat, Slice, Window
+from strokenext.windows import PRESETS
+
+from . import text
+
+if TYPE_CHECKING:
+    from strokenext import Prediction, Segmentation, Triage
+
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("pixels.js", "stage.js", "gestures.js", "curve.js", "controls.js", "viewer.js", "takeaway.js")
+#: Stored steps per grey level: 8-bit pictures are exact, 16-bit ones keep 7 of their 8 extra bits.
+GREY_STEPS = 128
+MOUNT = """
+const link = { server, trigger: (name, data) => trigger(name, data), message: () => props.value };
+const viewer = window.StrokeNeXt.mountViewer(element, link);
+watch('value', () => viewer.receive(props.value));
+// The events that Python listens to: 'slice'.
+"""
+
+
+def component(store: CaseStore) -> gr.HTML:
+    """The viewer as a Gradio component: value is a message (a dict), event `slice` means that the reader rests on
+    another slice, which the store knows by then."""
+
+    def pixels(request: dict[str, Any]) -> dict[str, Any]:
+        return reply(store, request)
+
+    def rest(request: dict[str, Any]) -> dict[str, Any]:
+        return rest_on(store, request)
+
+    return gr.HTML(
+        value=empty(),
+        html_template=(STATIC / "viewer.html").read_text(encoding="utf-8"),
+        js_on_load=MOUNT,
+        head=scripts(),
+        server_functions=[pixels, rest],
+        apply_default_css=False,
+        elem_id="viewer",
+    )
+
+
+def scripts() -> str:
+    """The viewer's scripts and colour tables, inline, so that the page asks for nothing else."""
+    tables = {name: base64.b64encode(colors(name).tobytes()).decode("ascii") for name in COLORMAPS}
+    pairs = ", ".join(f'{name}: read("{data}")' for name, data in tables.items())
+    read = "const read = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));"
+    blocks = [f"(() => {{ {read} (window.StrokeNeXt ||= {{}}).luts = {{ {pairs} }}; }})();"]
+    blocks += [(STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return "".join(f"<script>{block}</script>" for block in blocks)
+
+
+def empty() -> dict[str, Any]:
+    """The message that nothing is open."""
+    return {"key": None, "count": 0, "windows": [], "presets": _windows(PRESETS), "empty": text.EMPTY_STAGE}
+
+
+def message(key: str, case: Case, triage: Triage | None, show: int | None = None) -> dict[str, Any]:
+    """What is open and, unless the reader must commit first, the evidence for the case's current slice.
+
+    `show` makes the viewer go to that slice. Plain JSON values, no pixels.
+    """
+    image = case.images[case.index]
+    presets = PRESETS if image.unit == "HU" else ()
+    visible = triage is not None and not case.hidden
+    return {
+        "key": key,
+        "count": len(case.images),
+        "title": case.title,
+        "unit": image.unit,
+        "shape": list(image.shape),
+        "spacing": list(image.spacing) if image.spacing else None,
+        "windows": [{"name": "File", "width": w.width, "level": w.level} for w in image.windows] + _windows(presets),
+        "presets": _windows(PRESETS),
+        "why": None if image.unit == "HU" else text.NO_HU,
+        "hidden": case.hidden,
+        "method": case.options.method,
+        "about": case.index,
+        "show": show,
+        "heat": _heat(triage.presence.heat, case.index) if triage is not None and visible else None,
+        "curve": curve(case, triage.presence) if triage is not None and visible else None,
+        "marks": _marks(case.marked, case.index) if case.marked is not None and visible else None,
+    }
+
+
+def curve(case: Case, answer: Prediction) -> dict[str, Any] | None:
+    """Probability of stroke per slice, None with its reason where a slice was refused, and `answer`'s threshold."""
+    if case.series is None:
+        return None
+    points = [{"p": p.probability, "reason": p.gate.reason} for p in case.series.presence.slices]
+    return {"points": points, "threshold": answer.threshold, "band": list(answer.band)}
+
+
+def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
+    """Pixels of one slice for the viewer, or {"error": sentence}."""
+    try:
+        case = store.get(request.get("key"))
+        image = case.images[int(request.get("index", 0)) % len(case.images)]
+    except StrokeNeXtError as error:
+        return {"error": str(error)}
+    return encode(image, plain=bool(request.get("plain")))
+
+
+def rest_on(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
+    """Note the slice that the reader rests on; {} or {"error": sentence}.
+
+    The number does not travel with Gradio's event: of events that wait for another, Gradio keeps the data of
+    the first, not of the last.
+    """
+
+    def move(case: Case) -> Case:
+        index = min(max(int(request.get("index", 0)), 0), len(case.images) - 1)
+        return replace(case, index=index, options=replace(case.options, force=False))
+
+    try:
+        store.change(request.get("key"), move)
+    except StrokeNeXtError as error:
+        return {"error": str(error)}
+    return {}
+
+
+def encode(image: Slice, plain: bool = False) -> dict[str, Any]:
+    """(H, W) pixels as base64 of little-endian int16, gzipped unless `plain`; one step is `scale` HU or grey levels."""
+    scale = 1.0 if image.unit == "HU" else 1.0 / GREY_STEPS
+    stored = np.clip(np.rint(image.pixels / scale), -32768, 32767).astype("<i2").tobytes()
+    data = stored if plain else gzip.compress(stored, 4)
+    return {
+        "encoding": "plain" if plain else "gzip",
+        "data": base64.b64encode(data).decode("ascii"),
+        "scale": scale,
+        "edges": list(image.edges) if image.edges else None,
+    }
+
+
+def _windows(windows: tuple[Window, ...]) -> list[dict[str, Any]]:
+    return [{"name": w.name, "width": w.width, "level": w.level} for w in windows]
+
+
+def _marks(found: Segmentation, index: int) -> dict[str, Any]:
+    """The marked regions of a slice as closed lines in pixels, each in its colour, with what a mark means."""
+    regions = [
+        {
+            "name": region.name,
+            "says": region.says,
+            "size": words.size(region),
+            "color": "rgb({}, {}, {})".format(*REGION_COLORS[i % len(REGION_COLORS)]),
+            "outlines": [[v for point in line for v in point] for line in region.outlines()],
+        }
+        for i, region in enumerate(found.regions)
+    ]
+    return {"index": index, "regions": regions, "note": words.MARKS}
+
+
+def _heat(heat: Heat | None, index: int) -> dict[str, Any] | None:
+    if heat is None:
+        return None
+    return {
+        "index": index,
+        "maps": [[round(float(v), 5) for v in one.ravel()] for one in heat.maps],
+        "grid": list(heat.grid),
+        "encoders": list(heat.encoders),
+        "affine": [float(v) for v in np.asarray(heat.affine).ravel()],
+        "input_size": heat.input_size,
+        "full_scale": heat.full_scale,
+        "absolute": heat.absolute,
+    }

@@ -1,0 +1,1 @@
+"""What the answers of every kind of model share: device, decision and provenance."""

@@ -1,0 +1,77 @@
+"""From logits to a decision: temperature, threshold, indeterminate band, and what validation says of such scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from strokenext.errors import OptionError
+from strokenext.record.config import ModelConfig, ReliabilityBin
+
+#: A series' probability is the mean of its highest slices: at most this many.
+TOP = 3
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The operating threshold and the band [low, high) around it in which nothing is decided."""
+
+    threshold: float
+    band: tuple[float, float]
+    classes: tuple[str, ...]
+
+    def label(self, probability: float) -> str:
+        """The side of the threshold; the threshold itself counts as positive."""
+        return self.classes[1] if probability >= self.threshold else self.classes[0]
+
+    def decision(self, probability: float) -> str:
+        """The label, or "indeterminate" inside the band."""
+        low, high = self.band
+        return "indeterminate" if low <= probability < high else self.label(probability)
+
+
+def rule(config: ModelConfig, threshold: float | None = None) -> Rule:
+    """The model's own rule, or the same band moved to another threshold and clipped to 0..1.
+
+    Raises OptionError for a threshold that is not between 0 and 1.
+    """
+    if threshold is None:
+        return Rule(config.threshold, config.band, config.classes)
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise OptionError("A threshold is a probability between 0 and 1.")
+    low = max(0.0, threshold - (config.threshold - config.band[0]))
+    high = min(1.0, threshold + (config.band[1] - config.threshold))
+    return Rule(float(threshold), (low, high), config.classes)
+
+
+def log_odds(logits: Sequence[float]) -> float:
+    """The raw logit of the positive class against the other: z[1] - z[0], before the temperature."""
+    return float(logits[1]) - float(logits[0])
+
+
+def calibrated(logits: Sequence[float], temperature: float) -> float:
+    """softmax(logits / temperature)[1] of two classes, the calibrated probability of the positive one (Guo 2017)."""
+    scaled = log_odds(logits) / temperature
+    if scaled >= 0:
+        return 1.0 / (1.0 + math.exp(-scaled))
+    grown = math.exp(max(scaled, -700.0))
+    return grown / (1.0 + grown)
+
+
+def reliability(config: ModelConfig, probability: float) -> ReliabilityBin | None:
+    """The bin of validation slices with a probability like this one, or None where there were none."""
+    for found in config.reliability:
+        if found.low <= probability < found.high or (probability == 1.0 and found.high >= 1.0):
+            return found if found.n > 0 else None
+    return None
+
+
+def pooled(probabilities: Sequence[float]) -> float:
+    """One probability for a series: the mean of its TOP highest slices (top-k pooling).
+
+    The highest slice alone would call nearly every long series positive, since each slice adds a chance of
+    a false alarm; the mean of all would dilute a lesion that shows on three slices of forty.
+    """
+    highest = sorted(probabilities, reverse=True)[:TOP]
+    return sum(highest) / len(highest)

@@ -1,0 +1,126 @@
+"""DICOM bytes to slices: a bounded parse, pydicom's decoders, then Hounsfield units where the file has them."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import Any
+
+from pydicom import dcmread, uid
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset, read_preamble
+
+from strokenext.errors import DamagedFileError, InputError, TooLargeError
+from strokenext.io import limits
+from strokenext.io.quiet import guarded
+from strokenext.types import Slice
+
+from . import codecs, header, pixels
+
+_DAMAGED = "This DICOM file is damaged or cut short. Export or copy it again."
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_DIRECTORY = "1.2.840.10008.1.3.10"
+#: Preamble and the one element that says "explicit, little-endian": put before an inflated data set.
+_PLAIN_META = bytes(128) + b"DICM\x02\x00\x10\x00UI\x14\x00" + b"1.2.840.10008.1.2.1\x00"
+
+
+def parse(data: bytes, *, with_pixels: bool = True) -> Dataset:
+    """The data set of a DICOM file, deflated ones inflated within `limits.MAX_FILE`.
+
+    Raises InputError when it holds no image, DamagedFileError, TooLargeError.
+    """
+    with guarded(_DAMAGED):
+        data, deflated = _inflated(data)
+        ds = dcmread(BytesIO(data), force=True, stop_before_pixels=not with_pixels)
+        _state_syntax(ds, deflated)
+        _check(ds, with_pixels)
+    return ds
+
+
+def facts(ds: Dataset) -> tuple[header.Frame, ...]:
+    """What the data set says about each of its frames. Raises DamagedFileError."""
+    with guarded(_DAMAGED):
+        return tuple(header.frame(ds, index) for index in range(header.frames(ds)))
+
+
+def read(data: bytes, frame: int | None) -> Slice:
+    """One frame; `frame` may be None when the file holds a single one.
+
+    Raises InputError for a frame that is missing or not chosen, and what `parse` and `slices` raise.
+    """
+    ds = parse(data)
+    with guarded(_DAMAGED):
+        facts_of_one = header.frame(ds, chosen(frame, header.frames(ds)))
+    return next(slices(ds, [facts_of_one], hashlib.sha256(data).hexdigest()))
+
+
+def chosen(frame: int | None, count: int) -> int:
+    """The index to read out of `count` images. Raises InputError when that is not decided or not there."""
+    if frame is None and count > 1:
+        raise InputError(f"This file holds {count} images. Read it as a series (read_series), or name a frame.")
+    if frame is not None and not 0 <= frame < count:
+        raise InputError(f"This file has no frame {frame}; it holds {count}, counted from 0.")
+    return frame or 0
+
+
+def slices(ds: Dataset, wanted: Sequence[header.Frame], sha256: str) -> Iterator[Slice]:
+    """The wanted frames of one file, in the order of their index, decoded one at a time.
+
+    Raises UnsupportedFormatError naming the transfer syntax, DamagedFileError when a frame cannot be decoded.
+    """
+    by_index = {f.index: f for f in wanted}
+    # one frame is looked up alone; several are streamed, because each look-up walks all fragments
+    only = list(by_index) if len(by_index) == 1 else None
+    stored: Iterator[tuple[Any, Any]] = iter(())
+    with guarded(_DAMAGED):
+        decoder = codecs.decoder(str(ds.file_meta.TransferSyntaxUID))
+        stored = decoder.iter_array(ds, indices=only, raw=pixels.is_palette(ds), allow_excess_frames=False)
+    for index in only or range(max(by_index) + 1):
+        with guarded(_DAMAGED):
+            array, _ = next(stored)
+            if index not in by_index:
+                continue
+            image = pixels.to_slice(array, ds, by_index[index], sha256)
+        yield image
+
+
+def _inflated(data: bytes) -> tuple[bytes, bool]:
+    """The file with its data set inflated when it is deflated (PS3.5 A.5), and whether it was.
+
+    pydicom would inflate it without a bound.
+    """
+    stream = BytesIO(data)
+    read_preamble(stream, force=True)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+        return data, False
+    plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[stream.tell() :], limits.MAX_FILE + 1)
+    if len(plain) > limits.MAX_FILE:
+        raise TooLargeError(f"This file unpacks to more than {limits.MAX_FILE // limits.MIB} MB. Give one CT slice.")
+    return _PLAIN_META + plain, True
+
+
+def _state_syntax(ds: Dataset, deflated: bool) -> None:
+    """Make the file meta information name the transfer syntax that was found."""
+    if deflated:
+        ds.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+    if not ds.file_meta.get("TransferSyntaxUID"):
+        implicit, little = ds.original_encoding
+        plain = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        ds.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else plain
+
+
+def _check(ds: Dataset, with_pixels: bool) -> None:
+    """Refuse what holds no image, and sizes above the limits, before any pixel is decoded."""
+    kind = str(ds.file_meta.get("MediaStorageSOPClassUID", "") or ds.get("SOPClassUID", ""))
+    if kind == _DIRECTORY or "DirectoryRecordSequence" in ds:
+        raise InputError("This file is a DICOMDIR, the index of a disc. Give the folder of images beside it.")
+    sized = all(isinstance(ds.get(k), int) and ds[k].value > 0 for k in ("Rows", "Columns"))
+    if not sized or (with_pixels and not any(k in ds for k in _PIXELS)):
+        name = uid.UID(kind).name
+        if "Image Storage" in name or sized or not kind:
+            raise DamagedFileError("This DICOM file ends before its image. Export or copy it again.")
+        raise InputError(f"This DICOM file holds no image but '{name if name != kind else 'an unknown object'}'.")
+    limits.check_volume(header.frames(ds), ds.Rows, ds.Columns)

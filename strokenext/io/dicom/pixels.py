@@ -1,0 +1,184 @@
+"""Stored DICOM values to a slice: modality step to HU where the file allows it, else grey levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_color_lut, apply_modality_lut
+
+from strokenext.io.grey import luminance, stretched
+from strokenext.types import BoolArray, FloatArray, Slice
+
+from . import header as headers
+
+#: HU written where the file says that there is no tissue.
+AIR = -1000.0
+#: Slopes and intercepts beyond these are not those of a CT scanner.
+_MAX_SLOPE, _MAX_INTERCEPT = 1000.0, 100_000.0
+#: HU of tissue: a padding value in this range would punch holes into a brain and is not believed.
+_TISSUE = (-200.0, 200.0)
+
+Stored = NDArray[Any]
+
+
+def is_palette(ds: Dataset) -> bool:
+    """Whether stored values are indices into the file's colour table."""
+    return str(ds.get("PhotometricInterpretation", "")).strip() == "PALETTE COLOR"
+
+
+def to_slice(stored: Stored, ds: Dataset, facts: headers.Frame, sha256: str) -> Slice:
+    """Stored values (H, W) or (H, W, 3) of one frame to a slice in HU, or in grey levels with a note why."""
+    notes = list(_remarks(ds, facts))
+    if is_palette(ds):
+        stored = apply_color_lut(stored, ds)
+    colour = None
+    if stored.ndim == 3:
+        stored, colour = luminance(stored)
+        notes.append("This file holds a colour picture; its brightness is used.")
+    padding = _padding(stored, ds) if colour is None else None
+    problem = "No HU: this is a picture of a CT image, not its values." if colour is not None else _no_hu(ds, facts)
+    if problem:
+        pixels = _grey(stored, ds, facts, padding)
+        notes.append(problem)
+    else:
+        pixels, padding, more = _hounsfield(stored, ds, facts, padding)
+        notes.extend(more)
+    return Slice(
+        pixels=pixels,
+        unit="grey" if problem else "HU",
+        spacing=facts.spacing,
+        edges=headers.edges(facts.cosines),
+        windows=() if problem else facts.windows,
+        header=replace(facts.header, colour=colour),
+        kind="dicom",
+        sha256=sha256,
+        notes=tuple(notes),
+        padding=padding,
+    )
+
+
+def _no_hu(ds: Dataset, facts: headers.Frame) -> str | None:
+    """Why the modality step does not give Hounsfield units, in a sentence, or None when it does."""
+    modality, slope, intercept = facts.header.modality, facts.slope, facts.intercept
+    if modality != "CT":
+        return f"No HU: {'the modality is ' + modality if modality else 'the file states no modality'}, not CT."
+    if ds.get("ModalityLUTSequence"):
+        kind = str(ds.ModalityLUTSequence[0].get("ModalityLUTType", "")).strip()
+        return None if kind == "HU" else "No HU: the file's table of values states another unit."
+    if slope is None or intercept is None:
+        return "No HU: this CT file states no rescale slope and intercept."
+    if not (0 < abs(slope) <= _MAX_SLOPE and abs(intercept) <= _MAX_INTERCEPT):
+        return "No HU: the rescale slope and intercept of this file make no sense."
+    if facts.rescale_type not in ("", "HU"):
+        return f"No HU: the file states the unit {facts.rescale_type} for its values."
+    return None
+
+
+def _hounsfield(
+    stored: Stored, ds: Dataset, facts: headers.Frame, padding: BoolArray | None
+) -> tuple[FloatArray, BoolArray | None, list[str]]:
+    """HU (H, W) float32 = stored x slope + intercept (PS3.3 C.11.1), the padding believed, and notes."""
+    notes: list[str] = []
+    if facts.inverted and _is_negative(stored, facts, padding):
+        stored = _reversed(stored, ds)
+        notes.append("The stored values were inverted (MONOCHROME1) and have been turned back before HU.")
+    step = ds
+    if not ds.get("ModalityLUTSequence"):
+        step = Dataset()  # of an enhanced file, the values of this frame
+        step.RescaleSlope, step.RescaleIntercept = f"{facts.slope:.10g}", f"{facts.intercept:.10g}"
+    hu = np.asarray(apply_modality_lut(stored, step), dtype=np.float32)
+    if padding is not None:
+        level = float(np.median(hu[padding]))
+        if _TISSUE[0] < level < _TISSUE[1]:
+            notes.append(f"The padding value that this file states is tissue ({level:.0f} HU) and was ignored.")
+            padding = None
+        else:
+            hu = np.where(padding, np.float32(AIR), hu)
+            notes.append("Pixels outside the field of view are padding and are shown as air.")
+    return hu, padding, notes
+
+
+def _is_negative(stored: Stored, facts: headers.Frame, padding: BoolArray | None) -> bool:
+    """Whether the rim of the image, which is air in CT, is denser than water: then the picture is a negative.
+
+    MONOCHROME1 only asks for an inverted display, and HU do not depend on it; some converters also
+    invert the stored values and leave the rescale tags as they were.
+    """
+    rim = np.zeros(stored.shape, bool)
+    rim[[0, -1], :] = rim[:, [0, -1]] = True
+    if padding is not None:
+        rim &= ~padding
+    if facts.slope is None or facts.intercept is None or not rim.any():
+        return False
+    return float(np.median(stored[rim])) * facts.slope + facts.intercept > 500
+
+
+def _reversed(stored: Stored, ds: Dataset) -> Stored:
+    """Smallest for largest stored value of the declared bits."""
+    bits = int(ds.BitsStored)
+    total = -1 if int(ds.get("PixelRepresentation", 0)) == 1 else 2**bits - 1
+    return np.asarray(total - stored.astype(np.int64))
+
+
+def _padding(stored: Stored, ds: Dataset) -> BoolArray | None:
+    """True where PixelPaddingValue (to PixelPaddingRangeLimit, PS3.3 C.7.5.1.1.2) or NaN marks no tissue."""
+    if stored.dtype.kind == "f":
+        return None if np.isfinite(stored).all() else ~np.isfinite(stored)
+    ends = [ds.get(k) for k in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    values = [_as_stored(int(v), ds) for v in ends if isinstance(v, int)]
+    if not values:
+        return None
+    mask = (stored >= min(values)) & (stored <= max(values))
+    return mask if mask.any() else None
+
+
+def _as_stored(value: int, ds: Dataset) -> int:
+    """A padding value written with the wrong sign (an unsigned element beside signed pixels, or the reverse)."""
+    bits = int(ds.get("BitsAllocated", 16))
+    if int(ds.get("PixelRepresentation", 0)) == 1:
+        return value - 2**bits if value >= 2 ** (bits - 1) else value
+    return value + 2**bits if value < 0 else value
+
+
+def _grey(stored: Stored, ds: Dataset, facts: headers.Frame, padding: BoolArray | None) -> FloatArray:
+    """Grey levels 0..255: 8-bit values as they are, deeper ones through the file's window or from least to most."""
+    if str(ds.get("PhotometricInterpretation", "")).strip() not in ("MONOCHROME1", "MONOCHROME2"):
+        return np.asarray(stored, dtype=np.float32)  # the brightness of a colour picture
+    values = np.nan_to_num(np.asarray(stored, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    eight_bit = stored.dtype.kind != "f" and int(ds.get("BitsStored", 16)) <= 8 and values.min() >= 0
+    if not eight_bit or stored.dtype == np.float32:
+        slope, intercept = _sane(facts)
+        seen = None if padding is None else ~padding
+        values = stretched(values * slope + intercept, facts.windows[0] if facts.windows else None, seen)
+    elif int(ds.get("BitsStored", 8)) < 8:
+        values = values * (255.0 / (2 ** int(ds.BitsStored) - 1))
+    values = np.clip(255.0 - values if facts.inverted else values, 0.0, 255.0)
+    if padding is not None:
+        values = np.where(padding, 0.0, values)
+    return np.asarray(values, dtype=np.float32)
+
+
+def _sane(facts: headers.Frame) -> tuple[float, float]:
+    """Slope and intercept that bring stored values to the scale of the file's window; 1 and 0 when absurd."""
+    slope, intercept = facts.slope, facts.intercept
+    if slope is None or intercept is None or not (0 < abs(slope) <= _MAX_SLOPE and abs(intercept) <= _MAX_INTERCEPT):
+        return 1.0, 0.0
+    return slope, intercept
+
+
+def _remarks(ds: Dataset, facts: headers.Frame) -> list[str]:
+    """Sentences about the file that do not depend on its pixels."""
+    found: list[str] = []
+    if str(ds.get("LossyImageCompression", "")).strip() == "01":
+        found.append("This image was compressed with loss.")
+    if facts.header.burned_in_text:
+        found.append("The file says that text is burned into the image; it may name the patient.")
+    if facts.contrast:
+        found.append("The file states a contrast agent; the models are meant for non-contrast CT.")
+    if facts.secondary_capture:
+        found.append("This is a secondary capture: a picture stored as DICOM after somebody processed it.")
+    return found

@@ -1,0 +1,172 @@
+"""Where the head is in a slice: its mask, its midline and the grey level of its brain.
+
+Plain image processing on grey levels 0..1, so that it works on any window and needs no HU.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from strokenext.types import BoolArray, FloatArray
+
+#: Grey level above which a pixel is not the black of air; JPEG noise in air stays below.
+AIR = 0.04
+#: A border as bright as this is a page around the picture, not the head itself.
+PAGE = 0.75
+#: Searches run on a copy of at most this many pixels a side: enough for an outline, and fast.
+SEARCH_SIZE = 256
+#: The midline is looked for within this many degrees of upright. Beyond it the picture is not a usual axial slice.
+MAX_TILT = 27
+#: Midline search resolution in pixels, and the gain in symmetry that justifies turning by a degree.
+SYMMETRY_SIZE = 64
+TILT_PENALTY = 0.0008
+#: Share of the head's shorter half-axis that skull and scalp can take; the brain level is read inside it.
+SKULL_SHARE = 0.22
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The head found in an image.
+
+    `mask` is (H, W), filled; `center` is its centroid (x, y) in pixels; `extent` is (width, height) in
+    pixels along the head's own axes; `tilt` is the angle of the midline in degrees, positive when the
+    top leans to the right; `area` is the share of the image that the head covers.
+    """
+
+    mask: BoolArray
+    center: tuple[float, float]
+    extent: tuple[float, float]
+    middle: tuple[float, float]
+    tilt: float
+    area: float
+
+
+def find_head(grey: FloatArray) -> Head | None:
+    """The head in an image (H, W) of grey levels 0..1, or None where nothing stands out from the background."""
+    scale = min(1.0, SEARCH_SIZE / max(grey.shape))
+    small = grey
+    if scale < 1:
+        small = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    outline = _largest_filled(_foreground(small))
+    if outline is None:
+        return None
+    center = _centroid(outline)
+    tilt = _tilt(small, outline, center)
+    extent, middle = _extent(outline, center, tilt)
+    mask = outline
+    if scale < 1:
+        size = (grey.shape[1], grey.shape[0])
+        mask = cv2.resize(outline.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
+    sx, sy = grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]
+    return Head(
+        mask=np.asarray(mask, dtype=np.bool_),
+        center=_to_full(center, sx, sy),
+        extent=(extent[0] * sx, extent[1] * sy),
+        middle=_to_full(middle, sx, sy),
+        tilt=tilt,
+        area=float(outline.mean()),
+    )
+
+
+def brain_level(grey: FloatArray, mask: BoolArray) -> float:
+    """Median grey level 0..1 of the tissue well inside the head, bone and air left out; 0 when there is none."""
+    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    inside = grey[distance > SKULL_SHARE * float(distance.max(initial=0.0))]
+    tissue = inside[(inside > 0.012) & (inside < 0.985)]
+    return float(np.median(tissue)) if tissue.size >= 20 else 0.0
+
+
+def _to_full(point: tuple[float, float], sx: float, sy: float) -> tuple[float, float]:
+    """A point of the small copy in pixels of the full image; pixel centres sit at whole numbers."""
+    return (point[0] + 0.5) * sx - 0.5, (point[1] + 0.5) * sy - 0.5
+
+
+def _foreground(grey: FloatArray) -> BoolArray:
+    """What stands out from the border: from black, or from the bright page a picture was pasted on."""
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    level = float(np.median(border))
+    if level < PAGE:
+        lifted = level if 0.02 < level < 0.15 else 0.0  # a black that a screenshot or gamma made dark grey
+        return np.asarray(grey > AIR + lifted)
+    page = (np.abs(grey - level) < 0.08).astype(np.uint8)
+    _, labels = cv2.connectedComponents(page, connectivity=4)
+    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    outside = np.isin(labels, edge[edge > 0]).astype(np.uint8)
+    # Grown a little: the softened edge of the page would frame the picture.
+    return np.asarray((cv2.dilate(outside, np.ones((5, 5), np.uint8)) == 0) & (grey > AIR))
+
+
+def _largest_filled(foreground: BoolArray) -> BoolArray | None:
+    """The largest connected part after letters, tubes and head rests are cut off, its holes filled."""
+    side = max(3, round(min(foreground.shape) * 0.02)) | 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    closed = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
+    opened = cv2.morphologyEx(filled(closed > 0).astype(np.uint8), cv2.MORPH_OPEN, kernel)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    if count < 2:
+        return None
+    best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    if stats[best, cv2.CC_STAT_AREA] < 0.01 * foreground.size:
+        return None
+    return np.asarray(labels == best)
+
+
+def filled(mask: BoolArray) -> BoolArray:
+    """(H, W) with its holes filled: the black brain of a bone window belongs to the head."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0)
+
+
+def _centroid(mask: BoolArray) -> tuple[float, float]:
+    moments = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+    return moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
+
+
+def _tilt(grey: FloatArray, mask: BoolArray, center: tuple[float, float]) -> float:
+    """The angle in degrees at which the head equals its mirror image best, within MAX_TILT of upright."""
+    ys, xs = np.nonzero(mask)
+    radius = float(np.hypot(xs - center[0], ys - center[1]).max()) * 1.02 + 1
+    picture = np.clip(grey, 0, 1) * mask
+
+    def asymmetry(angle: float) -> float:
+        turned = cv2.warpAffine(picture, rotation(center, angle, radius, SYMMETRY_SIZE), (SYMMETRY_SIZE,) * 2)
+        turned = cv2.GaussianBlur(turned, (0, 0), 1.5)
+        return float(np.abs(turned - turned[:, ::-1]).mean()) / max(float(turned.mean()), 1e-6)
+
+    def cost(angle: float) -> float:
+        return asymmetry(angle) + TILT_PENALTY * abs(angle)
+
+    coarse = min(range(-MAX_TILT + 3, MAX_TILT - 2, 4), key=cost)
+    return float(min((coarse + step for step in (-3, -2, -1, 0, 1, 2, 3)), key=cost))
+
+
+def rotation(center: tuple[float, float], angle: float, radius: float, size: int) -> np.ndarray:
+    """(2, 3) matrix from image pixels to a square of `size` pixels that holds the circle, midline upright."""
+    scale = size / (2 * radius)
+    cos, sin = math.cos(math.radians(angle)) * scale, math.sin(math.radians(angle)) * scale
+    middle = (size - 1) / 2
+    return np.array(
+        [
+            [cos, sin, middle - cos * center[0] - sin * center[1]],
+            [-sin, cos, middle + sin * center[0] - cos * center[1]],
+        ]
+    )
+
+
+def _extent(
+    mask: BoolArray, center: tuple[float, float], tilt: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """(width, height) of the mask along its own axes and the middle of that box (x, y), in pixels."""
+    ys, xs = np.nonzero(mask)
+    cos, sin = math.cos(math.radians(tilt)), math.sin(math.radians(tilt))
+    dx, dy = xs - center[0], ys - center[1]
+    u, v = cos * dx + sin * dy, -sin * dx + cos * dy
+    # Percentiles, not extremes: an ear or a tube must not move the box.
+    (u0, u1), (v0, v1) = np.percentile(u, (0.3, 99.7)), np.percentile(v, (0.3, 99.7))
+    mu, mv = (u0 + u1) / 2, (v0 + v1) / 2
+    middle = (center[0] + cos * mu - sin * mv, center[1] + sin * mu + cos * mv)
+    return (float(u1 - u0 + 1), float(v1 - v0 + 1)), (float(middle[0]), float(middle[1]))

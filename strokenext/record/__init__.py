@@ -1,0 +1,1 @@
+"""A model folder: where it is found, its record, and verified weights."""

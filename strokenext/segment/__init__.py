@@ -1,0 +1,1 @@
+"""Regions that a segmentation model marks on a slice."""

@@ -1,0 +1,75 @@
+"""What a segmentation model marks on one slice, with where that comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from strokenext import overlay
+from strokenext.regions import Region
+from strokenext.slice.prediction import Files, InputFacts, Provenance, save_record
+from strokenext.types import Gate, Slice, Window
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The marked regions of one slice, one per class of the model, in its order; a region may be empty.
+
+    None of them exists where the image was refused: then `gate.reason` says why. `window` is the one that HU went
+    through, None without HU. `image` is the slice itself, for drawing; it is not part of the JSON.
+    """
+
+    classes: tuple[str, ...]
+    regions: tuple[Region, ...]
+    gate: Gate
+    window: Window | None
+    input: InputFacts
+    provenance: Provenance
+    image: Slice = field(repr=False)
+
+    @property
+    def refused(self) -> bool:
+        """Whether nothing was looked for because the image is outside the model's scope."""
+        return not self.regions
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is marked."""
+        return not any(region.pixels for region in self.regions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, finite numbers only."""
+        return {
+            "task": "segmentation",
+            "classes": list(self.classes),
+            "gate": {"accepted": self.gate.accepted, "reason": self.gate.reason, "code": self.gate.code},
+            "regions": None if self.refused else [region.to_json() for region in self.regions],
+            "spacing": None if self.image.spacing is None else list(self.image.spacing),
+            "input": {**vars(self.input), "shape": list(self.input.shape)},
+            "provenance": self.provenance.to_json(),
+        }
+
+    def picture(self) -> bytes:
+        """PNG of the slice with the regions drawn on it."""
+        window = self.window if self.image.unit == "HU" else None
+        return overlay.png(overlay.render(self.image, window=window, regions=self.regions))
+
+    def labels(self) -> bytes:
+        """PNG (H, W) of numbers: 0 nothing, 1 the first class, 2 the second, ...; a later class covers an earlier."""
+        numbers = np.zeros(self.image.shape, dtype=np.uint8)
+        for number, region in enumerate(self.regions, 1):
+            numbers[region.mask] = number
+        return overlay.png(numbers)
+
+    def files(self) -> Files:
+        """slice.png, overlay.png and labels.png; the slice alone where the image was refused."""
+        window = self.window if self.image.unit == "HU" else None
+        plain = {"slice.png": overlay.png(overlay.grey(self.image, window))}
+        return plain if self.refused else plain | {"overlay.png": self.picture(), "labels.png": self.labels()}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write prediction.json and the pictures as a new folder, all or nothing. Raises OutputError."""
+        return save_record(folder, self.to_json(), self.files())

@@ -1,0 +1,1 @@
+"""An answer as words and as a report to take away."""

@@ -1,0 +1,145 @@
+"""An answer in plain words, shared by the report, the command line and the page.
+
+A low probability is called low, never "low confidence"; nothing is said about a person, only about an image
+and a model; nothing is advised.
+"""
+
+from __future__ import annotations
+
+from strokenext.explain.methods import METHODS
+from strokenext.regions import Region
+from strokenext.segment.segmentation import Segmentation
+from strokenext.slice.prediction import Prediction, SeriesPrediction
+from strokenext.types import Heat
+from strokenext.volume.prediction import VolumePrediction
+
+NOTICE = "Research use only. Not a medical device."
+NOTICE_LONG = (
+    "Research use only. Not a medical device. These are the numbers of a statistical model about an image; they are "
+    "no diagnosis and no advice, and they do not replace the reading of the study by a radiologist."
+)
+MARKS = (
+    "Marks are drawn by a model, not by a radiologist, and the probability of stroke does not depend on them. Where "
+    "nothing is marked there may still be a lesion: infarcts and many kinds of bleeds are never marked."
+)
+EVIDENCE = "Evidence shows which cells of the image raise the model's score. It is not an outline of a lesion."
+
+_DECISIONS = {
+    "stroke": "Above the threshold: the model marks this image as stroke.",
+    "non-stroke": "Below the threshold: the model does not mark this image as stroke.",
+    "ischemic": "Below the threshold for hemorrhagic: the model reads this image as ischemic rather than hemorrhagic.",
+    "hemorrhagic": "Above the threshold: the model reads this image as hemorrhagic rather than ischemic.",
+    "indeterminate": "Inside the indeterminate band: the model does not decide.",
+}
+
+
+def percent(value: float) -> str:
+    """0.834 -> "83 %"; the ends are never rounded to certainty."""
+    if value < 0.01:
+        return "< 1 %"
+    return "> 99 %" if value > 0.99 else f"{value * 100:.0f} %"
+
+
+def decision(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
+    """What was decided, in one sentence."""
+    if found.probability is None:
+        return f"Not judged. {found.gate.reason}".strip()
+    said = _DECISIONS.get(found.decision, f"Decision: {found.decision}.")
+    return said.replace("this image", "this series") if not isinstance(found, Prediction) else said
+
+
+def probability(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
+    """The probability with the rule that was applied to it."""
+    if found.probability is None:
+        return "There is no probability."
+    low, high = found.band
+    kind = "probability for the series" if isinstance(found, SeriesPrediction) else "calibrated probability"
+    number, threshold = percent(found.probability), percent(found.threshold)
+    said = f"The {kind} of {found.classes[1]} is {number}; the threshold is {threshold}"
+    return f"{said}, and from {percent(low)} to {percent(high)} nothing is decided." if low < high else f"{said}."
+
+
+def interval(found: Prediction) -> str:
+    """How often validation slices with such a probability were positive."""
+    if found.probability is None:
+        return ""
+    if found.interval is None:
+        return "No validation slice had a probability like this, so how often it is right is not known."
+    low, high = (f"{value * 100:.0f}" for value in found.interval)
+    seen = "showed a stroke" if found.task == "presence" else "were hemorrhagic"
+    count = f"the {found.similar} validation slices" if found.similar else "validation slices"
+    return f"Of {count} with a similar probability, {low} to {high} % {seen} (95 % interval)."
+
+
+def gate(found: Prediction) -> str:
+    """Whether the image is one the model may judge."""
+    if found.gate.accepted:
+        return "The image is within the model's scope."
+    if found.forced:
+        return f"Outside the model's scope, judged on request: {found.gate.reason}"
+    return f"Outside the model's scope: {found.gate.reason}"
+
+
+def evidence(heat: Heat) -> str:
+    """The map in numbers: peak, scale, grid and each encoder's share."""
+    method = METHODS[heat.method].title if heat.method in METHODS else heat.method
+    rows, columns = heat.grid
+    if heat.peak <= 0:
+        return f"{method}: no cell of this image raises the score of {heat.class_name}."
+    if heat.absolute:
+        scale = f"peak {heat.peak:.2f} logits on a fixed scale to {heat.full_scale:.2f}"
+    else:
+        scale = "on a scale of this image alone, not comparable with another image"
+    share = ", ".join(f"encoder {name} {percent(part)}" for name, part in heat.share.items())
+    return f"{method} for {heat.class_name}, {rows} × {columns} cells: {scale}; {share}."
+
+
+def size(region: Region) -> str:
+    """How much is marked: "412 mm² in 2 parts", in pixels where the file states no spacing, or that nothing is."""
+    if not region.pixels:
+        return "nothing marked"
+    much = f"{region.pixels:,} pixels" if region.area is None else f"{region.area:,.0f} mm²"
+    return f"{much} in {region.parts} parts" if region.parts > 1 else much
+
+
+def marked(found: Segmentation) -> str:
+    """Every region with its size, in one sentence; or why nothing was looked for."""
+    if found.refused:
+        return f"Not marked. {found.gate.reason}".strip()
+    said = "; ".join(f"{region.name}: {size(region)}" for region in found.regions)
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def trained(found: Prediction) -> str:
+    """What the model learned from."""
+    said = f"The model {found.provenance.model} was trained on: {found.provenance.trained_on.rstrip('.')}."
+    return f"{said} It is experimental." if found.provenance.experimental else said
+
+
+def series(found: SeriesPrediction) -> str:
+    """Where the series' number comes from; slices are counted from 1."""
+    total = len(found.slices)
+    if found.peak is None:
+        return f"None of the {total} slices could be judged."
+    return f"{found.judged} of {total} slices judged; highest on slice {found.peak + 1}; {found.aggregation}."
+
+
+def whole(found: VolumePrediction) -> str:
+    """What the volume model read, where its evidence is highest, and how such series turned out on validation."""
+    total = len(found)
+    if found.probability is None:
+        return found.gate.reason
+    read = sum(part.heat is not None for part in found.slices) or found.judged
+    said = f"{read} of {total} slices read at once, as {found.planes} planes."
+    if found.peak is not None:
+        said += f" Evidence is highest on slice {found.peak + 1}."
+    if found.interval is not None and found.similar:
+        low, high = (f"{value * 100:.0f}" for value in found.interval)
+        seen = "showed a stroke" if found.task == "presence" else "were hemorrhagic"
+        said += f" Of the {found.similar} validation series with a similar probability, {low} to {high} % {seen}."
+    return said
+
+
+def summary(found: Prediction) -> str:
+    """Decision, probability and interval together."""
+    return " ".join(part for part in (decision(found), probability(found), interval(found)) if part)

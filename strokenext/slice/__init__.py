@@ -1,0 +1,1 @@
+"""One answer per slice, pooled over a series, and the cascade of the two questions."""

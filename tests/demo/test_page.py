@@ -1,0 +1,424 @@
+"""The page without a browser: what it remembers, sends, says and leaves switched off."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers.places import EXAMPLES
+
+pytest.importorskip("gradio")
+
+from demo import uploads
+from demo.page import app, examples, handlers, takeaway, text, theme, viewer
+from demo.service import Service
+from demo.sessions import Case, CaseStore, ExpiredError
+from demo.settings import Settings
+from demo.watched import Watched
+from strokenext.errors import InputError
+from strokenext.overlay import COLORMAPS, STYLES
+from strokenext.types import Heat, Slice, Window
+from tests.helpers.tiny_models import save_pair
+
+STATIC = Path(viewer.__file__).parent / "static"
+
+
+def picture(side: int = 8, unit: str = "HU", value: float = 30.0) -> Slice:
+    return Slice(np.full((side, side), value, dtype=np.float32), unit)  # type: ignore[arg-type]
+
+
+def case(side: int = 8, count: int = 1, **more: object) -> Case:
+    return Case(tuple(picture(side) for _ in range(count)), "DICOM", **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """A service on two tiny random models."""
+    folder = save_pair(tmp_path_factory.mktemp("assets"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STROKENEXT_ASSETS", str(folder))
+        service = Service(Settings(device="cpu"))
+        service.start()
+        assert service.wait(60).status == "ready", service.state().message
+        yield service
+
+
+@pytest.fixture
+def desk(service):
+    """Handlers and their store."""
+    store = CaseStore()
+    return handlers.Handlers(service, store), store
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestStore:
+    def test_a_case_is_found_by_its_key_alone(self):
+        store = CaseStore()
+        first, second = store.add(case()), store.add(case(side=16))
+        assert first != second
+        assert len(first) >= 20
+        assert store.get(second).images[0].shape == (16, 16)
+        for wrong in (None, "", first[:-1]):
+            with pytest.raises(ExpiredError, match="Open it again"):
+                store.get(wrong)
+
+    def test_it_forgets_after_its_lifetime_since_the_last_use(self):
+        clock = Clock()
+        store = CaseStore(lifetime=100, clock=clock)
+        key = store.add(case())
+        clock.now = 90
+        store.get(key)
+        clock.now = 180
+        store.get(key)
+        clock.now = 281
+        with pytest.raises(ExpiredError):
+            store.get(key)
+        assert len(store) == 0
+
+    def test_the_least_recently_used_goes_when_bytes_run_out(self):
+        """8 x 8 float32 pixels are 256 bytes: three cases do not fit in 600."""
+        store = CaseStore(limit=600)
+        old, used = store.add(case()), store.add(case())
+        store.get(old)
+        new = store.add(case())
+        assert store.get(old)
+        assert store.get(new)
+        with pytest.raises(ExpiredError):
+            store.get(used)
+
+    def test_the_newest_case_stays_even_when_larger_than_the_limit(self):
+        store = CaseStore(limit=100)
+        store.add(case())
+        assert store.get(store.add(case(side=64))).size == 64 * 64 * 4
+        assert len(store) == 1
+
+    def test_no_more_cases_than_allowed(self):
+        store = CaseStore(count=2)
+        for _ in range(5):
+            store.add(case())
+        assert len(store) == 2
+
+
+class TestPixels:
+    def test_hu_arrive_exactly(self):
+        image = Slice(np.array([[-1024, 0, 61, 3071]], dtype=np.float32), "HU")
+        reply = viewer.encode(image)
+        stored = np.frombuffer(gzip.decompress(base64.b64decode(reply["data"])), "<i2")
+        assert reply["scale"] == 1
+        assert stored.tolist() == [-1024, 0, 61, 3071]
+
+    @settings(deadline=None, max_examples=25)
+    @given(st.lists(st.floats(0, 255), min_size=1, max_size=20))
+    def test_grey_levels_keep_more_than_eight_bits(self, levels):
+        image = Slice(np.array([levels], dtype=np.float32), "grey")
+        reply = viewer.encode(image, plain=True)
+        shown = np.frombuffer(base64.b64decode(reply["data"]), "<i2") * reply["scale"]
+        assert np.abs(shown - levels).max() <= 1 / 256 + 1e-5  # half a step, and the rounding of float32
+
+    def test_the_file_s_own_windows_come_first_then_the_six_presets(self):
+        image = Slice(np.zeros((4, 4), np.float32), "HU", windows=(Window(90, 35, "Doe^Jane"),))
+        message = viewer.message("k", Case((image,), "DICOM"), None)
+        assert message["windows"][0] == {"name": "File", "width": 90, "level": 35}
+        assert [w["width"] for w in message["windows"][1:]] == [80, 40, 8, 215, 400, 2500]
+        assert "Doe" not in json.dumps(message)
+
+    def test_no_hu_no_windows_but_the_reason(self):
+        message = viewer.message("k", Case((picture(unit="grey"),), "PNG"), None)
+        assert message["windows"] == []
+        assert "never guessed" in message["why"]
+        assert len(message["presets"]) == 6
+
+    def test_letters_and_spacing_only_where_the_file_states_them(self):
+        message = viewer.message("k", case(), None)
+        assert message["spacing"] is None
+        assert viewer.encode(picture())["edges"] is None
+
+    def test_an_unknown_key_gets_a_sentence(self):
+        assert viewer.reply(CaseStore(), {"key": "nobody", "index": 0}) == {
+            "error": "This picture is no longer held in memory. Open it again."
+        }
+
+    def test_the_viewer_offers_what_the_library_draws(self):
+        markup = (STATIC / "viewer.html").read_text()
+        assert re.findall(r'<option value="(\w+)"', markup) == list(COLORMAPS)
+        assert set(re.findall(r'data-value="(heat|grid|contour)"', markup)) == set(STYLES)
+
+
+def drained(screens) -> handlers.Screen:
+    """The page after all screens of a handler: the last value of each output."""
+    state = {}
+    for screen in screens:
+        skip = handlers.SKIP
+        state |= {name: value for name, value in screen._asdict().items() if value is not skip}
+    return handlers.Screen(**state)
+
+
+class TestHandlers:
+    def test_an_example_is_shown_first_and_answered_then(self, desk):
+        work, store = desk
+        screens = list(work.open_example(EXAMPLES / "hemorrhage.dcm", None, False))
+        assert screens[1].viewer["heat"] is None
+        last = drained(screens)
+        assert len(store) == 1
+        assert last.viewer["unit"] == "HU"
+        assert last.viewer["heat"]["encoders"] == ["A", "B"]
+        assert re.search(r'data-decision="(stroke|non-stroke|indeterminate)"', last.answer)
+        assert last.takeaway == {"key": last.key, "ready": True}
+
+    def test_a_series_has_a_curve_and_opens_at_its_peak(self, desk):
+        work, _store = desk
+        last = drained(work.open_example(EXAMPLES / "series_hemorrhage.zip", None, False))
+        points = last.viewer["curve"]["points"]
+        judged = [p["p"] for p in points if p["p"] is not None]
+        assert len(points) == last.viewer["count"] == 16
+        assert points[last.viewer["show"]]["p"] == max(judged)
+        for point in points:
+            assert (point["p"] is None) == bool(point["reason"])
+
+    def test_the_answer_follows_to_the_slice_the_reader_rests_on(self, desk):
+        work, store = desk
+        key = drained(work.open_example(EXAMPLES / "series_hemorrhage.zip", None, False)).key
+        assert viewer.rest_on(store, {"key": key, "index": 5}) == {}
+        assert viewer.rest_on(store, {"key": key, "index": 3}) == {}  # before the answer to 5 was asked for
+        shown = work.choose_slice(key)
+        assert "Stroke on slice 4" in shown.answer
+        assert shown.viewer["about"] == 3
+        viewer.rest_on(store, {"key": key, "index": 999})
+        assert store.get(key).index == 15
+        assert "Open it again" in viewer.rest_on(store, {"key": "nobody", "index": 1})["error"]
+
+    def test_reader_first_sends_nothing_of_the_answer_before_the_reader_commits(self, desk):
+        work, _store = desk
+        screens = list(work.open_example(EXAMPLES / "series_hemorrhage.zip", None, True))
+        last = drained(screens)
+        for screen in screens:
+            sent = json.dumps([screen.viewer, screen.answer, screen.takeaway], default=str)
+            assert '"heat": {' not in sent
+            assert '"curve": {' not in sent
+            assert "a-number" not in sent
+        assert last.takeaway["ready"] is False
+        assert last.viewer["about"] == 8  # the middle, not the peak
+        assert text.COMMIT_MISSING in work.commit(last.key, None).answer
+        shown = work.commit(last.key, text.VERDICTS[2])
+        assert text.VERDICTS[2] in shown.answer
+        assert shown.viewer["curve"]
+        assert shown.takeaway["ready"] is True
+
+    def test_a_refused_picture_has_a_reason_and_no_number_until_insisted_on(self, desk, tmp_path):
+        work, _store = desk
+        grey = tmp_path / "photo.png"
+        from PIL import Image
+
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8)
+        Image.fromarray(noise).save(grey)
+        last = drained(work.open_example(grey, None, False))
+        assert text.REFUSED in last.answer
+        assert "a-number" not in last.answer
+        assert last.force["visible"] is True
+        forced = work.force(last.key)
+        assert "a-number" in forced.answer
+        assert text.FORCED in forced.answer
+
+    def test_a_threshold_moves_the_decision_and_says_what_was_stored(self, desk):
+        work, _store = desk
+        key = drained(work.open_example(EXAMPLES / "hemorrhage.dcm", None, False)).key
+        assert 'data-decision="stroke"' in work.set_threshold(key, 0.05).answer
+        high = work.set_threshold(key, 0.95)
+        assert 'data-decision="non-stroke"' in high.answer
+        assert "stored threshold is 0.50" in high.answer
+        assert "stored threshold is" not in work.stored_threshold(key).answer
+
+    def test_bad_files_become_sentences(self, desk, tmp_path):
+        work, store = desk
+        bad = tmp_path / "Doe^John.dcm"
+        bad.write_bytes(b"no image" * 40)
+        last = drained(work.open_example(bad, None, False))
+        assert 'role="alert"' in last.answer
+        assert not re.search(r"Traceback|Error\b|/tmp|Doe", last.answer)
+        assert len(store) == 0
+
+    def test_what_nobody_foresaw_is_logged_and_not_shown(self, desk, caplog):
+        work, _store = desk
+
+        def broken():
+            raise RuntimeError("secret /etc/passwd")
+
+        last = drained(work._open(broken, None, False))
+        assert text.UNEXPECTED in last.answer
+        assert "secret" not in last.answer
+        assert "a page action failed" in caplog.text
+
+    def test_an_upload_is_deleted_as_soon_as_it_is_in_memory(self, desk, tmp_path):
+        work, _store = desk
+        root = tmp_path / "uploads"
+        inner = root / "0a1b"
+        inner.mkdir(parents=True)
+        (root / "tmpstray").touch()
+        sent = inner / "IM0001"
+        sent.write_bytes((EXAMPLES / "normal.dcm").read_bytes())
+        assert drained(work.open_uploads([str(sent)], None, False)).key
+        assert list(root.iterdir()) == []
+        with pytest.raises(InputError, match="no longer there"):
+            uploads.read([str(sent)])
+
+    def test_closing_forgets(self, desk):
+        work, store = desk
+        key = drained(work.open_example(EXAMPLES / "normal.dcm", None, False)).key
+        assert work.close(key).viewer["key"] is None
+        assert len(store) == 0
+
+
+class TestTakeaway:
+    def test_all_files_with_the_reader_s_opinion_and_no_image_bytes_on_disk(self, desk):
+        work, store = desk
+        key = drained(work.open_example(EXAMPLES / "hemorrhage.dcm", None, False)).key
+        request = {"key": key, "kind": "zip", "opinion": "Disagree", "comment": "<b>left</b> side"}
+        reply = takeaway.reply(store, request)
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(reply["data"]))) as archive:
+            names = archive.namelist()
+            record = json.loads(archive.read("strokenext.json"))
+            report = archive.read("strokenext-report.html").decode()
+            assert archive.read("strokenext-overlay.png").startswith(b"\x89PNG")
+        assert names == ["strokenext.json", "strokenext-overlay.png", "strokenext-report.html"]
+        assert record["feedback"] == {"opinion": "Disagree", "comment": "<b>left</b> side"}
+        assert record["presence"]["gate"]["accepted"] is True
+        assert "&lt;b&gt;left&lt;/b&gt; side" in report
+        assert "disagree" in report.lower()
+
+    def test_the_overlay_is_drawn_as_it_stands_on_the_screen(self, desk):
+        """Bone is white through 80/40, and 1000 HU is grey through 2500/480; a view out of range is a sentence."""
+        from PIL import Image
+
+        work, store = desk
+        key = drained(work.open_example(EXAMPLES / "hemorrhage.dcm", None, False)).key
+        view = {"width": 2500, "level": 480, "opacity": 0, "colours": "viridis", "encoder": "A", "style": "grid"}
+        reply = takeaway.reply(store, {"key": key, "kind": "png", "view": view})
+        drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(reply["data"]))))
+        hu = store.get(key).images[0].pixels
+        assert np.abs(drawn[:, :, 0] - np.clip((hu + 770) / 2500, 0, 1) * 255).max() <= 1
+        for wrong in ({"width": 0}, {"opacity": 7}, {"colours": "jet"}, {"width": "wide"}):
+            assert takeaway.reply(store, {"key": key, "kind": "png", "view": view | wrong})["error"].endswith(".")
+
+    def test_nothing_to_take_before_the_reader_commits(self, desk):
+        work, store = desk
+        key = drained(work.open_example(EXAMPLES / "hemorrhage.dcm", None, True)).key
+        assert takeaway.reply(store, {"key": key, "kind": "json"}) == {"error": text.HIDDEN}
+
+
+class TestProgress:
+    def test_steps_then_the_result(self):
+        def work(progress):
+            for step in range(3):
+                progress(step + 1, 3)
+            return "done"
+
+        watched = Watched(work)
+        assert list(watched) == [(1, 3), (2, 3), (3, 3)]
+        assert watched.result() == "done"
+
+    def test_an_error_of_the_work_is_raised_by_the_result(self):
+        def work(progress):
+            raise InputError("No slices.")
+
+        watched = Watched(work)
+        assert list(watched) == []
+        with pytest.raises(InputError, match="No slices"):
+            watched.result()
+
+
+@pytest.fixture(scope="module")
+def page():
+    return app.build(Service(Settings()))
+
+
+class TestWhatIsOff:
+    def test_nothing_is_stored_sent_or_published_by_gradio(self, page):
+        options = app.page_options()
+        for name in ("show_error", "run_history", "enable_monitoring", "ssr_mode", "pwa"):
+            assert options[name] is False
+        assert options["footer_links"] == []
+        assert options["allowed_paths"] == []
+        assert page.analytics_enabled is False
+        assert page.delete_cache == app.DELETE_CACHE
+
+    def test_every_handler_is_private_and_those_with_the_model_share_one_bounded_line(self, page):
+        limit = Settings().workers
+        for function in page.fns.values():
+            assert function.api_visibility == "private", function
+            if function.queue:
+                assert function.concurrency_id == "model", function
+                assert function.concurrency_limit == limit
+        assert page.api_open is False
+        assert page._queue.max_size == Settings().queue + limit
+
+    def test_uploads_without_extension_are_let_through(self, page):
+        files = [block for block in page.blocks.values() if block.get_block_name() in ("file", "uploadbutton")]
+        assert len(files) == 2
+        assert all(block.file_types is None for block in files)
+
+    def test_no_address_outside_this_server_in_anything_sent(self):
+        sent = [path.read_text(encoding="utf-8") for path in STATIC.iterdir()]
+        sent += [theme.css(), theme.HEAD, viewer.scripts()]
+        for words in sent:
+            found = set(re.findall(r"https?://[^\s'\"]+", words)) - {"http://www.w3.org/2000/svg"}
+            assert not found
+
+    def test_the_theme_asks_for_no_font(self):
+        assert "fonts.googleapis" not in theme.theme()._get_theme_css()
+        assert not theme.theme()._stylesheets
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+class TestLooksAndWords:
+    @pytest.mark.parametrize("ground", ["ground", "panel", "raised"])
+    @pytest.mark.parametrize("ink", ["text", "dim", "accent", "stroke", "clear", "alarm"])
+    def test_letters_have_contrast_aa(self, ground, ink):
+        light, dark = luminance(theme.PALETTE[ink]), luminance(theme.PALETTE[ground])
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+    def test_lines_that_carry_meaning_have_contrast_3(self):
+        edge, panel = luminance(theme.PALETTE["edge"]), luminance(theme.PALETTE["panel"])
+        assert (edge + 0.05) / (panel + 0.05) >= 3
+
+    def test_nobody_is_told_what_they_have(self):
+        said = " ".join(str(value) for name, value in vars(text).items() if name.isupper()).lower()
+        for forbidden in ("you have", "you do not have", "low confidence", "treat with", "should be treated"):
+            assert forbidden not in said
+
+    def test_the_notice_is_in_the_bar_and_examples_are_called_synthetic(self):
+        assert "Research use only. Not a medical device." in theme.brand()
+        assert "Synthetic" in examples.note()
+        assert [e.path.name for e in examples.bundled()] == list(text.EXAMPLE_LABELS)
+
+    def test_a_title_never_holds_a_file_name(self):
+        assert text.title(picture(16)) == "ARRAY 16 × 16, HU"
+
+    def test_heat_message_is_plain_json(self):
+        heat = Heat(np.ones((2, 3, 3), np.float32), ("A", "B"), "stroke", "gradcam", np.eye(2, 3), 96, 2.0)
+        sent = viewer._heat(heat, 4)
+        assert json.loads(json.dumps(sent))["grid"] == [3, 3]
+        assert sent is not None
+        assert sent["index"] == 4

@@ -1,0 +1,215 @@
+"""Marks where people meet them: command line, API, page and report, with a model set by hand on the phantoms."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+import strokenext
+from demo.page import handlers, takeaway, text
+from demo.server import build_api
+from demo.service import Options, Service
+from demo.sessions import CaseStore
+from demo.settings import Settings, parse
+from strokenext import cli
+from strokenext.overlay import REGION_COLORS
+from strokenext.show import words
+from strokenext.types import Gate
+from tests.helpers.masked_phantoms import segmentation_model
+from tests.helpers.places import EXAMPLES
+from tests.helpers.tiny_models import pair, started
+
+BLEED, NORMAL, SERIES = (EXAMPLES / n for n in ("hemorrhage.dcm", "normal.dcm", "series_hemorrhage.zip"))
+pytestmark = pytest.mark.usefixtures("tiny_assets")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return segmentation_model(tmp_path_factory.mktemp("models") / "toy-marks", size=128)
+
+
+@pytest.fixture(scope="module")
+def expected(folder: Path) -> strokenext.Segmentation:
+    """The library's own answer."""
+    return strokenext.load_segmenter(folder, device="cpu").segment(BLEED)
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path, tiny_assets):
+    return started(device="cpu", segmentation=str(folder))
+
+
+def picture(data: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+class TestCommandLine:
+    def test_pictures_and_json_of_every_slice(self, folder, expected, tmp_path, capsys):
+        out, record = tmp_path / "out", tmp_path / "all.json"
+        flags = ["--model", str(folder), "--device", "cpu", "--out", str(out), "--json", str(record)]
+        assert cli.main(["segment", *flags, str(BLEED), str(NORMAL)]) == 0
+        said = capsys.readouterr().out
+        assert f"hemorrhage.dcm: {words.marked(expected)}" in said
+        assert "normal.dcm: Hematoma: nothing marked; perihematomal edema: nothing marked." in said
+        names = {p.relative_to(out).as_posix() for p in out.rglob("*.*") if p.is_file()}
+        assert "hemorrhage.dcm/overlay.png" in names
+        assert "normal.dcm/prediction.json" in names
+        body = json.loads(record.read_text())
+        assert body["schema"] == "strokenext-segmentations/1"
+        one = body["results"][0]["segmentation"]
+        assert one["regions"][0]["area_mm2"] == pytest.approx(expected.regions[0].area, abs=0.01)
+        assert one["regions"][1]["says"] == "The rim, never the blood."
+
+    def test_a_bad_input_does_not_end_the_run(self, folder, tmp_path, capsys):
+        text_file = tmp_path / "x.png"
+        text_file.write_text("no picture")
+        flags = ["--model", str(folder), "--device", "cpu", "--out", str(tmp_path / "o")]
+        assert cli.main(["segment", *flags, str(text_file), str(BLEED)]) == 1
+        assert "x.png" in capsys.readouterr().err
+        assert cli.main(["segment", "--device", "cpu", "--out", str(tmp_path / "p"), str(BLEED)]) == 4  # none bundled
+
+
+class TestService:
+    def test_the_setting_has_a_flag_and_a_variable(self):
+        assert parse([], {}).segmentation is None
+        assert parse(["--segmentation", "a/b"], {}).segmentation == "a/b"
+        assert parse([], {"STROKENEXT_SEGMENTATION": "folder"}).segmentation == "folder"
+
+    def test_a_bundled_one_is_picked_up(self, folder, tmp_path, monkeypatch):
+        for model in pair().iterdir():
+            shutil.copytree(model, tmp_path / model.name)
+        shutil.copytree(folder, tmp_path / "unet-ich")
+        monkeypatch.setenv("STROKENEXT_ASSETS", str(tmp_path))
+        found = Service(Settings(device="cpu"))
+        found.start()
+        state = found.wait(120)
+        assert (state.status, state.segmentation, state.message) == ("ready", True, "The models are ready.")
+
+    def test_none_is_no_fault_and_a_missing_one_that_was_named_is_said(self, tmp_path):
+        for model, said in (
+            (None, "The models are ready."),
+            (str(tmp_path), "The segmentation model is not available."),
+        ):
+            found = Service(Settings(device="cpu", segmentation=model))
+            found.start()
+            state = found.wait(120)
+            assert (state.status, state.segmentation) == ("ready", False)
+            assert state.message.startswith(said)
+            assert found.mark(strokenext.read_slice(BLEED), Gate(True)) is None
+
+
+class TestApi:
+    def test_marks_come_when_asked_for(self, folder, expected):
+        app, service = build_api(Settings(device="cpu", segmentation=str(folder)))
+        with TestClient(app) as client:
+            assert service.wait(120).status == "ready"
+            assert client.get("/health").json()["models"]["segmentation"] is True
+
+            def ask(file: Path, **options: str) -> dict:
+                return client.post("/predict", files={"file": ("f", file.read_bytes())}, data=options).json()
+
+            plain = ask(BLEED, overlay="true", explain="false")
+            assert plain["segmentation"] is None
+            found = ask(BLEED, segment="true", overlay="true", explain="false")
+            blood, edema = found["segmentation"]["regions"]
+            assert blood["pixels"] == expected.regions[0].pixels
+            assert edema["box"] is None
+            labels = picture(found["segmentation"]["labels"])
+            assert (labels == expected.regions[0].mask).all()
+            changed = (picture(found["overlay"]) != picture(plain["overlay"])).any(axis=2)
+            assert changed.any()
+            assert (changed <= expected.regions[0].mask).all()
+            series = ask(SERIES, segment="true", explain="false", task="triage")
+            assert series["segmentation"]["slice"] == series["peak"]
+            assert "SegmentationOut" in client.get("/openapi.json").json()["components"]["schemas"]
+
+    def test_without_a_model_the_wish_is_refused_with_a_sentence(self):
+        app, service = build_api(Settings(device="cpu"))
+        with TestClient(app) as client:
+            assert service.wait(120).status == "ready"
+            assert "segmentation" not in client.get("/health").json()["models"]
+            sent = client.post("/predict", files={"file": ("f", BLEED.read_bytes())}, data={"segment": "true"})
+            assert sent.status_code == 400
+            assert "No segmentation model is loaded here." in sent.json()["error"]["message"]
+
+
+@pytest.fixture(scope="module")
+def desk(service):
+    """Handlers and their store."""
+    store = CaseStore()
+    return handlers.Handlers(service, store), store
+
+
+class TestPage:
+    def test_the_viewer_is_sent_outlines_with_what_they_mean(self, desk, expected):
+        *_, screen = desk[0].open_example(BLEED, None, False)
+        marks = screen.viewer["marks"]
+        blood, edema = marks["regions"]
+        assert blood["color"] == "rgb({}, {}, {})".format(*REGION_COLORS[0])
+        assert blood["size"] == words.size(expected.regions[0])
+        assert edema["outlines"] == []
+        xs, ys = np.array(blood["outlines"][0]).reshape(-1, 2).T
+        x, y, width, height = expected.regions[0].box
+        assert (xs.min(), xs.max()) == pytest.approx((x, x + width), abs=0.5)
+        assert (ys.min(), ys.max()) == pytest.approx((y, y + height), abs=0.5)
+        assert marks["note"] == words.MARKS
+        panel = screen.answer
+        assert text.MARKED in panel
+        assert "The rim, never the blood." in panel
+        assert words.size(expected.regions[0]) in panel
+        assert "Nothing: set by hand for tests." in panel
+
+    def test_they_stay_hidden_until_the_reader_commits(self, desk):
+        desk_handlers, store = desk
+        *_, screen = desk_handlers.open_example(BLEED, None, True)
+        assert screen.viewer["marks"] is None
+        assert text.MARKED not in screen.answer
+        shown = desk_handlers.commit(screen.key, text.VERDICTS[0])
+        assert shown.viewer["marks"]["regions"][0]["outlines"]
+        assert text.MARKED in shown.answer
+        assert len(store.get(screen.key).marks) == 1
+
+    def test_a_head_with_nothing_to_mark_says_so(self, desk):
+        *_, screen = desk[0].open_example(NORMAL, None, False)
+        assert all(not region["outlines"] for region in screen.viewer["marks"]["regions"])
+        assert text.MARKED_NOTHING in screen.answer
+
+    def test_of_a_series_the_slice_that_is_shown(self, desk):
+        desk_handlers, store = desk
+        *_, screen = desk_handlers.open_example(SERIES, None, False)
+        case = store.get(screen.key)
+        assert list(case.marks) == [(case.index, False)]
+        assert screen.viewer["marks"]["index"] == case.index
+
+    def test_without_a_model_the_page_is_as_before(self):
+        plain = Service(Settings(device="cpu"))
+        plain.start()
+        assert plain.wait(120).status == "ready"
+        *_, screen = handlers.Handlers(plain, CaseStore()).open_example(BLEED, None, False)
+        assert screen.viewer["marks"] is None
+        assert text.MARKED not in screen.answer
+
+    def test_what_the_reader_takes_away(self, desk, expected):
+        desk_handlers, store = desk
+        *_, screen = desk_handlers.open_example(BLEED, None, False)
+        case = store.get(screen.key)
+        triage = case.answers[0, Options()]
+        body = json.loads(takeaway.make("json", case, triage, takeaway.Opinion(), takeaway.View()).data)
+        assert body["segmentation"]["regions"][0]["pixels"] == expected.regions[0].pixels
+        page = takeaway.make("html", case, triage, takeaway.Opinion(), takeaway.View()).data.decode()
+        assert "Marked regions" in page
+        assert "The rim, never the blood." in page
+        drawn = [Image.open(io.BytesIO(takeaway.make("png", case, triage, takeaway.Opinion(), view).data))
+                 for view in (takeaway.View(), takeaway.View(marking=False))]  # fmt: skip
+        differ = (np.asarray(drawn[0]) != np.asarray(drawn[1])).any(axis=2)
+        assert differ.any()
+        assert (differ <= expected.regions[0].mask).all()
+        assert takeaway._view({"marking": False, "width": 80, "level": 40}, case).marking is False

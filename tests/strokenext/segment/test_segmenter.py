@@ -1,0 +1,247 @@
+"""Marks land on the pixels they belong to: geometry, thresholds, sizes, the record, a planted lesion, threads."""
+
+from __future__ import annotations
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import strokenext
+from strokenext.errors import InputError, ModelError, ModelMismatchError, ModelNotFoundError, OptionError
+from strokenext.overlay import REGION_COLORS, render
+from strokenext.preprocess.contract import Preprocess
+from strokenext.preprocess.head import rotation
+from strokenext.record.weights import ModelConfig, load_config, save_model
+from strokenext.regions import Masks, Region, on_picture, without_specks
+from strokenext.segment.segmenter import Segmenter, load_segmenter
+from strokenext.show import words
+from strokenext.types import Slice, Volume
+from tests.helpers.masked_phantoms import bleeding, bright, segmentation_model
+from tests.helpers.tiny_models import pair
+
+ONE = Masks((0.5,), (0.0,), ("A mark.",))
+
+
+def region(mask: np.ndarray, spacing: tuple[float, float] | None = None) -> Region:
+    return Region("lesion", "A mark.", mask, 0.5, 1.0, spacing)
+
+
+def square(rows: slice, columns: slice, shape: tuple[int, int] = (20, 24)) -> np.ndarray:
+    mask = np.zeros(shape, dtype=bool)
+    mask[rows, columns] = True
+    return mask
+
+
+class TestGeometry:
+    @settings(max_examples=40, deadline=None)
+    @given(
+        height=st.integers(60, 240), width=st.integers(60, 240), size=st.sampled_from([64, 96, 160]),
+        row=st.floats(0.3, 0.7), column=st.floats(0.3, 0.7), frame=st.sampled_from(["square", "contour-in-place"]),
+    )  # fmt: skip
+    def test_a_disc_comes_back_to_where_it_was(
+        self, height: int, width: int, size: int, row: float, column: float, frame: str
+    ) -> None:
+        """Through the model's own framing and back: the disc lies within a pixel of its place and keeps its area."""
+        radius = 0.12 * min(height, width)
+        yy, xx = np.mgrid[0:height, 0:width]
+        middle = (row * (height - 1), column * (width - 1))
+        disc = np.hypot(yy - middle[0], xx - middle[1]) < radius
+        image = Slice(np.where(disc, 200.0, 100.0).astype(np.float32), "grey")
+        prepared = Preprocess(size, frame=frame, channels="plain").apply(image)  # type: ignore[arg-type]
+        drawn = cv2.warpAffine(disc.astype(np.float32), prepared.affine, (size, size), flags=cv2.INTER_LINEAR)
+        (found,) = ONE.regions(drawn[None], ("lesion",), prepared.affine, image.shape)
+        ys, xs = np.nonzero(found.mask)
+        pixel = max(1.0, max(height, width) / size)
+        assert abs(ys.mean() - middle[0]) < 0.6 * pixel
+        assert abs(xs.mean() - middle[1]) < 0.6 * pixel
+        assert found.pixels == pytest.approx(disc.sum(), rel=0.35)
+
+    @settings(max_examples=30, deadline=None)
+    @given(x=st.integers(5, 42), y=st.integers(5, 42), angle=st.floats(-40, 40), radius=st.floats(20, 40))
+    def test_one_pixel_of_the_input_is_read_where_the_affine_says(
+        self, x: int, y: int, angle: float, radius: float
+    ) -> None:
+        affine = rotation((24.0, 24.0), angle, radius, 48)
+        values = np.zeros((48, 48), dtype=np.float32)
+        u, v = affine @ np.array([x, y, 1.0])
+        if not (1 <= u <= 46 and 1 <= v <= 46):
+            return
+        values[round(v) - 1 : round(v) + 2, round(u) - 1 : round(u) + 2] = 1.0
+        assert on_picture(values, affine, (48, 48))[y, x] > 0.99
+
+    def test_outside_the_input_nothing_is_marked(self) -> None:
+        affine = rotation((10.0, 10.0), 0.0, 5.0, 32)  # the input sees a corner of the picture only
+        (found,) = ONE.regions(np.ones((1, 32, 32), np.float32), ("lesion",), affine, (40, 40))
+        ys, xs = np.nonzero(found.mask)
+        assert 4 <= ys.min() <= ys.max() <= 16
+        assert 4 <= xs.min() <= xs.max() <= 16
+
+
+class TestRegion:
+    def test_area_parts_and_box(self) -> None:
+        found = region(square(slice(2, 6), slice(3, 8)) | square(slice(12, 14), slice(20, 22)), (0.5, 2.0))
+        assert (found.pixels, found.parts, found.box) == (24, 2, (3, 2, 19, 12))
+        assert found.area == pytest.approx(24.0)
+        assert words.size(found) == "24 mm² in 2 parts"
+        assert words.size(replace(found, spacing=None)) == "24 pixels in 2 parts"
+
+    def test_nothing(self) -> None:
+        found = region(np.zeros((5, 5), bool), (1.0, 1.0))
+        assert (found.pixels, found.parts, found.box, found.area, found.outlines()) == (0, 0, None, 0.0, ())
+        assert words.size(found) == "nothing marked"
+
+    def test_outlines_follow_the_edges_of_the_pixels(self) -> None:
+        ring = square(slice(2, 9), slice(2, 9)) & ~square(slice(4, 7), slice(4, 7))
+        lines = region(ring).outlines()
+        assert len(lines) == 2  # outside and hole
+        outer = np.array(max(lines, key=lambda line: np.ptp(np.array(line)[:, 0])))
+        assert outer.min(axis=0) == pytest.approx([2.125, 2.125])  # within an eighth of the edge at 2
+        assert outer.max(axis=0) == pytest.approx([8.875, 8.875])
+        single = np.array(region(square(slice(3, 4), slice(5, 6))).outlines()[0])
+        assert np.ptp(single, axis=0) == pytest.approx([0.75, 0.75])  # a single pixel has an area too
+
+    def test_specks_are_left_out(self) -> None:
+        mask = square(slice(0, 3), slice(0, 3)) | square(slice(10, 11), slice(10, 12))
+        assert without_specks(mask, 3).sum() == 9
+        assert without_specks(mask, 0).sum() == 11
+        # The least size is in the input's pixels: 45 pixels of the picture are 11.25 of an input half as fine.
+        drawn = np.zeros((1, 20, 20), np.float32)
+        drawn[0, 5:8, 5:8] = 1
+        halves = np.array([[0.5, 0, 0], [0, 0.5, 0.0]])
+        for least, kept in ((11.0, True), (12.0, False)):
+            (found,) = Masks((0.5,), (least,), ("A mark.",)).regions(drawn, ("x",), halves, (40, 40))
+            assert bool(found.pixels) is kept
+
+
+class TestRecord:
+    def test_it_comes_back_from_json(self) -> None:
+        masks = Masks((0.4, 0.6), (6.0, 12.0), ("One.", "Two."))
+        assert Masks.from_dict(json.loads(json.dumps(masks.to_dict()))) == masks
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{}, {"thresholds": [0.5]}, [1], {"thresholds": [0.5], "least": [0], "says": ["x"], "more": []},
+         {"thresholds": [1.5], "least": [0], "says": ["x"]}, {"thresholds": [0.5], "least": [-1], "says": ["x"]},
+         {"thresholds": [0.5], "least": [0], "says": [" "]}, {"thresholds": [0.5, 0.5], "least": [0], "says": ["x"]},
+         {"thresholds": 0.5, "least": [0], "says": ["x"]}, {"thresholds": [True], "least": [0], "says": ["x"]}],
+    )  # fmt: skip
+    def test_what_is_not_such_a_record_is_refused(self, wrong: object) -> None:
+        with pytest.raises(ModelError, match="record of masks"):
+            Masks.from_dict(wrong)
+
+    def test_the_models_record_is_read_strictly(self, folder: Path) -> None:
+        record = load_config(folder).to_dict()
+        for change in ({"masks": None}, {"task": "presence", "classes": ["non-stroke", "stroke"]},
+                       {"classes": ["hematoma"]}):  # fmt: skip
+            with pytest.raises(ModelError, match="masks"):
+                ModelConfig.from_dict(record | change)
+        with pytest.raises(ModelError, match="record of masks"):
+            ModelConfig.from_dict({k: v for k, v in record.items() if k != "masks"})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return segmentation_model(tmp_path_factory.mktemp("models") / "toy-marks")
+
+
+@pytest.fixture(scope="module")
+def segmenter(folder: Path) -> Segmenter:
+    return load_segmenter(folder, device="cpu")
+
+
+class TestSegmenter:
+    @pytest.mark.parametrize("seed", [0, 5])
+    def test_a_planted_lesion_is_marked_where_it_lies(self, segmenter: Segmenter, seed: int) -> None:
+        phantom = bleeding(seed, 160)
+        found = segmenter.segment(phantom.as_slice())
+        blood, edema = found.regions
+        assert 2 * (blood.mask & phantom.lesion).sum() / (blood.pixels + phantom.lesion.sum()) > 0.85
+        assert not edema.pixels
+        assert not found.empty
+        assert blood.area == pytest.approx(blood.pixels * phantom.spacing[0] * phantom.spacing[1])
+        assert words.marked(found) == f"Hematoma: {blood.area:.0f} mm²; perihematomal edema: nothing marked."
+
+    def test_a_head_without_one_stays_empty(self, segmenter: Segmenter) -> None:
+        from training.drawing.phantom.head import head_phantom
+
+        found = segmenter.segment(head_phantom("normal", 160, 3).as_slice())
+        assert found.empty
+        assert not found.refused
+        plain = render(found.image)
+        assert (render(found.image, regions=found.regions) == plain).all()
+
+    def test_what_it_says_of_itself(self, segmenter: Segmenter, folder: Path) -> None:
+        image = bleeding(1, 160).as_slice()
+        found = segmenter.segment(image)
+        body = json.loads(json.dumps(found.to_json(), allow_nan=False))
+        assert body["classes"] == list(segmenter.classes) == ["hematoma", "perihematomal edema"]
+        assert body["provenance"]["weights_sha256"] == load_config(folder).weights_sha256
+        assert body["provenance"]["model"] == segmenter.name == "toy-marks"
+        assert [r["name"] for r in body["regions"]] == body["classes"]
+        assert body["regions"][0]["says"] == "Bright tissue."
+        assert body["spacing"] == list(image.spacing)  # type: ignore[arg-type]
+
+    def test_a_refused_image_is_not_looked_at_unless_forced(self, segmenter: Segmenter) -> None:
+        noise = Slice(np.full((128, 128), 30.0, dtype=np.float32), "HU")
+        found = segmenter.segment(noise)
+        assert found.refused
+        assert found.regions == ()
+        assert found.to_json()["regions"] is None
+        assert words.marked(found).startswith("Not marked. ")
+        assert len(segmenter.segment(noise, force=True).regions) == 2
+
+    def test_threads_share_it(self, segmenter: Segmenter) -> None:
+        images = [bleeding(seed, 128).as_slice() for seed in (0, 2)] * 6
+        alone = [segmenter.segment(image).regions[0].pixels for image in images[:2]] * 6
+        with ThreadPoolExecutor(4) as pool:
+            assert [f.regions[0].pixels for f in pool.map(segmenter.segment, images)] == alone
+
+    def test_saved_pictures_show_the_marks(self, segmenter: Segmenter, tmp_path: Path) -> None:
+        found = segmenter.segment(bleeding(2, 128).as_slice())
+        place = found.save(tmp_path / "case")
+        assert {p.name for p in place.iterdir()} == {"prediction.json", "slice.png", "overlay.png", "labels.png"}
+        labels = np.asarray(Image.open(place / "labels.png"))
+        assert (labels == found.regions[0].mask).all()
+        overlay, plain = (np.asarray(Image.open(place / f"{n}.png").convert("RGB")) for n in ("overlay", "slice"))
+        changed = (overlay != plain).any(axis=2)
+        assert (changed <= found.regions[0].mask).all()  # nothing outside a region changes
+        assert changed.sum() > 0.9 * found.regions[0].pixels
+        edge = changed & (overlay == np.array(REGION_COLORS[0])).all(axis=2)
+        assert edge.any()
+        assert Image.open(io.BytesIO(found.picture())).size == (128, 128)
+
+    def test_what_it_cannot_do_is_a_sentence(self, segmenter: Segmenter, folder: Path, monkeypatch) -> None:
+        with pytest.raises(InputError, match="one by one"):
+            segmenter.segment(Volume((bleeding(0, 64).as_slice(),) * 2))
+        with pytest.raises(ModelMismatchError, match="load_segmenter"):
+            strokenext.load(folder, device="cpu")
+        monkeypatch.setenv("STROKENEXT_ASSETS", str(pair()))
+        with pytest.raises(ModelMismatchError, match="marks nothing"):
+            load_segmenter("strokenext-atto-presence", device="cpu")
+        with pytest.raises(ModelNotFoundError):
+            load_segmenter(device="cpu")
+        with pytest.raises(OptionError, match="another picture"):
+            render(bleeding(0, 64).as_slice(), regions=[region(np.zeros((5, 5), bool))])
+
+    def test_numbers_that_are_none_are_refused(self, folder: Path) -> None:
+        network = bright()
+        segmenter = Segmenter(network, load_config(folder), "cpu")
+        with torch.no_grad():
+            network.classifier.bias[0] = float("nan")
+        with pytest.raises(ModelError, match="not finite"):
+            segmenter.segment(bleeding(0, 128).as_slice())
+
+
+def test_a_saved_model_without_masks_is_not_saved(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(ValueError, match="record of masks"):
+        save_model(tmp_path / "m", bright(), replace(load_config(folder), masks=None), "# x\n")

@@ -1,0 +1,1 @@
+"""Slices decoded and framed once, in one memory-mapped array."""

@@ -1,0 +1,1 @@
+"""Classifiers of slices: feeds, augmentation, objectives, finish, card and evaluation."""

@@ -1,0 +1,1 @@
+"""Folders of labelled head CT to one manifest."""

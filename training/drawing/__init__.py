@@ -1,0 +1,1 @@
+"""What is drawn: augmentation, simulated lesions and synthetic heads."""

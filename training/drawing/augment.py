@@ -1,0 +1,109 @@
+"""Augmentation of one framed slice: geometry, then what scanners, windows and exports do to grey levels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from strokenext.preprocess.contract import BRAIN, GAIN_LIMITS
+from strokenext.types import BoolArray, FloatArray
+
+
+def geometry(rng: np.random.Generator, size_in: int, size: int, strength: float = 1.0) -> np.ndarray:
+    """(2, 3) matrix from cached pixel to training pixel: turn, zoom, stretch, shift, mirror.
+
+    Mostly small, because framing already brought the head upright; sometimes as far off as framing is on a
+    tight crop or a tilted head. Mirroring left and right respects anatomy, upside down would not.
+    """
+    angle = np.radians((rng.normal(0, 5) if rng.random() < 0.9 else rng.uniform(-30, 30)) * strength)
+    zoom = size / size_in * (1 + rng.uniform(-0.18, 0.1) * strength)
+    stretch = 1 + rng.uniform(-0.08, 0.08) * strength
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
+    linear = np.array([[cos, sin], [-sin, cos]]) @ np.diag([mirror * stretch, 1 / stretch])
+    shift = rng.uniform(-0.03, 0.03, 2) * size * strength
+    offset = (size - 1) / 2 + shift - linear @ np.full(2, (size_in - 1) / 2)
+    return np.hstack([linear, offset[:, None]])
+
+
+def plain(size_in: int, size: int) -> np.ndarray:
+    """The matrix that only rescales, for validation."""
+    scale = size / size_in
+    offset = (size - 1) / 2 - scale * (size_in - 1) / 2
+    return np.array([[scale, 0, offset], [0, scale, offset]])
+
+
+def warp(planes: np.ndarray, matrix: np.ndarray, size: int) -> FloatArray:
+    """(H, W, P) planes resampled to (size, size, P) float32."""
+    out = cv2.warpAffine(planes, matrix, (size, size), flags=cv2.INTER_LINEAR)
+    return np.asarray(out.reshape(size, size, -1), dtype=np.float32)
+
+
+def bend(rng: np.random.Generator, planes: FloatArray) -> FloatArray:
+    """(S, S, P) with a smooth displacement of up to about 3 % of the side: heads differ more than affinely."""
+    size = planes.shape[0]
+    grid = np.arange(size, dtype=np.float32)
+    cells = int(rng.integers(3, 6))
+    coarse = rng.normal(0, rng.uniform(0.004, 0.014) * size, (cells, cells, 2)).astype(np.float32)
+    shift = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    x, y = grid[None, :] + shift[..., 0], grid[:, None] + shift[..., 1]
+    parts = [cv2.remap(np.ascontiguousarray(planes[..., i : i + 3]), x, y, cv2.INTER_LINEAR).reshape(size, size, -1)
+             for i in range(0, planes.shape[-1], 3)]  # fmt: skip
+    return np.asarray(np.concatenate(parts, axis=-1), dtype=np.float32)
+
+
+def window_jitter(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
+    """The picture as if exported through another window: both ends moved, then clipped as an export clips."""
+    low = rng.uniform(-0.12, 0.14)
+    high = 1.0 + (rng.uniform(-0.22, 0.1) if rng.random() < 0.7 else rng.uniform(0.1, 1.2))
+    out = np.clip((grey - low) / (high - low), 0, 1)
+    out[grey <= 0.004] = 0 if rng.random() < 0.8 else out[grey <= 0.004]
+    if rng.random() < 0.3:
+        out = out ** np.float32(rng.uniform(0.8, 1.25))
+    return np.asarray(out, dtype=np.float32)
+
+
+def degrade(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
+    """Reconstruction kernel, dose, resampling and compression: blur or sharpen, noise, 8-bit steps, JPEG."""
+    size = grey.shape[0]
+    roll = rng.random()
+    if roll < 0.35:
+        grey = soften(grey, rng.uniform(0.3, 1.3) * size / 160)
+    elif roll < 0.5:
+        grey = grey + rng.uniform(0.2, 0.9) * (grey - soften(grey, size / 160))
+    if rng.random() < 0.6:
+        grain = rng.standard_normal((size, size)).astype(np.float32)
+        if rng.random() < 0.7:
+            grain = soften(grain, rng.uniform(0.4, 1.2)) * 2
+        grey = grey + grain * rng.uniform(0.004, 0.04) * (grey > 0.01)
+    out = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        _, code = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])
+        out = np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+    return out.astype(np.float32) / np.float32(255)
+
+
+def soften(grey: FloatArray, sigma: float) -> FloatArray:
+    """Gaussian blur, sigma in pixels."""
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma), dtype=np.float32)
+
+
+def relevel(grey: FloatArray, inner: BoolArray, jitter: float = 1.0) -> FloatArray:
+    """Bring the brain's median back to BRAIN as `strokenext.preprocess.contract` does, times a small error."""
+    tissue = grey[inner]
+    tissue = tissue[(tissue > 0.012) & (tissue < 0.985)]
+    if tissue.size < 20:
+        return grey
+    gain = float(np.clip(BRAIN / float(np.median(tissue)), *GAIN_LIMITS)) * jitter
+    return np.asarray(np.clip(grey * np.float32(gain), 0, 1), dtype=np.float32)
+
+
+def erase(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
+    """Cut off a border as tight crops do, rarely."""
+    if rng.random() < 0.08:
+        side, depth = int(rng.integers(4)), int(grey.shape[0] * rng.uniform(0.02, 0.1))
+        turned = np.rot90(grey, side)
+        turned = turned.copy()
+        turned[:depth] = 0
+        grey = np.ascontiguousarray(np.rot90(turned, -side))
+    return grey

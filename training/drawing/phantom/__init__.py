@@ -1,0 +1,1 @@
+"""Synthetic heads in HU: anatomy, lesions, example files and patients."""

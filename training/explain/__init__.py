@@ -1,0 +1,1 @@
+"""Whether a checkpoint's heat maps mean anything, on slices with lesion masks."""

@@ -1,0 +1,213 @@
+"""`python -m training explain`: whether a checkpoint's heat maps mean anything, on slices with lesion masks.
+
+Hits in the masks and energy in them against a centre prior, heat in the lesion over heat in the rest of the brain,
+heat outside the head, equivariance under mirroring, change under weight randomisation, deletion and insertion; for
+StrokeNeXt and every other classifier alike. Slices that training saw are left out. A mask of edema or infarct is not
+the blood: `masks_of` says which was measured. Edema lies in pieces around the bleed, so there the convex hull counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+
+from strokenext.errors import DataError
+from strokenext.types import BoolArray
+from training.cache.store import LEAST_ENCLOSED
+from training.data.manifest import Manifest, Record, read_manifest
+from training.data.mask_files import read_mask
+from training.data.prepare import open_image
+from training.measure.result import Result
+from training.splits.protocols import Split, read_split
+
+from .heat import View, brain_in_frame, examine, in_frame, randomised
+from .summary import summarise, table
+
+Progress = Callable[[int, int], None]
+#: Parts whose slices training did not learn from.
+HELD = ("validation", "test", "external")
+EDEMA = "perihematomal edema"
+#: What is measured where the mask is of edema. Its pieces close a ring in 4 % of the slices of phe_sich, and what their
+#: hull holds besides is brighter than they are (median 128 against 93 of 255): the blood.
+WITH_BLOOD = "convex hull of the perihematomal edema"
+#: Slices that get deletion and insertion too, which cost more than all the rest.
+REMOVALS = 60
+#: Pictures that batch norm is measured on again once the weights are shuffled.
+REMEASURED = 16
+
+
+def check(
+    folder: str | Path,
+    manifest: Manifest,
+    split: Split | None,
+    result: Result,
+    *,
+    device: str = "cpu",
+    limit: int = 150,
+    removals: int = REMOVALS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Result:
+    """The result with `extra["explanation"]`, see `explanation`."""
+    found = explanation(
+        folder, manifest, split, device=device, limit=limit, removals=removals, seed=seed, progress=progress
+    )
+    return replace(result, extra={**result.extra, "explanation": found})
+
+
+def explanation(
+    folder: str | Path,
+    manifest: Manifest,
+    split: Split | None,
+    *,
+    device: str = "cpu",
+    limit: int = 150,
+    removals: int = REMOVALS,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Every measure of a checkpoint's heat, as means with intervals over patients.
+
+    At most `limit` slices, the sources taking turns; the first `removals` of them also by deletion and insertion.
+    Raises DataError when training left no positive slice.
+    """
+    from strokenext.record.weights import load_model
+
+    model, config = load_model(folder, device)
+    rng = np.random.default_rng(seed)
+    chosen = selection(manifest, split, config.task, limit, rng)
+    if not chosen:
+        raise DataError("Explanations are checked on positive slices that training never saw, and there is none.")
+    views = ((r, _view(manifest, r, config.preprocess)) for r in chosen)
+    first = list(itertools.islice(views, REMEASURED))
+    scrambled = randomised(model, [v.prepared.pixels for _, v in first], seed)
+    cases = []
+    for n, (record, view) in enumerate(itertools.chain(first, views)):
+        index = 1 if config.task == "presence" else int(record.subtype or 0)
+        cases.append(examine(model, scrambled, view, index, record, rng, n < removals))
+        if progress is not None:
+            progress(n + 1, len(chosen))
+    kinds = sorted({_mask_of(r) for r in chosen if "mask" in r.extra})
+    return summarise(cases) | {"masks_of": kinds}
+
+
+def selection(manifest: Manifest, split: Split | None, task: str, limit: int, rng: np.random.Generator) -> list[Record]:
+    """Slices with a lesion mask that training did not see, else positive ones; sources in turn, each in random order.
+
+    An edema mask counts only where there is room for blood in its hull.
+    """
+    positive = [
+        r for r in unseen(manifest, split) if (r.presence == 1 if task == "presence" else r.subtype is not None)
+    ]
+    masked = [r for r in positive if "mask" in r.extra]
+    waiting: dict[str, list[Record]] = defaultdict(list)
+    pool = masked or positive
+    for i in rng.permutation(len(pool)):
+        waiting[pool[int(i)].source].append(pool[int(i)])
+    found: list[Record] = []
+    while len(found) < limit and any(waiting.values()):
+        for source in sorted(waiting):
+            usable = None
+            while waiting[source] and usable is None:
+                record = waiting[source].pop()
+                usable = record if "mask" not in record.extra or lesion_of(manifest, record) is not None else None
+            if usable is not None and len(found) < limit:
+                found.append(usable)
+    return found
+
+
+def unseen(manifest: Manifest, split: Split | None) -> list[Record]:
+    """Records that training did not learn from; without a split those for evaluation only, or all where none is."""
+    held = {path for part in HELD for path in (split.parts.get(part, ()) if split else ())}
+    found = [r for r in manifest if r.evaluation_only or r.path in held]
+    return found if found or split is not None else list(manifest)
+
+
+def _mask_of(record: Record) -> str:
+    named = str(record.extra.get("mask_of", "lesion"))
+    return WITH_BLOOD if named == EDEMA else named
+
+
+def lesion_of(manifest: Manifest, record: Record) -> BoolArray | None:
+    """(H, W) lesion on the slice's own pixels; the hull of edema, None where that holds nothing but edema.
+
+    Raises DataError for a mask that cannot be read or has another size than its image.
+    """
+    marked = read_mask(manifest, record, (record.size[0], record.size[1]))
+    if record.extra.get("mask_of") != EDEMA or not marked.any():
+        return marked if marked.any() else None
+    points = np.ascontiguousarray(np.argwhere(marked)[:, ::-1].astype(np.int32))
+    hull = cv2.fillConvexPoly(np.zeros(marked.shape, np.uint8), cv2.convexHull(points), 1) > 0
+    return np.asarray(hull) if (hull & ~marked).sum() >= LEAST_ENCLOSED else None
+
+
+def _view(manifest: Manifest, record: Record, preprocess: Any) -> View:
+    image = open_image(manifest.file(record))
+    prepared = preprocess.apply(image)
+    lesion = lesion_of(manifest, record) if "mask" in record.extra else None
+    return View(prepared, brain_in_frame(image, prepared), None if lesion is None else in_frame(lesion, prepared))
+
+
+def phantom_ratios(folder: str | Path, seeds: Sequence[int] = (2, 3, 5, 6, 8)) -> dict[str, list[float]]:
+    """Mean heat in a lesion over mean heat in the rest of the brain, on drawn heads with a bleed or an infarct."""
+    import strokenext
+    from strokenext.preprocess.contract import to_image
+    from training.drawing.phantom.head import Kind, head_phantom
+
+    from .heat import ratio
+
+    predictor, kinds = strokenext.load(str(folder), device="cpu"), ("hemorrhage", "infarct")
+    found: dict[str, list[float]] = {k: [] for k in kinds}
+    for kind in kinds:
+        for seed in seeds:
+            phantom = head_phantom(cast(Kind, kind), size=256, seed=seed, level=0.4)
+            heat = predictor.predict(phantom.as_slice(), force=True).heat
+            if heat is not None:
+                on_image = to_image(heat.total, heat.affine, heat.input_size, phantom.hu.shape)
+                found[kind].append(ratio(on_image, phantom.lesion, phantom.brain) or float("nan"))
+    return found
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Returns 0."""
+    from strokenext.record.weights import load_config, resolve
+    from training.measure.result import plain
+    from training.terminal import progress_bar
+    from training.train.run import write_whole
+
+    p = argparse.ArgumentParser(prog="python -m training explain", description=__doc__.splitlines()[0])
+    p.add_argument("--model", required=True, help="checkpoint folder, bundled name or Hub id")
+    p.add_argument("--manifest", type=Path, help="measure on its slices with lesion masks")
+    p.add_argument("--split", type=Path, help="the split the model was trained on: its training part is left out")
+    p.add_argument("--limit", type=int, default=150, help="slices at most (default: 150)")
+    p.add_argument("--removals", type=int, default=REMOVALS, help=f"of them with deletion and insertion ({REMOVALS})")
+    p.add_argument("--phantoms", action="store_true", help="heat ratio on ten drawn lesions, without any data")
+    p.add_argument("--device", default="cpu")
+    p.add_argument("--out", type=Path, help="file for the figures, JSON")
+    o = p.parse_args(argv)
+    if not (o.manifest or o.phantoms):
+        raise DataError("Give --manifest with lesion masks, or --phantoms for the drawn lesions.")
+    folder = resolve(o.model)
+    found: dict[str, Any] = {"model": load_config(folder).name, "weights_sha256": load_config(folder).weights_sha256}
+    if o.manifest:
+        split = read_split(o.split) if o.split else None
+        with progress_bar("explain") as progress:
+            found["explanation"] = explanation(folder, read_manifest(o.manifest), split, device=o.device,
+                                               limit=o.limit, removals=o.removals, progress=progress)  # fmt: skip
+        print(table(found["explanation"]))
+    if o.phantoms:
+        found["phantoms"] = phantom_ratios(folder)
+        for kind, values in found["phantoms"].items():
+            print(f"{kind}: heat in the lesion {', '.join(f'{v:.2f}' for v in values)} times that in the rest")
+    if o.out:
+        write_whole(o.out, json.dumps(plain(found), indent=1) + "\n")
+    return 0

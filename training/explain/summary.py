@@ -1,0 +1,88 @@
+"""Measures of many heat maps to means with intervals over patients, in all and source by source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.measure.bootstrap import bootstrap, paired_bootstrap
+
+from .heat import Case
+
+
+def summarise(cases: Sequence[Case]) -> dict[str, Any]:
+    """Means with 95 % intervals over patients, medians of the ratios; hits and energy also minus the centre prior."""
+    found: dict[str, Any] = {"images": len(cases), "no_heat": sum(c.outside is None for c in cases)}
+    for name in (f for f in Case.__dataclass_fields__ if f not in ("unit", "source")):
+        estimate = _estimate(cases, name)
+        if estimate is not None:
+            found[name] = estimate
+    if "ratio" in found:
+        values, units = _column(cases, "ratio")
+        found["ratio_above_one"] = bootstrap(_mean, np.zeros(len(values)), values > 1, units).to_dict()
+    for name in ("hit", "energy"):
+        difference = _minus_control(cases, name)
+        if difference is not None:
+            found[f"{name}_minus_control"] = difference
+    found["by_source"] = {s: _of_source([c for c in cases if c.source == s]) for s in sorted({c.source for c in cases})}
+    return found
+
+
+def _of_source(cases: Sequence[Case]) -> dict[str, Any]:
+    names = ("hit", "energy", "mask_share", "ratio", "outside")
+    rows = {n: e for n in names if (e := _estimate(cases, n)) is not None}
+    difference = _minus_control(cases, "hit")
+    return {"images": len(cases), **rows} | ({"hit_minus_control": difference} if difference else {})
+
+
+def _estimate(cases: Sequence[Case], name: str) -> dict[str, Any] | None:
+    """A measure with its interval; of ratios the median, which one map without heat in the rest does not carry away."""
+    values, units = _column(cases, name)
+    statistic = _median if name.endswith("ratio") else _mean
+    return bootstrap(statistic, np.zeros(len(values)), values, units).to_dict() if len(values) else None
+
+
+def _minus_control(cases: Sequence[Case], name: str) -> dict[str, Any] | None:
+    both = [c for c in cases if getattr(c, name) is not None]
+    if not both:
+        return None
+    a, _ = _column(both, name)
+    b, units = _column(both, f"control_{name}")
+    difference, p = paired_bootstrap(_mean, np.zeros(len(a)), a, b, units)
+    return difference.to_dict() | {"p": p}
+
+
+def _column(cases: Sequence[Case], name: str) -> tuple[NDArray[np.float64], list[str]]:
+    """The defined values of one measure and their units."""
+    rows = [(getattr(c, name), c.unit) for c in cases if getattr(c, name) is not None]
+    return np.array([v for v, _ in rows], np.float64), [u for _, u in rows]
+
+
+def _mean(_: NDArray[np.int64], values: NDArray[np.float64]) -> float:
+    return float(values.mean())
+
+
+def _median(_: NDArray[np.int64], values: NDArray[np.float64]) -> float:
+    return float(np.median(values))
+
+
+def table(found: dict[str, Any]) -> str:
+    """The summary, a measure a line, then the sources."""
+    lines = [
+        f"{found['images']} slices, {found['no_heat']} without heat; masks of {', '.join(found['masks_of']) or '-'}"
+    ]
+    for name, row in found.items():
+        if isinstance(row, dict) and "value" in row:
+            lines.append(f"  {name:22s} {_text(row)}")
+    for source, rows in found["by_source"].items():
+        told = "; ".join(f"{n} {_text(row)}" for n, row in rows.items() if n != "images")
+        lines.append(f"  {source}, {rows['images']} slices: {told}")
+    return "\n".join(lines)
+
+
+def _text(row: dict[str, Any]) -> str:
+    value, low, high = (float("nan") if row[k] is None else row[k] for k in ("value", "low", "high"))
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -1,0 +1,1 @@
+"""How often the scope gate refuses head CT and lets other pictures through."""

@@ -1,0 +1,246 @@
+"""How often the scope gate refuses head CT and lets other pictures through: `python -m training gate`.
+
+Reads the shared data beside the repository, writes results/gate.json (figures only) and prints the table that
+the README quotes. Figures are for the second half of the patients in the sorted list. The limits in
+`strokenext.gate` were first set while looking at slices of all patients, so this is no blind test; changes from now
+on are to be made by looking at the first half (``--half first``). A slice's height is its place in its patient's
+series, 0 the lowest; nobody labelled which slices show brain, so rates are given by height.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from strokenext.errors import NotFoundError, StrokeNeXtError
+from strokenext.gate import judge
+from strokenext.io.read import read_series, read_slice
+from strokenext.types import FloatArray, Gate, Slice
+
+from .pictures import ALTERED, NOT_CT
+
+#: Pictures of each drawn kind.
+SEEDS = 6
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+RESULTS = Path(__file__).resolve().parents[2] / "results" / "gate.json"
+#: Bands of relative height: what they usually show.
+BANDS = (
+    ("face and skull base, below 0.15", 0.0, 0.15),
+    ("posterior fossa, 0.15 to 0.35", 0.15, 0.35),
+    ("brain, 0.35 to 0.9", 0.35, 0.9),
+    ("vertex, above 0.9", 0.9, 1.01),
+)
+#: phe_sich patient 0163 was scanned from the chest up: images 0 to 30 show chest, shoulders and neck.
+BODY_PATIENT, BODY_LAST, BODY_UNSURE = "0163", 30, 45
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture of the shared data: `height` 0..1 in its series, `lesion` marked by an expert."""
+
+    path: Path
+    source: str
+    patient: str
+    height: float
+    lesion: bool
+    blank: bool
+    body: bool
+    second_half: bool
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`hits` of `n` with the 95 % Wilson interval, and the codes the gate gave."""
+
+    group: str
+    n: int
+    hits: int
+    codes: dict[str, int]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        if self.n == 0:
+            return 0.0, 1.0
+        z, p = 1.96, self.hits / self.n
+        middle, scale = p + z * z / (2 * self.n), 1 + z * z / self.n
+        half = z * math.sqrt(p * (1 - p) / self.n + z * z / (4 * self.n * self.n))
+        return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+    def row(self) -> str:
+        low, high = self.interval
+        share = 100 * self.hits / max(self.n, 1)
+        return f"| {self.group} | {self.n} | {self.hits} | {share:.1f} % ({100 * low:.1f} to {100 * high:.1f}) |"
+
+    def record(self) -> dict[str, object]:
+        return {"group": self.group, "n": self.n, "hits": self.hits, "interval": self.interval, "codes": self.codes}
+
+
+def cases(root: Path) -> list[Case]:
+    """Every slice of the three picture sets."""
+    found: list[Case] = []
+    for source in ("ct_ich", "phe_sich", "lesion_masks"):
+        with (root / source / "slices.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        patients = sorted({r["patient"] for r in rows})
+        for number, patient in enumerate(patients):
+            stack = [r for r in rows if r["patient"] == patient]
+            if source != "lesion_masks":
+                stack.sort(key=lambda r: int(r["slice"]))
+            for i, row in enumerate(stack):
+                height = 0.5 if source == "lesion_masks" else i / max(1, len(stack) - 1)
+                found.append(_case(root / source, row, source, height, bool(number % 2)))
+    return found
+
+
+def _case(folder: Path, row: dict[str, str], source: str, height: float, second: bool) -> Case:
+    lesion = any(row.get(key, "0") not in ("", "0") for key in ("hemorrhage", "edema_pixels", "lesion_pixels"))
+    low = source == "phe_sich" and row["patient"] == BODY_PATIENT and int(row["slice"]) <= BODY_UNSURE
+    blank = row.get("near_blank", "0") == "1"
+    return Case(folder / row["image"], row.get("source", source), row["patient"], height, lesion, blank, low, second)
+
+
+def verdicts(chosen: Iterable[Case]) -> list[tuple[Case, Gate]]:
+    return [(case, judge(read_slice(case.path))) for case in chosen]
+
+
+def _rate(group: str, gates: Iterable[Gate], accepted: bool) -> Rate:
+    gates = list(gates)
+    hits = sum(g.accepted == accepted for g in gates)
+    return Rate(group, len(gates), hits, dict(Counter(g.code for g in gates)))
+
+
+def refusals(judged: list[tuple[Case, Gate]]) -> list[Rate]:
+    """Refused head CT, by source and height."""
+    heads = [(c, g) for c, g in judged if not c.blank and not c.body]
+    rates = []
+    for source in ("ct_ich", "phe_sich"):
+        for name, low, high in BANDS:
+            gates = [g for c, g in heads if c.source == source and low <= c.height < high]
+            rates.append(_rate(f"{source}, {name}", gates, accepted=False))
+    marked = [g for c, g in heads if c.lesion and c.source in ("ct_ich", "phe_sich")]
+    rates.append(_rate("ct_ich and phe_sich, slices with a marked lesion", marked, accepted=False))
+    for source, name in (("aisd", "AISD, ischemic"), ("mbh", "MBH, hemorrhagic, wide window")):
+        rates.append(_rate(name, [g for c, g in heads if c.source == source], accepted=False))
+    return rates
+
+
+def series(root: Path) -> list[Rate]:
+    """Refused slices of the two DICOM head series, all heights."""
+    rates = []
+    for name in ("ischemic_series", "ge_head_series"):
+        gates = [judge(s) for s in read_series(root / "dicom" / name)]
+        rates.append(_rate(f"DICOM {name}, all heights", gates, accepted=False))
+    return rates
+
+
+def acceptances(root: Path, judged: list[tuple[Case, Gate]]) -> list[Rate]:
+    """Accepted pictures that are no head CT with brain."""
+    mr = [
+        judge(read_slice(p)) for p in sorted((root / "not_ct" / "mr_dwi_png").iterdir()) if p.suffix in (".png", ".jpg")
+    ]
+    rates = [_rate("diffusion MRI screenshots", mr, accepted=True)]
+    for name in ("not_ct_mr_dwi", "scout", "secondary_capture"):
+        files = [p for p in sorted((root / "dicom" / name).rglob("*")) if p.is_file() and p.suffix.lower() != ".md"]
+        rates.append(_rate(f"DICOM {name}", _readable(files), accepted=True))
+        if name == "not_ct_mr_dwi":
+            rates.append(_rate("the same MR slices, header hidden", _readable(files, bare=True), accepted=True))
+    neck = [p for p in sorted((root / "dicom" / "transfer_syntaxes").iterdir()) if p.name.startswith("CTImage")]
+    rates.append(_rate("DICOM chest and neck slice, every encoding", _readable(neck), accepted=True))
+    body = [g for c, g in judged if c.body and int(c.path.stem.split("_")[1]) <= BODY_LAST]
+    rates.append(_rate("chest, shoulder and neck slices (phe_sich 0163)", body, accepted=True))
+    rates.append(_rate("near-blank slices (phe_sich)", [g for c, g in judged if c.blank], accepted=True))
+    for name, make in NOT_CT.items():
+        gates = [judge(Slice(make(np.random.default_rng(seed)), "grey")) for seed in range(SEEDS)]
+        rates.append(_rate(f"drawn: {name}", gates, accepted=True))
+    return rates
+
+
+def _readable(files: Iterable[Path], bare: bool = False) -> list[Gate]:
+    """The gate's answers for the files that decode; `bare` gives the pixels as a picture without header."""
+    gates = []
+    for path in files:
+        try:
+            image = read_slice(path)
+        except StrokeNeXtError:
+            continue  # what cannot be read needs no gate
+        gates.append(judge(_picture(image) if bare else image))
+    return gates
+
+
+def _picture(image: Slice) -> Slice:
+    pixels = image.pixels
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    return Slice(np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1) * 255, "grey")
+
+
+def alterations(judged: list[tuple[Case, Gate]], count: int = 60) -> list[Rate]:
+    """Refused copies of accepted slices at brain height, after what web sites and slides do to pictures."""
+    usable = [c for c, g in judged if g.accepted and not c.body and 0.4 <= c.height <= 0.85]
+    picked = [usable[i] for i in np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
+    pictures = [read_slice(c.path).pixels for c in picked]
+    return [_rate(name, _altered(pictures, change), accepted=False) for name, change in ALTERED.items()]
+
+
+def _altered(pictures: list[FloatArray], change: Callable[[FloatArray], FloatArray]) -> list[Gate]:
+    return [judge(Slice(change(p.copy()), "grey")) for p in pictures]
+
+
+def table(tables: dict[str, list[Rate]]) -> str:
+    """Markdown of all tables."""
+    titles = {
+        "refused": ("Head CT, second half of the patients", "refused"),
+        "accepted": ("Not a head CT slice with brain", "accepted"),
+        "altered": ("Accepted slices after an alteration", "refused"),
+    }
+    lines: list[str] = []
+    for key, (title, verb) in titles.items():
+        lines += [f"| {title} | n | {verb} | share (95 % interval) |", "|---|---|---|---|"]
+        lines += [rate.row() for rate in tables[key]]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def milliseconds(chosen: list[Case]) -> float:
+    """Median processor time of one judgement, ms, on slices already read."""
+    images = [read_slice(c.path) for c in chosen[:: max(1, len(chosen) // 40)]]
+    times = []
+    for image in images:
+        start = time.process_time()
+        judge(image)
+        times.append(1e3 * (time.process_time() - start))
+    return float(np.median(times))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Returns 0. Raises NotFoundError without the data."""
+    parser = argparse.ArgumentParser(prog="python -m training gate", description=__doc__)
+    parser.add_argument("--data", type=Path, default=SHARED, help="folder with ct_ich, phe_sich, lesion_masks, ...")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
+    parser.add_argument("--half", choices=("first", "second"), default="second", help="which patients to judge")
+    parser.add_argument("--every", type=int, default=1, help="judge only every n-th slice")
+    options = parser.parse_args(argv)
+    if not options.data.is_dir():
+        raise NotFoundError(f"The shared data are not at {options.data}; name them with --data.")
+    half = options.half == "second"
+    chosen = [c for c in cases(options.data) if c.body or c.source == "aisd" or c.second_half == half][:: options.every]
+    judged = verdicts(chosen)
+    tables = {
+        "refused": refusals(judged) + series(options.data),
+        "accepted": acceptances(options.data, judged),
+        "altered": alterations(judged),
+    }
+    record = {key: [rate.record() for rate in rates] for key, rates in tables.items()}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"patients": options.half, "every": options.every, "milliseconds": round(milliseconds(chosen), 1)}
+    options.out.write_text(json.dumps({**facts, **record}, indent=1) + "\n")
+    print(f"{table(tables)}\nMedian processor time of one check: {facts['milliseconds']} ms")
+    return 0

@@ -1,0 +1,1 @@
+"""Measures of predictions with their intervals, and the result file that holds them."""

@@ -1,0 +1,229 @@
+"""Predictions to every measure that the report shows: overall, calibrated, by patient, source, class and type."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import metrics as m
+from .bootstrap import Statistic
+from .result import Predictions
+
+SPECIFICITIES = (0.85, 0.90, 0.95)
+SENSITIVITIES = (0.85, 0.90, 0.95)
+#: Ways to make a patient's score of the scores of his slices; the first is the one the report shows.
+AGGREGATES = ("top3", "max", "mean")
+#: Draws of the bootstraps that are reported beside the main ones, as a share of the draws asked for.
+FEWER = 0.4
+
+
+def measure(
+    predictions: Predictions, threshold: float, temperature: float = 1.0, *, draws: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """All measures. `threshold` acts on the calibrated probability; both come from validation, never from here."""
+    p = predictions.probabilities(temperature)
+    found: dict[str, Any] = {
+        "slices": len(predictions),
+        "units": len(set(predictions.units)),
+        "at_threshold": at_threshold(predictions, p, threshold, draws, seed),
+        "per_class": per_class(predictions, p, threshold),
+        "ranking": ranking(predictions, p, draws, seed),
+        "by_source": by_source(predictions, p, threshold, draws, seed),
+        "by_class": rates(predictions, p, threshold, dict.fromkeys(predictions.kinds), predictions.kinds),
+        "by_type": by_type(predictions, p, threshold),
+    }
+    if len(set(predictions.labels.tolist())) == 2:
+        sens, spec = (found["at_threshold"][n]["value"] for n in ("sensitivity", "specificity"))
+        found |= {
+            "calibration": {"before": calibration(predictions, 1.0), "after": calibration(predictions, temperature)},
+            "calibration_intervals": calibration_intervals(predictions, temperature, draws, seed),
+            "reliability": [b._asdict() for b in m.reliability_bins(predictions.labels, p, predictions.units)],
+            "predictive_values": m.predictive_values(sens, spec),
+            "decision_curve": m.decision_curve(predictions.labels, p),
+            "patients": by_patient(predictions, p, threshold, draws, seed),
+            "source_probe": m.source_probe(predictions.labels, predictions.sources),
+        }
+    return found
+
+
+def at_threshold(
+    predictions: Predictions, p: NDArray[np.float64], threshold: float, draws: int, seed: int
+) -> dict[str, Any]:
+    """The paper's measures at the operating threshold; those of a reader's interest with intervals over units."""
+    found: dict[str, Any] = m.classification(predictions.labels, p, threshold)
+    statistics: dict[str, Statistic] = {
+        "accuracy": lambda y, s: float(((s >= threshold) == (y == 1)).mean()),
+        "sensitivity": lambda y, s: float((s[y == 1] >= threshold).mean()) if (y == 1).any() else float("nan"),
+        "specificity": lambda y, s: float((s[y == 0] < threshold).mean()) if (y == 0).any() else float("nan"),
+        "balanced_accuracy": lambda y, s: m.balanced_accuracy(y, s, threshold),
+    }
+    for name, statistic in statistics.items():
+        estimate = m.bootstrap(statistic, predictions.labels, p, predictions.units, draws=draws, seed=seed)
+        found[name] = estimate.to_dict()
+    plain: dict[str, Statistic] = {
+        "f1_macro": lambda y, s: _counted(y, s, threshold)[0],
+        "mcc": lambda y, s: _counted(y, s, threshold)[1],
+    }
+    found["intervals"] = _intervals(plain, predictions, p, round(FEWER * draws), seed)
+    return found
+
+
+def _counted(y: NDArray[np.int64], s: NDArray[np.float64], threshold: float) -> tuple[float, float]:
+    """Macro F1 and MCC from the four counts, undefined (nan) with one class only."""
+    called, positive = s >= threshold, y == 1
+    tp, fp = float((called & positive).sum()), float((called & ~positive).sum())
+    fn, tn = float((~called & positive).sum()), float((~called & ~positive).sum())
+    if tp + fn == 0 or tn + fp == 0:
+        return float("nan"), float("nan")
+    f1 = (2 * tp / (2 * tp + fp + fn) + 2 * tn / (2 * tn + fn + fp)) / 2
+    bottom = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    return f1, (tp * tn - fp * fn) / bottom**0.5 if bottom else 0.0
+
+
+def _intervals(
+    statistics: dict[str, Statistic], predictions: Predictions, p: NDArray[np.float64], draws: int, seed: int
+) -> dict[str, Any]:
+    """Each statistic with its interval over units."""
+    y, units = predictions.labels, predictions.units
+    return {n: m.bootstrap(s, y, p, units, draws=draws, seed=seed).to_dict() for n, s in statistics.items()}
+
+
+def per_class(predictions: Predictions, p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
+    """For class 0 and class 1: precision, recall, F1 and how many slices there are. nan where undefined."""
+    called = (p >= threshold).astype(np.int64)
+    found = {}
+    for label in (0, 1):
+        there, said = predictions.labels == label, called == label
+        both, n, k = int((there & said).sum()), int(there.sum()), int(said.sum())
+        found[str(label)] = {
+            "n": n, "called": k, "precision": both / k if k else float("nan"),
+            "recall": both / n if n else float("nan"), "f1": 2 * both / (n + k) if n + k else float("nan"),
+        }  # fmt: skip
+    return found
+
+
+def ranking(predictions: Predictions, p: NDArray[np.float64], draws: int, seed: int) -> dict[str, Any]:
+    """Measures of the order of the scores alone; `operating_points` are the fixed points with their intervals."""
+    y, units = predictions.labels, predictions.units
+    points: dict[str, Statistic] = {}
+    for v in SPECIFICITIES[1:]:
+        points[f"sensitivity_at_specificity_{v}"] = partial(operating_point, share=v)
+    for v in SENSITIVITIES[1:]:
+        points[f"specificity_at_sensitivity_{v}"] = partial(_turned_round, share=v)
+    return {
+        "auroc": m.auroc_interval(y, p, units, draws=draws, seed=seed).to_dict(),
+        "auprc": m.bootstrap(m.auprc, y, p, units, draws=draws // 5, seed=seed).to_dict(),
+        "prevalence": float(y.mean()),
+        "sensitivity_at_specificity": {str(v): m.sensitivity_at_specificity(y, p, v) for v in SPECIFICITIES},
+        "specificity_at_sensitivity": {str(v): m.specificity_at_sensitivity(y, p, v) for v in SENSITIVITIES},
+        "operating_points": _intervals(points, predictions, p, round(FEWER * draws), seed),
+    }
+
+
+def operating_point(labels: NDArray[np.int64], scores: NDArray[np.float64], share: float) -> float:
+    """Share of class 1 above the lowest threshold below which at least `share` of class 0 lies; nan with one class.
+
+    The same number as `metrics.sensitivity_at_specificity` without the whole curve, for the bootstrap.
+    """
+    negative, positive = np.sort(scores[labels == 0]), scores[labels == 1]
+    if not len(negative) or not len(positive):
+        return float("nan")
+    needed = int(np.ceil(share * len(negative) - 1e-9))
+    if needed == 0:
+        return 1.0
+    return float((positive > negative[needed - 1]).mean())
+
+
+def _turned_round(labels: NDArray[np.int64], scores: NDArray[np.float64], share: float) -> float:
+    """Specificity at a sensitivity: the same with the classes exchanged."""
+    return operating_point(1 - labels, -scores, share)
+
+
+def calibration(predictions: Predictions, temperature: float) -> dict[str, float]:
+    """ECE, Brier score, intercept and slope of the probabilities at a temperature."""
+    p = predictions.probabilities(temperature)
+    intercept, slope = m.intercept_slope(predictions.labels, p)
+    return {
+        "temperature": temperature, "ece": m.ece(predictions.labels, p), "brier": m.brier(predictions.labels, p),
+        "intercept": intercept, "slope": slope,
+    }  # fmt: skip
+
+
+def calibration_intervals(predictions: Predictions, temperature: float, draws: int, seed: int) -> dict[str, Any]:
+    """Intervals of ECE and Brier score, before (temperature 1) and after."""
+    both: dict[str, Statistic] = {"ece": m.ece, "brier": m.brier}
+    return {
+        when: _intervals(both, predictions, predictions.probabilities(t), round(FEWER * draws), seed)
+        for when, t in (("before", 1.0), ("after", temperature))
+    }
+
+
+def by_patient(
+    predictions: Predictions, p: NDArray[np.float64], threshold: float, draws: int, seed: int
+) -> dict[str, Any]:
+    """Slices to patients: a patient is positive when any slice is; the score is the mean of the three highest.
+
+    `ways` holds the AUROC of every way to aggregate; `called` the patients called positive at the slice threshold.
+    """
+    found = {how: m.aggregate(predictions.labels, p, predictions.units, how) for how in AGGREGATES}
+    main = found[AGGREGATES[0]]
+    ways = {how: m.auroc_interval(a.labels, a.scores, draws=draws, seed=seed).to_dict() for how, a in found.items()}
+    row = m.classification(main.labels, main.scores, threshold)
+    return {
+        "auroc": ways[AGGREGATES[0]], "n": len(main.labels), "positives": int(main.labels.sum()), "how": AGGREGATES[0],
+        "ways": ways, "called": {k: row[k] for k in ("sensitivity", "specificity", "accuracy", "confusion")},
+    }  # fmt: skip
+
+
+def by_source(
+    predictions: Predictions, p: NDArray[np.float64], threshold: float, draws: int, seed: int
+) -> dict[str, Any]:
+    """For each source alone: its AUROC where it has both classes, sensitivity and specificity at the threshold."""
+    found = {}
+    for source in sorted(set(predictions.sources)):
+        keep = np.array([s == source for s in predictions.sources])
+        part = predictions.where(keep)
+        auroc = m.auroc_interval(part.labels, p[keep], part.units, draws=draws // 2, seed=seed).to_dict()
+        found[source] = {"auroc": auroc, **_rate_of(part.labels, p[keep], threshold), "units": len(set(part.units))}
+    return found
+
+
+def _rate_of(labels: NDArray[np.int64], p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
+    row = m.classification(labels, p, threshold)
+    return {name: row[name] for name in ("n", "positives", "sensitivity", "specificity")}
+
+
+def rates(
+    predictions: Predictions, p: NDArray[np.float64], threshold: float, names: Any, column: tuple[str, ...]
+) -> dict[str, Any]:
+    """Fraction of the slices of each name that are called positive at the threshold, with an interval over units."""
+    found = {}
+    for name in sorted(n for n in names if n):
+        keep = np.array([name in words(c) for c in column])
+        if not keep.any():
+            continue
+        called = (p[keep] >= threshold).astype(float)
+        units = [u for u, k in zip(predictions.units, keep, strict=True) if k]
+        estimate = m.bootstrap(lambda y, s: float(s.mean()), called, called, units, draws=500)
+        found[name] = {"called_positive": estimate.to_dict(), "label": int(predictions.labels[keep].max())}
+    return found
+
+
+def words(text: str) -> list[str]:
+    """The words of a column; several types of one slice are parted by bar, comma, semicolon or space."""
+    return [w for w in re.split(r"[|,;\s]+", text) if w]
+
+
+def by_type(predictions: Predictions, p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
+    """Each hemorrhage type: fraction called positive, and AUROC of its slices against all negative slices."""
+    names = {w for t in predictions.types for w in words(t)}
+    found = rates(predictions, p, threshold, names, predictions.types)
+    negative = predictions.labels == 0
+    for name, row in found.items():
+        keep = negative | np.array([name in words(t) for t in predictions.types])
+        row["auroc_against_negatives"] = m.auroc(predictions.labels[keep], p[keep])
+    return found

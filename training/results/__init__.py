@@ -1,0 +1,1 @@
+"""Result files read together: the tree, gaps, coverage and what they come to."""

@@ -1,0 +1,108 @@
+"""How much better a model looks when slices of one patient may stand on both sides of the split.
+
+The gap is a measure on the image-level test part minus the same measure on the grouped one. The two parts overlap in
+patients, so the interval comes from resampling the patients of both together: a drawn patient brings his slices of
+either part. Where enough slices stand in both parts, the gap on those alone compares the two trainings on the very
+same pictures, patient by patient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.measure import metrics as m
+from training.measure.bootstrap import Estimate, Statistic, paired_bootstrap, resamples
+from training.measure.result import Predictions
+
+from .tree import Entry
+
+#: Fewer shared slices, or fewer of either class among them, say nothing about the gap.
+LEAST_SHARED = 30
+LEAST_OF_A_CLASS = 5
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Image level minus grouped: of the measure named, on each protocol's own test part and on the shared slices."""
+
+    image: float
+    grouped: float
+    difference: Estimate
+    shared: Estimate | None = None
+
+
+@cache
+def auroc_gap(image: Entry, grouped: Entry, *, draws: int = 1000) -> Gap:
+    """Gap in AUROC."""
+    return _gap(image, grouped, m.auroc, (0.0, 0.0), draws)
+
+
+@cache
+def accuracy_gap(image: Entry, grouped: Entry, *, draws: int = 1000) -> Gap:
+    """Gap in accuracy at each model's own stored threshold."""
+
+    def right(y: NDArray[np.int64], s: NDArray[np.float64]) -> float:
+        return float(((s >= 0) == (y == 1)).mean()) if len(y) else float("nan")
+
+    thresholds = (float(image.result.model["threshold"]), float(grouped.result.model["threshold"]))
+    return _gap(image, grouped, right, thresholds, draws)
+
+
+def _gap(image: Entry, grouped: Entry, statistic: Statistic, shifts: tuple[float, float], draws: int) -> Gap:
+    a, b = image.result.predictions, grouped.result.predictions
+    scores = [e.result.predictions.probabilities(float(e.result.model["temperature"])) - s
+              for e, s in zip((image, grouped), shifts, strict=True)]  # fmt: skip
+    difference = joint_bootstrap(statistic, a, scores[0], b, scores[1], draws=draws)
+    return Gap(
+        statistic(a.labels, scores[0]), statistic(b.labels, scores[1]), difference,
+        _shared(statistic, a, scores[0], b, scores[1], draws),
+    )  # fmt: skip
+
+
+def joint_bootstrap(
+    statistic: Statistic,
+    a: Predictions,
+    a_scores: NDArray[np.float64],
+    b: Predictions,
+    b_scores: NDArray[np.float64],
+    *,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """statistic(a) - statistic(b) with its 95 % interval, units of both resampled together; nan where undefined."""
+    units = [*a.units, *b.units]
+    y = np.concatenate([a.labels, b.labels])
+    s = np.concatenate([a_scores, b_scores])
+    first = np.arange(len(units)) < len(a)
+    values = []
+    for rows in resamples(units, len(units), draws, seed):
+        left, right = rows[first[rows]], rows[~first[rows]]
+        if len(left) and len(right):
+            values.append(statistic(y[left], s[left]) - statistic(y[right], s[right]))
+    defined = np.array(values)[np.isfinite(values)]
+    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) * 2 >= draws else (np.nan, np.nan)
+    whole = statistic(a.labels, a_scores) - statistic(b.labels, b_scores)
+    return Estimate(float(whole), float(low), float(high), len(units), len(set(units)))
+
+
+def _shared(
+    statistic: Statistic,
+    a: Predictions,
+    a_scores: NDArray[np.float64],
+    b: Predictions,
+    b_scores: NDArray[np.float64],
+    draws: int,
+) -> Estimate | None:
+    """The paired gap on slices of both test parts; None where there are too few."""
+    at = {path: i for i, path in enumerate(b.paths)}
+    left = np.array([i for i, path in enumerate(a.paths) if path in at], np.intp)
+    right = np.array([at[a.paths[i]] for i in left], np.intp)
+    if len(left) < LEAST_SHARED or min((a.labels[left] == c).sum() for c in (0, 1)) < LEAST_OF_A_CLASS:
+        return None
+    units = [a.units[i] for i in left]
+    found, _ = paired_bootstrap(statistic, a.labels[left], a_scores[left], b_scores[right], units, draws=draws)
+    return found

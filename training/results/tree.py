@@ -1,0 +1,210 @@
+"""Everything below `results/` as one value: what the report and the README's tables are made from.
+
+    results/<task>/<protocol>[-<detail>]/<model>.json   what `evaluate` wrote, placed by `experiments`
+    results/segmentation/*.json, results/volume/*.json  the U-Net's and the 3-D network's figures
+    results/explain*.json, results/explain*/*.json      explanation checks kept apart from the result they belong to
+    results/gate.json, results/benchmark*.json          the scope gate, the cost of every model
+    results/experiments.json                            how each result was made, by `experiments`
+    results/not_run.toml (or .json)                     what was not run, and why
+
+`<protocol>` is image, grouped, kfold, source (`<detail>`: the source left out), simulated, or image-random-labels and
+grouped-random-labels. A part that is not there is absent from the value, never made up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from strokenext import zoo
+from strokenext.errors import DataError
+from training.measure.result import FORMAT, Result, read_result
+
+#: Order of protocols in every table.
+PROTOCOLS = ("image", "grouped", "patients", "kfold", "simulated", "source", "published", "")
+_WORDS = {
+    "image": "image level", "grouped": "by patient", "patients": "by patient", "kfold": "by patient, fold",
+    "source": "unseen source", "simulated": "by patient, trained with simulated lesions",
+}  # fmt: skip
+_RANDOM = "random-labels"
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One result file and where it stands: `detail` is the left-out source, fold or seed; `random` the control run."""
+
+    result: Result
+    task: str
+    protocol: str
+    detail: str = ""
+    random: bool = False
+
+    @property
+    def architecture(self) -> str:
+        """The zoo row's name."""
+        return str(self.result.model.get("architecture", ""))
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a StrokeNeXt."""
+        return self.architecture.startswith("strokenext")
+
+    @property
+    def title(self) -> str:
+        """The zoo row's title, with the model's own name where that says more (two recipes of one architecture)."""
+        known = short_titles().get(self.architecture)
+        name = self.result.name
+        if known is None:
+            return name
+        return known if _same(name, self.architecture) else f"{known} [{name}]"
+
+    @property
+    def where(self) -> str:
+        """Protocol, detail and part in words."""
+        part = str(self.result.data.get("part") or "test")
+        extra = [f"{self.detail}"] if self.detail else []
+        extra += [] if part in ("test", self.protocol) else [part]
+        extra += ["random labels"] if self.random else []
+        return ", ".join([_WORDS.get(self.protocol, self.protocol) or "all labelled", *extra])
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """What the run says of itself: seconds, epochs, device, size, history. Empty where it was not recorded."""
+        found = self.result.data.get("training") or {}
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def hours(self) -> float | None:
+        """Hours of training; None where not recorded."""
+        seconds = self.training.get("seconds")
+        return self.result.extra.get("training_hours") if seconds is None else float(seconds) / 3600
+
+
+def short_titles() -> dict[str, str]:
+    """The zoo's titles by name, cut where they begin to explain: "Small CNN (183,682 parameters)" to "Small CNN"."""
+    return {r.name: re.split(r" \(| with | and | for ", r.title)[0] for r in zoo.list_models()}
+
+
+def _same(name: str, architecture: str) -> bool:
+    """Whether a model's name says no more than its architecture and task."""
+    plain = name.lower().replace("-", "_").removesuffix("_presence").removesuffix("_subtype")
+    return plain == architecture
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a report is made from; every part may be missing."""
+
+    entries: tuple[Entry, ...] = ()
+    gate: Mapping[str, Any] | None = None
+    benchmarks: tuple[Mapping[str, Any], ...] = ()
+    segmentation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    volume: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    explanations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    not_run: tuple[Mapping[str, str], ...] = ()
+    experiments: tuple[Mapping[str, Any], ...] = ()
+
+    def of(self, task: str, *protocols: str, random: bool = False) -> list[Entry]:
+        """The entries of a task, of these protocols (all when none is named), in the order of every table."""
+        found = [e for e in self.entries if e.task == task and e.random == random]
+        return [e for e in found if not protocols or e.protocol in protocols]
+
+    def one(self, task: str, protocol: str, architecture: str) -> Entry | None:
+        """The first plain entry of an architecture (no detail, test part); None where there is none."""
+        found = [e for e in self.of(task, protocol) if e.architecture == architecture and _is_test(e)]
+        return next((e for e in found if not e.detail), found[0] if found and protocol != "source" else None)
+
+
+def _is_test(entry: Entry) -> bool:
+    return entry.result.data.get("part") in (None, "test")
+
+
+def collect(folder: Path) -> Material:
+    """Read every file below the folder. Raises DataError when the folder is absent or a file of ours is broken."""
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}. Make result files with: python -m training experiments.")
+    entries, records = [], {}
+    for file in sorted(folder.rglob("*.json")):
+        values = _json(file)
+        inside = file.relative_to(folder)
+        if values is not None and values.get("format") == FORMAT:
+            entries.append(entry_of(read_result(file), inside.parts[:-1]))
+        elif values is not None:
+            records[inside.with_suffix("").as_posix()] = values
+    return Material(
+        entries=tuple(ordered(entries)),
+        gate=records.get("gate"),
+        benchmarks=tuple(v for k, v in records.items() if k.startswith("benchmark")),
+        segmentation=dict(_below(records, "segmentation")),
+        volume=dict(_below(records, "volume")),
+        explanations=dict(_below(records, "explain")),
+        not_run=not_run(folder),
+        experiments=tuple(records.get("experiments", {}).get("experiments", [])),
+    )
+
+
+def entry_of(result: Result, folders: Sequence[str]) -> Entry:
+    """Where a result stands, from its folders `<task>/<protocol>[-<detail>]`, else from what it says itself."""
+    task = str(result.model["task"])
+    protocol, detail = str(result.data.get("protocol", "")), ""
+    random = "random" in str(result.data.get("control", ""))
+    if folders and folders[0] in ("segmentation", "volume"):
+        task = folders[0]
+    elif len(folders) >= 2:
+        task = folders[0]
+        name = "-".join(folders[1:])
+        random = random or _RANDOM in name
+        protocol, _, detail = name.replace(f"-{_RANDOM}", "").partition("-")
+    return Entry(result, task, protocol, detail, random)
+
+
+def ordered(entries: Sequence[Entry]) -> list[Entry]:
+    """By task, protocol, detail, then the zoo's order."""
+    zoo_order = {r.name: i for i, r in enumerate(zoo.list_models())}
+
+    def key(e: Entry) -> tuple[Any, ...]:
+        protocol = PROTOCOLS.index(e.protocol) if e.protocol in PROTOCOLS else len(PROTOCOLS)
+        part = str(e.result.data.get("part") or "")
+        return (e.task, e.random, protocol, e.detail, part, zoo_order.get(e.architecture, 99), e.result.name)
+
+    return sorted(entries, key=key)
+
+
+def _below(records: Mapping[str, Mapping[str, Any]], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, values in records.items():
+        if name.startswith(prefix):
+            yield name.partition("/")[2] or name, values
+
+
+def _json(file: Path) -> dict[str, Any] | None:
+    """The object in a file; None where it holds a list or a number. Raises DataError where it is no JSON."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as problem:
+        raise DataError(f"{file} is not JSON ({problem}). Delete it, or make it again.") from problem
+    return values if isinstance(values, dict) else None
+
+
+def not_run(folder: Path) -> tuple[Mapping[str, str], ...]:
+    """The rows of not_run.toml or .json: `what`, `why`, and where they help `instead`, `command` and `parts`.
+
+    `parts` names parts of the report (a list, here joined by "; ") that stay empty for that reason.
+
+    Raises DataError when a row lacks `what` or `why`.
+    """
+    toml, plain = folder / "not_run.toml", folder / "not_run.json"
+    values: Mapping[str, Any] = {}
+    if toml.is_file():
+        values = tomllib.loads(toml.read_text(encoding="utf-8"))
+    elif plain.is_file():
+        values = json.loads(plain.read_text(encoding="utf-8"))
+    rows = values.get("not_run", [])
+    for row in rows:
+        if not row.get("what") or not row.get("why"):
+            raise DataError(f"A row of {toml.name} in {folder} lacks `what` or `why`: {dict(row)}.")
+    return tuple({k: "; ".join(v) if isinstance(v, list) else str(v) for k, v in row.items()} for row in rows)

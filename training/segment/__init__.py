@@ -1,0 +1,1 @@
+"""The U-Net: planes, feed, objective, finish, card, evaluation and overlays."""

@@ -1,0 +1,56 @@
+"""Bleeds drawn into lesion-free slices of the masks feed, with their masks.
+
+Outlined edema surrounds spontaneous parenchymal hemorrhages of one hospital. A network that saw nothing else marks
+little elsewhere: subdural, epidural, subarachnoid and ventricular blood come from the simulator, on real slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from strokenext.preprocess.contract import Framed
+from strokenext.preprocess.head import filled
+from strokenext.types import BoolArray, FloatArray
+from training.drawing import augment, simulate
+from training.drawing.batch_augment import AIR
+from training.drawing.brain import brain_depth
+
+#: What an example of the masks feed is.
+FREE, DRAWN, REAL = range(3)
+#: A slice on which less than this share of the inner head is brain that bone encloses carries no drawn bleed.
+LEAST_BRAIN = 0.6
+
+
+def with_bleeds(
+    grey: Tensor, inner: Tensor, masks: Tensor, known: Tensor, kinds: Sequence[int], keys: Sequence[tuple[int, int]]
+) -> tuple[Tensor, Tensor, Tensor, list[bool]]:
+    """grey (N, 1, C, C), masks and known (N, K, C, C) with bleeds where the kind is DRAWN; which of them show a lesion.
+
+    `keys` seed each example. Lookalikes (calcium, dense falx and sinus, streaks) are drawn on lesion-free slices as
+    well, so that they mean nothing. Around a drawn bleed the edema is not known: the simulator darkens a rim and
+    outlines none. A slice with too little brain stays as it is, without a lesion.
+    """
+    grey, masks, known = grey.clone(), masks.clone(), known.clone()
+    lesions = [kind == REAL for kind in kinds]
+    for n in (n for n, kind in enumerate(kinds) if kind != REAL):
+        drawn = _drawn(np.random.default_rng((*keys[n], 1)), grey[n, 0].numpy(force=True),
+                       inner[n, 0].numpy(force=True) > 0.5, kinds[n] == DRAWN)  # fmt: skip
+        if drawn is not None:
+            grey[n, 0] = torch.from_numpy(drawn.grey)
+        if drawn is not None and kinds[n] == DRAWN:
+            masks[n, 0], known[n, 0], known[n, 1], lesions[n] = torch.from_numpy(drawn.mask), 1.0, 0.0, True
+    return grey, masks, known, lesions
+
+
+def _drawn(rng: np.random.Generator, grey: FloatArray, inner: BoolArray, bleeds: bool) -> simulate.Lesion | None:
+    """The slice with lookalikes and, if `bleeds`, blood; None where there is too little brain to draw on."""
+    levelled = augment.relevel(grey, inner)
+    depth = brain_depth(Framed(levelled, filled(grey > AIR), np.eye(2, 3)))
+    if (depth > 0).sum() < LEAST_BRAIN * max(int(inner.sum()), 1):
+        return None
+    canvas = simulate.Canvas(simulate.mimic(rng, simulate.Canvas(levelled, depth)), depth)
+    return simulate.bleed(rng, canvas) if bleeds else simulate.Lesion(canvas.grey, np.zeros_like(grey))

@@ -1,0 +1,105 @@
+"""What the U-Net learns: each class's mask, by cross-entropy and Dice over the pixels whose truth is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from strokenext.errors import DataError, OptionError
+from strokenext.models import build
+from strokenext.models.unet import UNet
+from strokenext.zoo import row
+
+from .planes import CLASSES
+
+if TYPE_CHECKING:
+    from training.train.feed import Batch, Feed, Held
+    from training.train.recipe import Recipe
+
+#: Logit of every pixel before training: lesions are rare, and so is the first answer.
+FIRST_LOGIT = -4.0
+#: Pixels added above and below in the Dice loss; a class without a pixel in the batch then costs nothing.
+SMOOTH = 10.0
+
+
+class Segment:
+    """A segmentation network of the zoo on masks."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        if row(recipe.model).kind != "segmentation":
+            raise OptionError(f"The objective 'segment' trains a network of masks; {recipe.model} is none.")
+        self.recipe, self.held = recipe, cast("Held | None", None)
+        self.model = self.module = cast(UNet, build(recipe.model, classes=len(CLASSES), **recipe.arguments))
+        nn.init.constant_(cast(Tensor, self.model.classifier.bias), FIRST_LOGIT)
+
+    def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
+        """Cross-entropy plus Dice, each a mean over the classes; and the batch's Dice for the epoch's line."""
+        masks, known = _truth(batch)
+        logits = module(batch.pixels).float()
+        loss = mask_loss(logits, masks, known)
+        overlap = pooled_dice(*counts(logits.detach(), masks, known))
+        return loss, {"dice": overlap.mean() * len(batch.pixels)}
+
+    @torch.no_grad()
+    def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
+        """Loss, and Dice and IoU of all validation pixels together, of each class and their mean.
+
+        All pixels together, so that what is marked on lesion-free slices counts against the network.
+        """
+        self.held = self.held or feed.held("validation")
+        if not len(self.held):
+            raise DataError("The split's validation part holds no slice with masks.")
+        sums, total, marked = torch.zeros(3, len(CLASSES), dtype=torch.float64), 0.0, 0
+        for batch in self.held.batches(16):
+            masks, known = _truth(batch)
+            logits = module(batch.pixels).float()
+            total += float(mask_loss(logits, masks, known)) * len(logits)
+            sums += torch.stack(counts(logits, masks, known)).double().cpu()
+            marked += int(((logits[:, 0] > 0).flatten(1).any(1) & (batch.labels == 0)).sum())
+        dice, iou = pooled_dice(*sums), pooled_iou(*sums)
+        free = int((self.held.labels == 0).sum())
+        return {
+            "loss": round(total / len(self.held), 6),
+            "dice": round(float(dice.mean()), 6),
+            "iou": round(float(iou.mean()), 6),
+            **{f"dice {name}": round(float(value), 6) for name, value in zip(CLASSES, dice, strict=True)},
+            "false_alarms": round(marked / free, 6) if free else None,
+            "images": len(self.held),
+        }
+
+
+def mask_loss(logits: Tensor, masks: Tensor, known: Tensor) -> Tensor:
+    """Cross-entropy per known pixel plus 1 - Dice of the batch, mean over classes; all arguments (N, K, S, S)."""
+    entropy = binary_cross_entropy_with_logits(logits, masks, weight=known, reduction="sum") / known.sum().clamp(1)
+    p = logits.sigmoid() * known
+    shared, size = (p * masks).sum((0, 2, 3)), (p + masks * known).sum((0, 2, 3))
+    dice = (2 * shared + SMOOTH) / (size + SMOOTH)
+    return entropy + (1 - dice).mean()
+
+
+def counts(logits: Tensor, masks: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(K,) known pixels that are marked and true, marked, and true, at probability one half."""
+    marked, true = (logits > 0) & (known > 0.5), (masks > 0.5) & (known > 0.5)
+    both = marked & true
+    return both.sum((0, 2, 3)).float(), marked.sum((0, 2, 3)).float(), true.sum((0, 2, 3)).float()
+
+
+def pooled_dice(both: Tensor, marked: Tensor, true: Tensor) -> Tensor:
+    """Dice of counted pixels; 1 where there is neither a mark nor a truth."""
+    whole = marked + true
+    return torch.where(whole > 0, 2 * both / whole.clamp(1), torch.ones_like(whole))
+
+
+def pooled_iou(both: Tensor, marked: Tensor, true: Tensor) -> Tensor:
+    """Intersection over union of counted pixels; 1 where there is neither."""
+    union = marked + true - both
+    return torch.where(union > 0, both / union.clamp(1), torch.ones_like(union))
+
+
+def _truth(batch: Batch) -> tuple[Tensor, Tensor]:
+    if batch.dense is None or batch.known is None or batch.dense.shape[1] != len(CLASSES):
+        raise OptionError("The objective 'segment' learns from the feed 'masks'; this recipe's feed has no masks.")
+    return batch.dense, batch.known

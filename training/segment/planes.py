@@ -1,0 +1,95 @@
+"""Planes of a cache for segmentation: grey levels in place, and what is known of each class pixel by pixel.
+
+`python -m training cache MANIFEST FOLDER --masks` writes such a cache. Two classes: the hematoma and the
+perihematomal edema around it. What each source knows of them:
+- edema masks (phe_sich) mark the edema; the hematoma beside it is derived, see `hematoma`;
+- blood masks (mbh, evaluation only) mark the hematoma, and nobody looked for edema;
+- slices labelled normal have neither; a slice of an infarct has no hematoma, and its edema is another kind;
+- any other slice tells nothing by pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from strokenext.preprocess.contract import Framed, Preprocess
+from strokenext.preprocess.head import SKULL_SHARE
+from strokenext.types import BoolArray, ByteArray, FloatArray, Slice, Window
+from strokenext.windows import grey01
+from training.cache.hematoma import derive_hematoma
+from training.cache.store import Row
+from training.data.manifest import Manifest, Record
+from training.data.mask_files import read_mask
+
+CLASSES = ("hematoma", "perihematomal edema")
+#: Planes of the cache: grey 0..255; 255 well inside the head; per class 255 where it is, and where that is known.
+MASK_PLANES = ("grey", "inner", *CLASSES, *(f"{name} known" for name in CLASSES))
+#: Masks are drawn on the picture as it is: noise removed, what is not head blacked out, nothing moved.
+MASK_FRAMING = Preprocess(size=256, frame="contour-in-place", level=False, channels="stroke")
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of a slice: `masks` and `known` are (2, H, W) bool in the order of CLASSES."""
+
+    masks: BoolArray
+    known: BoolArray
+
+
+def truth_of(manifest: Manifest, record: Record, image: Slice) -> Truth:
+    """The masks of a record in its own pixels. Raises DataError for a mask file of another size."""
+    masks = np.zeros((2, *image.shape), dtype=bool)
+    known = np.zeros_like(masks)
+    name, of = record.extra.get("mask"), record.extra.get("mask_of", "blood" if record.subtype else "infarct")
+    if record.presence == 0:
+        known[:] = True
+    elif record.subtype == 0:
+        known[0] = True
+    elif name and of == "perihematomal edema":
+        masks[1] = read_mask(manifest, record, image.shape)
+        if masks[1].any():  # a rim of one pixel may vanish in a copy made smaller
+            _add_derived(masks, known, image)
+    elif name and of == "blood":
+        masks[0], known[0] = read_mask(manifest, record, image.shape), True
+    return Truth(masks, known)
+
+
+def _add_derived(masks: BoolArray, known: BoolArray, image: Slice) -> None:
+    """The edema is known everywhere, the hematoma where it could be derived; both change in place."""
+    known[1] = True
+    found = derive_hematoma(grey01(image, Window(80, 40)), masks[1])
+    if found is not None:
+        masks[0], known[0] = found.blood, ~found.unclear
+
+
+def mask_row(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[Row, ByteArray]:
+    """A record's row and its (6, S, S) planes. Raises the reader's errors for a file that can no longer be read."""
+    from training.data.prepare import open_image
+
+    image = open_image(manifest.file(record))
+    framed = framing.framed(image)
+    known_of = truth_of(manifest, record, image)
+    planes = np.stack([np.rint(framed.grey * 255), _inner(framed) * 255,
+                       *(_turned(m, framed, framing.size) for m in (*known_of.masks, *known_of.known))])  # fmt: skip
+    extra = record.extra
+    row = Row(record.path, record.source, record.unit, record.group, record.presence, record.subtype,
+              round(float((planes[1] > 0).mean()), 6), str(extra.get("types", "")), int(extra.get("slice", -1)),
+              int(extra.get("away", -1)), record.evaluation_only)  # fmt: skip
+    return row, planes.astype(np.uint8)
+
+
+def _inner(framed: Framed) -> BoolArray:
+    distance = cv2.distanceTransform(np.pad(framed.head, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    return np.asarray(distance > SKULL_SHARE * float(distance.max(initial=0)))
+
+
+def _turned(mask: BoolArray, framed: Framed, size: int) -> ByteArray:
+    """A mask in the frame, its edge as soft as the resampling made it."""
+    values: FloatArray = mask.astype(np.float32) * 255
+    shrink = 1.0 / float(np.hypot(framed.affine[0, 0], framed.affine[0, 1]))
+    if shrink > 1.2:  # as the grey levels are, or thin rims would break
+        values = np.asarray(cv2.GaussianBlur(values, (0, 0), 0.4 * shrink), dtype=np.float32)
+    return np.asarray(cv2.warpAffine(values, framed.affine, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)

@@ -1,0 +1,117 @@
+"""`python -m training audit`: what the parts of a split share. Exit code 1 when a grouped split shares anything.
+
+Patients, groups and files are compared by the manifest. Near duplicates are looked for afresh, not taken from the
+manifest's groups: hashes give the candidates, and the pixels of those are compared again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from strokenext.types import FloatArray
+from training.data.duplicates import CORRELATION, HASH_DISTANCE, fingerprint
+from training.data.manifest import Manifest, Record, read_manifest
+
+from .protocols import Split, read_split
+
+_KEYS: dict[str, Callable[[Record], str | None]] = {
+    "paths": lambda r: r.path,
+    "patients": lambda r: r.patient,
+    "groups": lambda r: r.group,
+    "identical files": lambda r: r.sha256,
+}
+
+
+@dataclass(frozen=True)
+class Leak:
+    """How much two parts share, by kind, with one example of each kind that they do share."""
+
+    first: str
+    second: str
+    shared: Mapping[str, int]
+    examples: Mapping[str, str]
+
+    @property
+    def found(self) -> bool:
+        """Whether anything at all is shared."""
+        return any(self.shared.values())
+
+
+def audit(manifest: Manifest, split: Split, pixels: bool = True) -> list[Leak]:
+    """What every two parts share, zero or not. Without `pixels`, near duplicates are not looked for."""
+    members = {part: split.records(manifest, part) for part in split.parts}
+    found: list[Leak] = []
+    thumbs: dict[str, FloatArray] = {}
+    for first, second in combinations(members, 2):
+        shared: dict[str, int] = {}
+        examples: dict[str, str] = {}
+        for what, key in _KEYS.items():
+            a = {key(r): r.path for r in members[first] if key(r)}
+            b = {key(r): r.path for r in members[second] if key(r)}
+            both = sorted(str(k) for k in a.keys() & b.keys())
+            shared[what] = len(both)
+            if both:
+                examples[what] = f"{a[both[0]]} and {b[both[0]]}"
+        if pixels:
+            near = near_across(manifest, members[first], members[second], thumbs)
+            shared["near duplicates"] = len(near)
+            if near:
+                examples["near duplicates"] = f"{near[0][0]} and {near[0][1]}"
+        found.append(Leak(first, second, shared, examples))
+    return found
+
+
+def near_across(
+    manifest: Manifest, first: Sequence[Record], second: Sequence[Record], thumbs: dict[str, FloatArray] | None = None
+) -> list[tuple[str, str]]:
+    """Pairs of paths, one of each part, whose pixels are near duplicates; `thumbs` keeps what was opened."""
+    from training.data.prepare import open_image
+
+    if not first or not second:
+        return []
+    a, b = (np.array([int(r.phash or "0", 16) for r in rows], np.uint64) for rows in (first, second))
+    candidates = [
+        (i, int(j))
+        for i in range(len(a))
+        for j in np.flatnonzero(np.bitwise_count(a[i] ^ b) <= HASH_DISTANCE)
+        if first[i].path != second[int(j)].path
+    ]
+    needed = {first[i].path: first[i] for i, _ in candidates} | {second[j].path: second[j] for _, j in candidates}
+    thumbs = {} if thumbs is None else thumbs
+    for path, r in needed.items():
+        if path not in thumbs:
+            thumbs[path] = fingerprint(open_image(manifest.file(r))).thumb
+    paths = [(first[i].path, second[j].path) for i, j in candidates]
+    return [(p, q) for p, q in paths if float(thumbs[p] @ thumbs[q]) >= CORRELATION]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's flags."""
+    p = argparse.ArgumentParser(prog="python -m training audit", description=__doc__.splitlines()[0])
+    p.add_argument("--manifest", type=Path, required=True)
+    p.add_argument("splits", type=Path, nargs="+", help="split files")
+    p.add_argument("--no-pixels", action="store_true", help="compare the manifest only, open no image")
+    return p
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what leaks. Returns 1 when a grouped split does, else 0."""
+    options = parser().parse_args(argv)
+    manifest = read_manifest(options.manifest)
+    failed = False
+    for file in options.splits:
+        split = read_split(file)
+        print(f"{file}: {split.protocol} split, {'must not leak' if split.grouped else 'may leak by design'}")
+        for leak in audit(manifest, split, not options.no_pixels):
+            failed |= leak.found and split.grouped
+            print(f"  {leak.first} / {leak.second}: " + ", ".join(f"{n} {what}" for what, n in leak.shared.items()))
+            for what, example in leak.examples.items():
+                print(f"    {what}, for instance {example}")
+    print("LEAK: a grouped split shares cases between its parts." if failed else "No grouped split leaks.")
+    return int(failed)

@@ -1,0 +1,1 @@
+"""The training loop with its recipe, feeds, schedule, processes and run folder."""

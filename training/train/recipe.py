@@ -1,0 +1,211 @@
+"""A recipe: frozen settings of a training run, read from a TOML file that holds only what differs from the defaults."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from strokenext.errors import ModelError, OptionError
+from strokenext.preprocess.contract import Preprocess
+from training.classify.examples import Mixture
+
+#: What an entry with a fixed vocabulary may say.
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "task": ("presence", "subtype", "segmentation"),
+    "objective": ("classify", "outline", "fuse", "segment", "volume"),
+    "feed": ("pictures", "lesions", "masks", "volumes"),
+    "optimiser": ("adamw", "adam", "sgd"),
+    "schedule": ("cosine", "step", "plateau", "constant"),
+    "precision": ("float32", "bf16", "fp16"),
+    "select": ("auroc", "source_auroc", "accuracy", "loss", "dice", "last"),
+    "random_labels": ("", "images", "patients"),
+}
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How far the pictures feed changes an image, each drawn evenly or as a probability; all 0 leaves it as it is.
+
+    `flip` and `erase` are probabilities (mirrored left to right; a rectangle blacked out); `rotate` in degrees
+    either way; `shift` as a share of the side; `scale`, `contrast` and `brightness` as shares of 1 either way;
+    `window` is how far either end of the HU window moves, in HU;
+    `noise` is the largest standard deviation of grey levels 0..1 and `blur` the largest sigma in pixels.
+    """
+
+    flip: float = 0.5
+    rotate: float = 15.0
+    shift: float = 0.06
+    scale: float = 0.12
+    contrast: float = 0.2
+    brightness: float = 0.1
+    window: float = 10.0
+    noise: float = 0.03
+    blur: float = 0.8
+    erase: float = 0.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a run.
+
+    A step is one batch; every `accumulate` steps make one update of the weights. `rate` is the peak learning rate;
+    `warmup` and `head_steps` count updates; `epoch_images` is how many images an epoch shows (0: as many as there
+    are); `average` is the decay of the averaged weights that are scored and kept (0: none); `layer_scale` is where a
+    ConvNeXt without ImageNet weights starts its LayerScale (0: as built, 1e-6, from which it barely moves);
+    `progressive` lists (share of the training from which on, side in pixels); `patience` stops after that many
+    epochs without a better `select` (0: never); `freeze` names submodules of the network that do not learn.
+    `random_labels` trains on permuted labels, a control (see `controls`). `sources` empty: all of the split.
+    """
+
+    name: str
+    task: str = "presence"
+    model: str = "strokenext_atto"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    objective: str = "classify"
+    pretrained: bool = False
+    layer_scale: float = 0.5
+    freeze: tuple[str, ...] = ()
+    # pixels
+    size: int = 224
+    depth: int = 64  # planes of a volume
+    window: tuple[float, float] = (80.0, 40.0)
+    frame: str = "head"
+    level: bool = True
+    channels: str = "stroke"
+    # data
+    feed: str = "pictures"
+    sources: tuple[str, ...] = ()
+    balance: bool = True
+    away_negatives: int = 0
+    random_labels: str = ""
+    augment: Augment = Augment()
+    mixture: Mixture = Mixture()  # noqa: RUF009 (frozen value)
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    progressive: tuple[tuple[float, int], ...] = ()
+    # optimisation
+    epochs: int = 10
+    epoch_images: int = 0
+    batch: int = 32
+    accumulate: int = 1
+    optimiser: str = "adamw"
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    schedule: str = "cosine"
+    warmup: int = 50
+    label_smoothing: float = 0.05
+    clip: float = 2.0
+    average: float = 0.0
+    precision: str = "bf16"
+    compile: bool = False
+    channels_last: bool = True
+    seed: int = 1
+    # StrokeNeXt from pre-trained encoders
+    head_steps: int = 0
+    head_rate: float = 2e-3
+    outline_weight: float = 0.3
+    cell_weight: float = 0.0  # asks the head about each cell too
+    heat_weight: float = 0.0  # wants the Grad-CAM of the true class inside the lesion
+    # what is kept
+    select: str = "auroc"
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                said = ", ".join(repr(k) for k in known)
+                raise OptionError(f"The recipe's {name} is {getattr(self, name)!r}; it must be one of {said}.")
+        for name in ("epochs", "batch", "accumulate", "size"):
+            if getattr(self, name) < 1:
+                raise OptionError(f"The recipe's {name} is {getattr(self, name)}; it must be 1 or more.")
+        if self.patience and self.select == "last":
+            raise OptionError("Early stopping needs a figure to watch: choose a `select` other than 'last'.")
+        if self.objective in ("classify", "fuse", "outline"):
+            try:
+                self.preprocess()
+            except ModelError as problem:
+                raise OptionError(f"The recipe {self.name} has pixels nobody can make: {problem}") from problem
+
+    def preprocess(self) -> Preprocess:
+        """The pixel contract that is stored with the weights."""
+        return Preprocess(self.size, self.window, self.frame, self.level, self.channels)  # type: ignore[arg-type]
+
+    def epoch_steps(self, images: int) -> int:
+        """Steps of an epoch over `images` training images: whole updates, at least one."""
+        wanted = self.epoch_images or images
+        if not wanted:
+            raise OptionError(f"The feed '{self.feed}' draws without end: set the recipe's epoch_images.")
+        return max(1, round(wanted / (self.batch * self.accumulate))) * self.accumulate
+
+    def size_at(self, done: float) -> int:
+        """Side in pixels once a share `done` (0..1) of the training is done."""
+        reached = [size for share, size in self.progressive if done >= share]
+        return reached[-1] if reached else self.size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], where: str = "recipe") -> Recipe:
+        """Inverse of `to_dict`; also what a TOML file holds. Raises OptionError naming an entry nobody reads."""
+        values = dict(record)
+        for name, kind in (("mixture", Mixture), ("augment", Augment)):
+            part = values.get(name, {})
+            _known(part, kind, f"{where}, table [{name}]")
+            values[name] = kind(**{k: _tuple(v) for k, v in part.items()})
+        _known(values, cls, where)
+        frozen = {k: v if k in ("arguments", "mixture", "augment") else _tuple(v) for k, v in values.items()}
+        return cls(**frozen)
+
+    def override(self, **given: Any) -> Recipe:
+        """The recipe with the values that are not None replaced."""
+        return replace(self, **{k: v for k, v in given.items() if v is not None})
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe from its TOML file, with `key=value` or `table.key=value` changes laid over it.
+
+    Raises OptionError for a file that cannot be read, an entry that does not exist or a value out of range.
+    """
+    try:
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise OptionError(f"The recipe {path} cannot be read: {error}") from error
+    for change in changes:
+        key, given, text = change.partition("=")
+        *tables, name = key.strip().split(".")
+        if not given or not name or len(tables) > 1:
+            raise OptionError(f"'{change}' changes nothing; write --set key=value or --set table.key=value.")
+        inner = record.setdefault(tables[0], {}) if tables else record
+        inner[name] = _value(text.strip())
+    return Recipe.from_dict({"name": path.stem, **record}, f"recipe {path}")
+
+
+def _value(text: str) -> Any:
+    """A TOML value, or the text itself where it is none: model=resnet50 needs no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _known(part: Mapping[str, Any], kind: type, where: str) -> None:
+    unknown = set(part) - {f.name for f in fields(kind)}
+    if unknown:
+        raise OptionError(f"The {where} has entries nobody reads: {', '.join(sorted(unknown))}.")
+
+
+def _tuple(value: Any) -> Any:
+    """Lists of TOML and JSON to tuples, nested ones too."""
+    return tuple(_tuple(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    """Tuples to lists, so that a recipe equals itself after a way through JSON."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
