@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from . import errors, overlay, windows
     from .errors import StrokeNeXtError
-    from .gate import judge
+    from .gate import check_scope
     from .io.read import describe, read_any, read_series, read_slice
     from .overlay import COLORMAPS, STYLES, colorbar, png, render
     from .regions import Region
@@ -44,7 +44,7 @@ _ROOMS = {
     "windows": ("PRESETS",),
     "io.read": ("describe", "read_any", "read_series", "read_slice"),
     "zoo": ("ModelRow", "list_models"),
-    "gate": ("judge",),
+    "gate": ("check_scope",),
     "regions": ("Region",),
     "explain.methods": ("METHODS",),
     "explain.gradcam": ("heat",),
@@ -93,11 +93,11 @@ __all__ = [
     "VolumePredictor",
     "Window",
     "__version__",
+    "check_scope",
     "colorbar",
     "describe",
     "errors",
     "heat",
-    "judge",
     "list_bundled",
     "list_models",
     "load",

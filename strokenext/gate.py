@@ -1,4 +1,4 @@
-"""Is this an axial head CT slice that the model may judge? A reason in a sentence when it is not.
+"""Is this an axial head CT slice, the only picture in the model's scope? A reason in a sentence when it is not.
 
 What makes a head CT unlike other pictures is its skull: a closed ring of *saturated* white (bone lies
 far above any brain window) around homogeneous, darker tissue, in black air. The gate measures that on
@@ -19,8 +19,8 @@ import numpy as np
 
 from strokenext.preprocess.head import AIR, brain_level, find_head
 
-from .types import BoolArray, ByteArray, FloatArray, Gate, Slice, Window
-from .windows import grey01
+from .types import BoolArray, ByteArray, FloatArray, Gate, Slice
+from .windows import BRAIN, grey01
 
 #: Shorter sides than this hold too little detail for any finding.
 MIN_SIDE = 64
@@ -43,8 +43,6 @@ OTHER_PARTS = ("CHEST", "THORAX", "LUNG", "HEART", "BREAST", "ABDOMEN", "LIVER",
                "ANKLE", "HAND", "WRIST", "ELBOW", "ARM", "SHOULDER", "EXTREMITY", "COLON", "KIDNEY")  # fmt: skip
 #: Length of a head or vertex slice in mm, from neonates to the largest adults with ears and nose.
 HEAD_MM = (40.0, 290.0)
-#: The window every HU picture is looked at through: bone and fresh blood white, air and fat black.
-WINDOW = Window(80.0, 40.0, "brain")
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ RULES: tuple[_Rule, ...] = (
 )  # fmt: skip
 
 
-def judge(image: Slice) -> Gate:
+def check_scope(image: Slice) -> Gate:
     """Whether `image` is an axial head CT slice with brain; never raises, costs under 30 ms."""
     stated = _header(image)
     if stated is not None:
@@ -127,7 +125,7 @@ def judge(image: Slice) -> Gate:
     if min(image.shape) < MIN_SIDE:
         rows, columns = image.shape
         return _no("too-small", f"The picture has only {columns} x {rows} pixels; at least {MIN_SIDE} are needed.")
-    grey = np.nan_to_num(grey01(image, WINDOW))
+    grey = np.nan_to_num(grey01(image, BRAIN))
     if image.padding is not None:
         grey = np.where(image.padding, np.float32(0), grey)
     low, high = np.percentile(grey[::2, ::2], (1, 99.9))
@@ -164,7 +162,7 @@ def _header(image: Slice) -> Gate | None:
 
 
 def _look(grey: FloatArray, image: Slice) -> Gate:
-    """The judgement of the pixels alone."""
+    """What the pixels alone say."""
     head = find_head(grey)
     if head is None:
         return _no("no-head", "No head stands out from the background of the picture.")

@@ -1,4 +1,4 @@
-"""A folder written whole or not at all."""
+"""A file or a folder, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ from .errors import OutputError
 
 #: How many folders of one name are counted up before giving up.
 MAX_COPIES = 10_000
+
+
+def write_file(path: str | Path, data: str | bytes) -> None:
+    """Write text (UTF-8) or bytes as the whole content of a file: a reader sees the old content or the new.
+
+    A unique neighbour is written and renamed over `path`; its permissions are those of any new file, and a failure
+    leaves the old content. Makes no folders. Raises OSError.
+    """
+    target = Path(path)
+    working = target.parent / f".{secrets.token_hex(8)}.part"
+    try:
+        working.write_bytes(data.encode() if isinstance(data, str) else data)
+        os.replace(working, target)
+    finally:
+        working.unlink(missing_ok=True)  # only there after a failure
 
 
 def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> Path:

@@ -30,6 +30,10 @@ def preset(name: str) -> Window:
     raise OptionError(f"No window preset is called '{name}'. Choose one of: {', '.join(w.name for w in PRESETS)}.")
 
 
+#: Soft tissue of the head, width 80 and level 40 HU: bone and fresh blood white, air and fat black.
+BRAIN = preset("brain")
+
+
 def custom(width: float, level: float) -> Window:
     """A window of the user's own, in HU. Raises OptionError unless 1 <= width <= 20000 and |level| <= 10000."""
     if not (np.isfinite(width) and np.isfinite(level) and 1 <= width <= 20000 and abs(level) <= 10000):

@@ -21,7 +21,7 @@ from torch import nn
 
 from strokenext.answer import device as devices
 from strokenext.errors import InputError, ModelError, ModelMismatchError
-from strokenext.gate import judge
+from strokenext.gate import check_scope
 from strokenext.preprocess.contract import Prepared
 from strokenext.record.config import ModelConfig
 from strokenext.record.weights import load_model, resolve, revision_of
@@ -75,7 +75,7 @@ class Segmenter:
         given, name = as_image(image)
         if isinstance(given, Volume):
             raise InputError(f"This is a series of {len(given)} slices. Mark its slices one by one.")
-        verdict = judge(given) if gate is None else gate
+        verdict = check_scope(given) if gate is None else gate
         prepared = self.config.preprocess.apply(given) if verdict.accepted or force else None
         regions = () if prepared is None else self._regions(given, prepared)
         window = None if prepared is None else prepared.window

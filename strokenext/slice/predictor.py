@@ -25,7 +25,7 @@ from strokenext.answer import device as devices
 from strokenext.answer.decision import Rule
 from strokenext.errors import InputError, ModelError, ModelMismatchError, OptionError
 from strokenext.explain import gradcam as evidence
-from strokenext.gate import judge
+from strokenext.gate import check_scope
 from strokenext.io.read import read_any
 from strokenext.preprocess.contract import Prepared
 from strokenext.record.config import ModelConfig
@@ -153,7 +153,7 @@ class Predictor:
 
     def _judge(self, images: Sequence[Slice], names: Sequence[str], ask: _Ask) -> list[Prediction]:
         """A few slices at once: gate, pixels, one pass of the network, then each its numbers and evidence."""
-        gates = [judge(image) for image in images]
+        gates = [check_scope(image) for image in images]
         used = [i for i, gate in enumerate(gates) if gate.accepted or ask.force]
         prepared = {i: self.config.preprocess.apply(images[i]) for i in used}
         answers = self._run(prepared, ask)

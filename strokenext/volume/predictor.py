@@ -25,7 +25,7 @@ from strokenext.answer import decision
 from strokenext.answer import device as devices
 from strokenext.errors import InputError, ModelMismatchError
 from strokenext.explain import gradcam as evidence
-from strokenext.gate import judge
+from strokenext.gate import check_scope
 from strokenext.preprocess.planes import Planes, Stacked
 from strokenext.record.config import ModelConfig
 from strokenext.record.weights import load_config, load_model, resolve, revision_of
@@ -103,7 +103,7 @@ class VolumePredictor:
                 f"'{self.name}' judges a whole series, and this is one slice. Give the folder, zip or NIfTI of the "
                 "series, or choose a model of single slices."
             )
-        verdicts = tuple(judge(image) for image in given) if gates is None else tuple(gates)
+        verdicts = tuple(check_scope(image) for image in given) if gates is None else tuple(gates)
         used = [i for i, gate in enumerate(verdicts) if gate.accepted or force]
         if len(used) < self._planes.least:
             return self._prediction(given, name, verdicts, self._too_few(verdicts, len(used)), None, rule, None)

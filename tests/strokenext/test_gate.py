@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strokenext.gate import MIN_SIDE, judge, measure
+from strokenext.gate import MIN_SIDE, check_scope, measure
 from strokenext.types import FloatArray, Header, Slice
 from tests.helpers.places import SHARED
 from training.drawing.phantom.head import BRAIN_WINDOW, Kind, Phantom, head_phantom
@@ -30,14 +30,14 @@ def picture(kind: Kind = "normal", level: float = 0.15, size: int = 256) -> Floa
 
 
 def code(pixels: FloatArray) -> str:
-    return judge(Slice(pixels, "grey")).code
+    return check_scope(Slice(pixels, "grey")).code
 
 
 @pytest.mark.parametrize("kind", ["normal", "hemorrhage", "infarct", "subdural", "subarachnoid"])
 @pytest.mark.parametrize("level", [0.0, 0.3, 0.7])
 def test_head_ct_in_hu_and_in_grey_is_accepted(kind: Kind, level: float) -> None:
-    assert judge(phantom(kind, level).as_slice()).accepted
-    assert judge(Slice(picture(kind, level), "grey")).accepted
+    assert check_scope(phantom(kind, level).as_slice()).accepted
+    assert check_scope(Slice(picture(kind, level), "grey")).accepted
 
 
 @pytest.mark.parametrize("name", ALTERED)
@@ -54,7 +54,7 @@ def test_accepted_through_any_brain_window(width: int) -> None:
 @pytest.mark.parametrize("name", NOT_CT)
 def test_what_is_no_head_ct_slice_is_refused_with_a_sentence(name: str) -> None:
     for seed in range(2):
-        gate = judge(Slice(NOT_CT[name](np.random.default_rng(seed)), "grey"))
+        gate = check_scope(Slice(NOT_CT[name](np.random.default_rng(seed)), "grey"))
         assert not gate.accepted
         assert gate.reason.endswith(".")
         assert len(gate.reason.split()) > 5
@@ -84,7 +84,7 @@ def test_the_top_of_the_skull_shows_no_brain() -> None:
 
 
 def test_a_small_picture_is_named_with_its_size() -> None:
-    gate = judge(Slice(picture()[: MIN_SIDE - 1], "grey"))
+    gate = check_scope(Slice(picture()[: MIN_SIDE - 1], "grey"))
     assert gate.code == "too-small"
     assert "256 x 63" in gate.reason
 
@@ -98,18 +98,18 @@ def test_a_small_picture_is_named_with_its_size() -> None:
     ],
 )  # fmt: skip
 def test_the_header_alone_can_refuse(header: Header, expected: str) -> None:
-    assert judge(replace(phantom().as_slice(), header=header)).code == expected
+    assert check_scope(replace(phantom().as_slice(), header=header)).code == expected
 
 
 @pytest.mark.parametrize("part", [None, "HEAD", "BRAIN", "HEADNECK", "CSPINE"])
 def test_head_scans_named_otherwise_are_left_to_the_pixels(part: str | None) -> None:
-    assert judge(replace(phantom().as_slice(), header=Header(modality="CT", body_part=part))).accepted
+    assert check_scope(replace(phantom().as_slice(), header=Header(modality="CT", body_part=part))).accepted
 
 
 def test_a_head_of_impossible_size_is_refused() -> None:
     image = phantom().as_slice()
-    assert judge(replace(image, spacing=(3.0, 3.0))).code == "size"
-    assert judge(replace(image, spacing=(0.05, 0.05))).code == "size"
+    assert check_scope(replace(image, spacing=(3.0, 3.0))).code == "size"
+    assert check_scope(replace(image, spacing=(0.05, 0.05))).code == "size"
 
 
 def test_evidence_of_a_phantom_is_what_it_was_drawn_with() -> None:
@@ -127,7 +127,7 @@ def test_evidence_of_a_phantom_is_what_it_was_drawn_with() -> None:
 def test_any_array_gets_an_answer(rows: int, columns: int, seed: int, unit: str) -> None:
     rng = np.random.default_rng(seed)
     pixels = rng.uniform(-1200, 3000, (rows, columns)) * rng.integers(0, 2, (rows, 1))
-    gate = judge(Slice(pixels.astype(np.float32), unit))  # type: ignore[arg-type]
+    gate = check_scope(Slice(pixels.astype(np.float32), unit))  # type: ignore[arg-type]
     assert gate.accepted == (gate.code == "ok")
 
 
@@ -135,7 +135,7 @@ def test_pixels_that_are_no_numbers_get_an_answer_too() -> None:
     pixels = phantom().hu.copy()
     pixels[:3] = np.nan
     pixels[3:5] = np.inf
-    assert judge(Slice(pixels, "HU")).accepted
+    assert check_scope(Slice(pixels, "HU")).accepted
 
 
 def test_judging_is_fast_and_changes_nothing() -> None:
@@ -144,7 +144,7 @@ def test_judging_is_fast_and_changes_nothing() -> None:
     times = []
     for _ in range(5):
         start = time.process_time()
-        judge(image)
+        check_scope(image)
         times.append(time.process_time() - start)
     assert np.array_equal(before, image.pixels)
     assert min(times) < 0.1  # seconds of processor time; 0.012 on an idle core
@@ -155,6 +155,6 @@ def test_real_pictures_pass_and_real_mri_does_not() -> None:
     from strokenext.io.read import read_slice
 
     mri = sorted((SHARED / "not_ct" / "mr_dwi_png").glob("*.png"))[:20]
-    assert not any(judge(read_slice(path)).accepted for path in mri)
+    assert not any(check_scope(read_slice(path)).accepted for path in mri)
     heads = sorted((SHARED / "lesion_masks" / "images").glob("*.png"))[::6]
-    assert sum(judge(read_slice(path)).accepted for path in heads) >= len(heads) - 1
+    assert sum(check_scope(read_slice(path)).accepted for path in heads) >= len(heads) - 1

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from strokenext.errors import NotFoundError, StrokeNeXtError
-from strokenext.gate import judge
+from strokenext.gate import check_scope
 from strokenext.io.read import read_series, read_slice
 from strokenext.types import FloatArray, Gate, Slice
 
@@ -109,7 +109,7 @@ def _case(folder: Path, row: dict[str, str], source: str, height: float, second:
 
 
 def verdicts(chosen: Iterable[Case]) -> list[tuple[Case, Gate]]:
-    return [(case, judge(read_slice(case.path))) for case in chosen]
+    return [(case, check_scope(read_slice(case.path))) for case in chosen]
 
 
 def _rate(group: str, gates: Iterable[Gate], accepted: bool) -> Rate:
@@ -137,7 +137,7 @@ def series(root: Path) -> list[Rate]:
     """Refused slices of the two DICOM head series, all heights."""
     rates = []
     for name in ("ischemic_series", "ge_head_series"):
-        gates = [judge(s) for s in read_series(root / "dicom" / name)]
+        gates = [check_scope(s) for s in read_series(root / "dicom" / name)]
         rates.append(_rate(f"DICOM {name}, all heights", gates, accepted=False))
     return rates
 
@@ -145,7 +145,9 @@ def series(root: Path) -> list[Rate]:
 def acceptances(root: Path, judged: list[tuple[Case, Gate]]) -> list[Rate]:
     """Accepted pictures that are no head CT with brain."""
     mr = [
-        judge(read_slice(p)) for p in sorted((root / "not_ct" / "mr_dwi_png").iterdir()) if p.suffix in (".png", ".jpg")
+        check_scope(read_slice(p))
+        for p in sorted((root / "not_ct" / "mr_dwi_png").iterdir())
+        if p.suffix in (".png", ".jpg")
     ]
     rates = [_rate("diffusion MRI screenshots", mr, accepted=True)]
     for name in ("not_ct_mr_dwi", "scout", "secondary_capture"):
@@ -159,7 +161,7 @@ def acceptances(root: Path, judged: list[tuple[Case, Gate]]) -> list[Rate]:
     rates.append(_rate("chest, shoulder and neck slices (phe_sich 0163)", body, accepted=True))
     rates.append(_rate("near-blank slices (phe_sich)", [g for c, g in judged if c.blank], accepted=True))
     for name, make in NOT_CT.items():
-        gates = [judge(Slice(make(np.random.default_rng(seed)), "grey")) for seed in range(SEEDS)]
+        gates = [check_scope(Slice(make(np.random.default_rng(seed)), "grey")) for seed in range(SEEDS)]
         rates.append(_rate(f"drawn: {name}", gates, accepted=True))
     return rates
 
@@ -172,7 +174,7 @@ def _readable(files: Iterable[Path], bare: bool = False) -> list[Gate]:
             image = read_slice(path)
         except StrokeNeXtError:
             continue  # what cannot be read needs no gate
-        gates.append(judge(_picture(image) if bare else image))
+        gates.append(check_scope(_picture(image) if bare else image))
     return gates
 
 
@@ -191,7 +193,7 @@ def alterations(judged: list[tuple[Case, Gate]], count: int = 60) -> list[Rate]:
 
 
 def _altered(pictures: list[FloatArray], change: Callable[[FloatArray], FloatArray]) -> list[Gate]:
-    return [judge(Slice(change(p.copy()), "grey")) for p in pictures]
+    return [check_scope(Slice(change(p.copy()), "grey")) for p in pictures]
 
 
 def table(tables: dict[str, list[Rate]]) -> str:
@@ -215,7 +217,7 @@ def milliseconds(chosen: list[Case]) -> float:
     times = []
     for image in images:
         start = time.process_time()
-        judge(image)
+        check_scope(image)
         times.append(1e3 * (time.process_time() - start))
     return float(np.median(times))
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from strokenext.errors import DataError, OptionError
-from strokenext.gate import judge
+from strokenext.gate import check_scope
 from strokenext.preprocess.planes import Planes
 from strokenext.types import BoolArray, Slice
 from training.cache.store import Cache, Row
@@ -87,7 +87,7 @@ def accepted(cache: Cache) -> BoolArray:
         found = json.loads(file.read_text())
         if found["cache"] == key:
             return np.array([c == "1" for c in found["accepted"]])
-    verdicts = np.array([judge(Slice(planes[0].astype(np.float32), "grey")).accepted for planes in cache.planes])
+    verdicts = np.array([check_scope(Slice(planes[0].astype(np.float32), "grey")).accepted for planes in cache.planes])
     if file is not None:
         write_whole(file, json.dumps({"cache": key, "accepted": "".join("01"[int(v)] for v in verdicts)}))
     return verdicts

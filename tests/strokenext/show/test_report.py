@@ -25,7 +25,7 @@ EVIL = '<script>alert("x")</script>\'&'
 
 @pytest.fixture(autouse=True)
 def _open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "judge", lambda image: Gate(True))
+    monkeypatch.setattr(room, "check_scope", lambda image: Gate(True))
 
 
 class Page(HTMLParser):
@@ -112,7 +112,7 @@ def test_the_reader_s_words_are_printed_and_room_is_left_without_them() -> None:
 
 
 def test_a_refused_image_has_a_reason_and_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "judge", lambda image: Gate(False, "This is a photograph.", "photo"))
+    monkeypatch.setattr(room, "check_scope", lambda image: Gate(False, "This is a photograph.", "photo"))
     made = page(predictor().predict(head()))
     assert "Not judged. This is a photograph." in made.text
     assert "calibrated probability" not in made.text

@@ -28,7 +28,7 @@ from strokenext.types import Gate, Slice
 from tests.helpers.places import EXAMPLES
 from tests.helpers.toy import Fixed, config, head, predictor, series
 
-REAL_GATE = room.judge
+REAL_GATE = room.check_scope
 ACCEPT, REFUSE = Gate(True), Gate(False, "This is a photograph, not a head CT.", "photo")
 
 
@@ -36,7 +36,7 @@ ACCEPT, REFUSE = Gate(True), Gate(False, "This is a photograph, not a head CT.",
 def gate(monkeypatch: pytest.MonkeyPatch) -> dict[str, Gate]:
     """The gate has its own tests: here it accepts all but the slices whose checksum is listed."""
     refused: dict[str, Gate] = {}
-    monkeypatch.setattr(room, "judge", lambda image: refused.get(image.sha256, ACCEPT))
+    monkeypatch.setattr(room, "check_scope", lambda image: refused.get(image.sha256, ACCEPT))
     return refused
 
 
@@ -404,7 +404,7 @@ def test_load_takes_the_task_the_model_answers(stored: Path) -> None:
 
 def test_examples_pass_the_real_gate(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A DICOM phantom is judged and saved in its own window; noise is refused with a sentence."""
-    monkeypatch.setattr(room, "judge", REAL_GATE)
+    monkeypatch.setattr(room, "check_scope", REAL_GATE)
     model = predictor()
     found = model.predict(EXAMPLES / "hemorrhage.dcm")
     assert found.gate.accepted

@@ -19,7 +19,7 @@ CALLS, THREADS = 24, 8
 
 @pytest.fixture(autouse=True)
 def _open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "judge", lambda image: Gate(True))
+    monkeypatch.setattr(room, "check_scope", lambda image: Gate(True))
 
 
 def _same(one: Prediction, other: Prediction) -> bool:
