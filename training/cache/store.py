@@ -23,8 +23,8 @@ from strokenext.preprocess.contract import FRAMES, Preprocess
 from strokenext.preprocess.head import SKULL_SHARE, filled
 from strokenext.types import BoolArray, ByteArray, Slice, Window
 from strokenext.windows import grey01
+from training.data.images import open_image, read_mask
 from training.data.manifest import Manifest, Record, digest, read_manifest
-from training.data.mask_files import read_mask
 from training.drawing.brain import brain_depth
 
 from .hematoma import derive_hematoma
@@ -160,7 +160,6 @@ def annotation(manifest: Manifest, record: Record, image: Slice) -> tuple[BoolAr
 
 def row_of(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[Row, ByteArray]:
     """A record's row and planes. Raises StrokeNeXt errors for a file that can no longer be read."""
-    from training.data.prepare import open_image
 
     image = open_image(manifest.file(record))
     blood, ignore = annotation(manifest, record, image)

@@ -7,7 +7,6 @@ Thresholds and temperature are those stored in the checkpoint: nothing is chosen
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from strokenext.errors import DataError, OptionError
 from training.data.contact_sheets import class_name
 from training.data.manifest import Manifest, Record, read_manifest
 from training.data.views import Views
+from training.environment import environment, sha256
 from training.measure.measures import measure
 from training.measure.result import Predictions, Result, read_result, write_result
 from training.splits.held_back import judged
@@ -117,31 +117,6 @@ def facts(config: ModelConfig) -> dict[str, Any]:
     return {n: getattr(config, n) for n in names} | {"preprocess": config.preprocess.to_dict()}
 
 
-def environment(device: str) -> dict[str, Any]:
-    """Versions and hardware, named."""
-    import timm
-    import torch
-
-    from strokenext.version import __version__
-
-    hardware = torch.cuda.get_device_name() if device.startswith("cuda") else _processor()
-    return {
-        "strokenext": __version__, "python": platform.python_version(), "torch": torch.__version__,
-        "timm": timm.__version__, "numpy": np.__version__, "device": device, "hardware": hardware,
-        "threads": torch.get_num_threads(),
-    }  # fmt: skip
-
-
-def _processor() -> str:
-    """The processor's name as Linux tells it, else what Python knows."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
 def parser() -> argparse.ArgumentParser:
     """The command's flags."""
     p = argparse.ArgumentParser(prog="python -m training evaluate", description=__doc__.splitlines()[0])
@@ -184,7 +159,6 @@ def main(argv: Sequence[str]) -> int:
 def _run(o: argparse.Namespace) -> None:
     from strokenext.record.weights import load_config, resolve
     from training.terminal import progress_bar
-    from training.train.run import sha256
 
     folder = resolve(o.model)
     one = load_config(folder)

@@ -30,12 +30,13 @@ from strokenext.types import CLASSES
 from training.cache.store import MIN_BRAIN, Cache, open_cache
 from training.data.manifest import Manifest, Record, read_manifest
 from training.data.views import Views
+from training.environment import sha256
 from training.measure import calibration
 from training.splits.held_back import far_from_lesions, permuted, records_of
 from training.splits.protocols import Split, read_split
 from training.terminal import finished_lines
 from training.train.recipe import Recipe
-from training.train.run import read_run, sha256
+from training.train.run import read_run
 
 from .card import Training, training_of, write_card
 from .card_rows import AWAY, Held, Scored, measure, rows

@@ -13,6 +13,7 @@ from strokenext.preprocess.contract import Preprocess
 from strokenext.types import ByteArray, FloatArray
 from strokenext.windows import grey01, preset, to_bytes
 
+from .images import open_image
 from .manifest import Manifest, Record
 
 TILE = 128
@@ -46,7 +47,6 @@ def class_name(record: Record) -> str:
 
 def _rows(manifest: Manifest, name: str, records: Sequence[Record], rng: np.random.Generator) -> list[ByteArray]:
     """A caption strip and two strips of tiles."""
-    from .prepare import open_image
 
     chosen = sorted(rng.choice(len(records), min(COLUMNS, len(records)), replace=False).tolist())
     slices = [open_image(manifest.file(records[i])) for i in chosen]

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from strokenext.preprocess.contract import Framed, Preprocess
 from strokenext.preprocess.head import brain_level
 
+from .images import open_image
 from .manifest import Manifest, Record
 
 #: Slices of a source that are looked at, drawn by a seed.
@@ -39,7 +40,6 @@ def harmony(manifest: Manifest, seed: int = 0) -> dict[str, object]:
 
     `source_from_picture` is None when fewer than two sources are large enough. Its `chance` is 1 / sources.
     """
-    from .prepare import open_image
 
     chosen = _sample(manifest, seed)
     levels: dict[str, list[tuple[float, float]]] = defaultdict(list)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -18,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strokenext.errors import DataError, StrokeNeXtError
-from strokenext.types import Slice
+from training.environment import sha256
 from training.measure.metrics import source_probe
 
 from .duplicates import Fingerprint, connect, fingerprint, near_pairs
 from .forms import Found, Reading, read
 from .harmony import harmony, sentences
+from .images import open_image
 from .manifest import Manifest, Record, Scalar, write_csv, write_manifest
 
 Progress = Callable[[int, int], None]
@@ -80,26 +80,13 @@ def prepare(sources: Sequence[Source], progress: Progress | None = None) -> Prep
     return Prepared(Manifest(root, records, about), tuple(left_out), tuple(pairs))
 
 
-def open_image(file: Path) -> Slice:
-    """One slice through the library's own reader. Raises its InputError, also for what is no image of a head slice."""
-    from strokenext.errors import InputError
-    from strokenext.io.read import read_slice
-
-    image = read_slice(file)
-    if image.header.scope_problem:
-        raise InputError(image.header.scope_problem)
-    return image
-
-
 def _open_all(found: Sequence[Found], progress: Progress | None) -> tuple[list[_Opened], list[tuple[Found, str]]]:
     opened: list[_Opened] = []
     unread: list[tuple[Found, str]] = []
     for i, one in enumerate(found):
         try:
             image = open_image(one.file)
-            opened.append(
-                _Opened(one, fingerprint(image), hashlib.sha256(one.file.read_bytes()).hexdigest(), image.shape)
-            )
+            opened.append(_Opened(one, fingerprint(image), sha256(one.file), image.shape))
         except (StrokeNeXtError, OSError) as problem:
             unread.append((one, str(problem)))
         if progress is not None:

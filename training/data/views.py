@@ -9,8 +9,8 @@ import numpy as np
 from strokenext.preprocess.contract import Preprocess
 from strokenext.types import FloatArray
 
+from .images import open_image
 from .manifest import Manifest, Record
-from .prepare import open_image
 
 #: Bytes of model input that are kept; what comes after is decoded again each time.
 BUDGET = 700 << 20

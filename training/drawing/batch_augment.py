@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,9 +18,6 @@ from torch.nn.functional import affine_grid, conv2d, grid_sample
 
 from strokenext.preprocess.contract import BRAIN, GAIN_LIMITS
 
-if TYPE_CHECKING:
-    from training.train.recipe import Augment
-
 #: Grey level up to which a pixel is air: it stays black whatever the contrast.
 AIR = 0.004
 #: The brain's level is found again after augmentation with this error (standard deviation, as a share).
@@ -31,6 +27,28 @@ SHARP = 0.2
 #: Sides of the rectangle that `erase` blacks out, as shares of the picture's side.
 ERASED = (0.1, 0.3)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How far the pictures feed changes an image, each drawn evenly or as a probability; all 0 leaves it as it is.
+
+    `flip` and `erase` are probabilities (mirrored left to right; a rectangle blacked out); `rotate` in degrees
+    either way; `shift` as a share of the side; `scale`, `contrast` and `brightness` as shares of 1 either way;
+    `window` is how far either end of the HU window moves, in HU;
+    `noise` is the largest standard deviation of grey levels 0..1 and `blur` the largest sigma in pixels.
+    """
+
+    flip: float = 0.5
+    rotate: float = 15.0
+    shift: float = 0.06
+    scale: float = 0.12
+    contrast: float = 0.2
+    brightness: float = 0.1
+    window: float = 10.0
+    noise: float = 0.03
+    blur: float = 0.8
+    erase: float = 0.0
 
 
 def uniform(seed: int, positions: Sequence[int], count: int) -> NDArray[np.float64]:

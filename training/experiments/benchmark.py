@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from strokenext import zoo
 from strokenext.errors import DeviceError
+from training.environment import environment
 from training.measure.result import plain
 
 if TYPE_CHECKING:
@@ -281,7 +282,6 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command. Returns 0."""
-    from training.classify.evaluate import environment
     from training.report.record_tables import benchmark_note, benchmark_table
 
     o = parser().parse_args(argv)

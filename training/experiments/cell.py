@@ -128,9 +128,9 @@ def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Say) -> Result:
 def judge(cell: Cell, bench: Bench, split: Path, run: Path, model: Path) -> Result:
     """The result on the test part under the labels that the cell is judged by."""
     from training.classify.evaluate import evaluate
+    from training.environment import sha256
     from training.splits.held_back import judged
     from training.splits.protocols import read_split
-    from training.train.run import sha256
 
     manifest, records, about = judged(bench.manifest, read_split(split), away=cell.away, run=run)
     files = {"manifest": bench.manifest_file.name, "manifest_sha256": sha256(bench.manifest_file),

@@ -23,9 +23,8 @@ import numpy as np
 from strokenext.errors import DataError
 from strokenext.types import BoolArray
 from training.cache.store import LEAST_ENCLOSED
+from training.data.images import open_image, read_mask
 from training.data.manifest import Manifest, Record, read_manifest
-from training.data.mask_files import read_mask
-from training.data.prepare import open_image
 from training.measure.result import Result
 from training.splits.protocols import Split, read_split
 

@@ -23,8 +23,8 @@ from strokenext.slice.prediction import Prediction
 from strokenext.types import CLASSES, Slice
 from training.data.class_folders import class_of, read_class_folders
 from training.data.forms import CLASSES as LABELS
+from training.data.images import open_image
 from training.data.manifest import read_manifest
-from training.data.prepare import open_image
 from training.splits.protocols import read_split
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from strokenext.errors import DataError
+from training.data.images import open_image
 from training.data.manifest import Manifest, read_manifest
-from training.data.prepare import open_image
 from training.results.tree import Entry
 
 from .html import Section

@@ -21,12 +21,13 @@ from strokenext.preprocess.head import find_head
 from strokenext.segment.segmenter import Segmenter, load_segmenter
 from strokenext.types import Gate, Slice, Window
 from strokenext.windows import grey01
-from training.classify.evaluate import environment, facts
+from training.classify.evaluate import facts
+from training.data.images import open_image
 from training.data.manifest import Manifest, Record, read_manifest
-from training.data.prepare import open_image
+from training.environment import environment, sha256
 from training.measure.result import plain
 from training.splits.protocols import Split, read_split
-from training.train.run import sha256, write_whole
+from training.train.run import write_whole
 
 from .planes import CLASSES, Truth, truth_of
 from .scores import Counts, count, free_scores, lesion_scores

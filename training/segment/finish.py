@@ -23,12 +23,13 @@ from strokenext.record.weights import save_model
 from strokenext.regions import Masks, on_picture, without_specks
 from strokenext.segment.segmenter import Segmenter
 from training.classify.objective import load_run
+from training.data.images import open_image
 from training.data.manifest import Manifest, Record, read_manifest
-from training.data.prepare import open_image
+from training.environment import sha256
 from training.splits.protocols import Split, read_split
 from training.terminal import finished_lines
 from training.train.recipe import Recipe
-from training.train.run import read_run, sha256
+from training.train.run import read_run
 
 from .card import write_segment_card
 from .evaluate import evaluate_masks, judged_records

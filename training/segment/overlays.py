@@ -16,8 +16,8 @@ from strokenext.overlay import REGION_COLORS, render
 from strokenext.segment.segmentation import Segmentation
 from strokenext.segment.segmenter import Segmenter
 from strokenext.types import ByteArray, Gate
+from training.data.images import open_image
 from training.data.manifest import Manifest, Record
-from training.data.prepare import open_image
 
 from .planes import CLASSES, Truth, truth_of
 from .scores import count

@@ -21,8 +21,8 @@ from strokenext.types import BoolArray, ByteArray, FloatArray, Slice, Window
 from strokenext.windows import grey01
 from training.cache.hematoma import derive_hematoma
 from training.cache.store import Row
+from training.data.images import open_image, read_mask
 from training.data.manifest import Manifest, Record
-from training.data.mask_files import read_mask
 
 CLASSES = ("hematoma", "perihematomal edema")
 #: Planes of the cache: grey 0..255; 255 well inside the head; per class 255 where it is, and where that is known.
@@ -67,7 +67,6 @@ def _add_derived(masks: BoolArray, known: BoolArray, image: Slice) -> None:
 
 def mask_row(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[Row, ByteArray]:
     """A record's row and its (6, S, S) planes. Raises the reader's errors for a file that can no longer be read."""
-    from training.data.prepare import open_image
 
     image = open_image(manifest.file(record))
     framed = framing.framed(image)

@@ -16,6 +16,7 @@ import numpy as np
 
 from strokenext.types import FloatArray
 from training.data.duplicates import CORRELATION, HASH_DISTANCE, fingerprint
+from training.data.images import open_image
 from training.data.manifest import Manifest, Record, read_manifest
 
 from .protocols import Split, read_split
@@ -71,7 +72,6 @@ def near_across(
     manifest: Manifest, first: Sequence[Record], second: Sequence[Record], thumbs: dict[str, FloatArray] | None = None
 ) -> list[tuple[str, str]]:
     """Pairs of paths, one of each part, whose pixels are near duplicates; `thumbs` keeps what was opened."""
-    from training.data.prepare import open_image
 
     if not first or not second:
         return []

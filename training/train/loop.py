@@ -20,11 +20,12 @@ from torch import nn
 
 from strokenext.errors import DataError, OptionError
 from training.classify.objective import Objective, make_objective
+from training.environment import sha256
 
 from .curves import draw_curves
 from .processes import launch, share_batch_norm, whole_batch
 from .recipe import Recipe, read_recipe
-from .run import BEST, LAST, best_epoch, load_state, save_state, sha256, start_run, write_history
+from .run import BEST, LAST, best_epoch, load_state, save_state, start_run, write_history
 from .schedule import Average, drop_seed, learning_rate, make_optimiser, resized, stop_on_signal
 
 if TYPE_CHECKING:

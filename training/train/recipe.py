@@ -11,6 +11,7 @@ from typing import Any
 from strokenext.errors import ModelError, OptionError
 from strokenext.preprocess.contract import Preprocess
 from training.classify.examples import Mixture
+from training.drawing.batch_augment import Augment
 
 #: What an entry with a fixed vocabulary may say.
 CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -23,28 +24,6 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "select": ("auroc", "source_auroc", "accuracy", "loss", "dice", "last"),
     "random_labels": ("", "images", "patients"),
 }
-
-
-@dataclass(frozen=True)
-class Augment:
-    """How far the pictures feed changes an image, each drawn evenly or as a probability; all 0 leaves it as it is.
-
-    `flip` and `erase` are probabilities (mirrored left to right; a rectangle blacked out); `rotate` in degrees
-    either way; `shift` as a share of the side; `scale`, `contrast` and `brightness` as shares of 1 either way;
-    `window` is how far either end of the HU window moves, in HU;
-    `noise` is the largest standard deviation of grey levels 0..1 and `blur` the largest sigma in pixels.
-    """
-
-    flip: float = 0.5
-    rotate: float = 15.0
-    shift: float = 0.06
-    scale: float = 0.12
-    contrast: float = 0.2
-    brightness: float = 0.1
-    window: float = 10.0
-    noise: float = 0.03
-    blur: float = 0.8
-    erase: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +60,7 @@ class Recipe:
     balance: bool = True
     away_negatives: int = 0
     random_labels: str = ""
-    augment: Augment = Augment()
+    augment: Augment = Augment()  # noqa: RUF009 (frozen value)
     mixture: Mixture = Mixture()  # noqa: RUF009 (frozen value)
     mixup: float = 0.0
     cutmix: float = 0.0

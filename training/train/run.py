@@ -5,12 +5,8 @@ Every file is written whole or not at all, so that a run can be stopped at any m
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +16,7 @@ import torch
 from torch import Tensor
 
 from strokenext.errors import DataError, OptionError
+from training.environment import run_environment
 
 from .recipe import Recipe
 
@@ -45,7 +42,7 @@ def start_run(folder: Path, recipe: Recipe, data: Mapping[str, Any], device: str
                 )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    about |= {"environment": environment(device), "started": datetime.now(UTC).isoformat(timespec="seconds")}
+    about |= {"environment": run_environment(device), "started": datetime.now(UTC).isoformat(timespec="seconds")}
     write_whole(folder / RECORD, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -109,44 +106,3 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # processes of one run may write the same file
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, read in pieces."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def environment(device: str) -> dict[str, Any]:
-    """Versions, machine and commit: what a reader needs to repeat the run."""
-    packages = ("torch", "timm", "numpy", "lightning-fabric", "opencv-python-headless")
-    return {
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in packages},
-        "system": platform.platform(),
-        "device": torch.cuda.get_device_name() if device.startswith("cuda") else _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "commit": _commit(),
-    }
-
-
-def _processor() -> str:
-    """The processor's name where the system tells it."""
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text(errors="replace").splitlines() if listing.exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    """The commit of this source tree, with "+" where files differ from it; empty without git."""
-    here = Path(__file__).resolve().parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return ""

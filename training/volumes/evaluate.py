@@ -23,10 +23,11 @@ from strokenext.errors import DataError
 from strokenext.slice.predictor import Predictor, load
 from strokenext.types import Volume
 from strokenext.volume.predictor import VolumePredictor, load_volume
-from training.classify.evaluate import environment, facts, summary
+from training.classify.evaluate import facts, summary
 from training.data.contact_sheets import class_name
+from training.data.images import open_image
 from training.data.manifest import Manifest, Record, read_manifest
-from training.data.prepare import open_image
+from training.environment import environment
 from training.measure import metrics
 from training.measure.compare import compare
 from training.measure.measures import measure
@@ -190,8 +191,8 @@ def _with(result: Result, **more: Any) -> Result:
 
 def run(o: argparse.Namespace, folder: Path) -> None:
     """What `evaluate` does for a volume model: both results, the slice model's beside the file asked for."""
+    from training.environment import sha256
     from training.terminal import progress_bar
-    from training.train.run import sha256
 
     manifest = read_manifest(o.manifest)
     split = read_split(o.split) if o.split else None

@@ -26,11 +26,12 @@ from training.cache.store import Cache, open_cache
 from training.classify.card_rows import Scored, measure
 from training.classify.objective import load_run
 from training.data.manifest import Manifest, read_manifest
+from training.environment import sha256
 from training.measure import calibration
 from training.splits.protocols import Split, read_split
 from training.terminal import finished_lines
 from training.train.recipe import Recipe
-from training.train.run import read_run, sha256
+from training.train.run import read_run
 
 from .card import write_volume_card
 from .evaluate import evaluate_volumes

@@ -15,8 +15,8 @@ from strokenext.preprocess.contract import Preprocess
 from training.__main__ import main
 from training.cache import store as cache_module
 from training.cache.store import PLANES, Cache, annotation, build, open_cache
+from training.data.images import open_image
 from training.data.manifest import Manifest, Record, Scalar, write_manifest
-from training.data.prepare import open_image
 from training.drawing.phantom.head import head_phantom
 
 GREY, DEPTH, INNER, BLOOD, IGNORE = range(len(PLANES))

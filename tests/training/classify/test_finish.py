@@ -21,9 +21,10 @@ from training.classify.finish import finish_run
 from training.classify.objective import make_objective
 from training.data.manifest import Manifest, Record
 from training.drawing.phantom.head import head_phantom
+from training.environment import sha256
 from training.splits.protocols import Split, write_split
 from training.train.recipe import Recipe
-from training.train.run import BEST, save_state, sha256, start_run
+from training.train.run import BEST, save_state, start_run
 
 #: margin, label, patient, source, subtype, external, away, low, affected
 TABLE = [

@@ -17,8 +17,8 @@ from tests.helpers.masked_phantoms import FRAMING, bleeding, rim, split_of, writ
 from training.cache.hematoma import derive_hematoma
 from training.cache.store import Cache, build
 from training.classify.objective import make_objective
+from training.data.images import open_image
 from training.data.manifest import Manifest
-from training.data.prepare import open_image
 from training.segment.augment import augmented, bending, sampling
 from training.segment.bleeds import DRAWN, FREE, REAL, with_bleeds
 from training.segment.feed import MasksFeed

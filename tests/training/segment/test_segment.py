@@ -20,13 +20,14 @@ from training.cache.store import build as build_cache
 from training.classify.finish import load_run as load_classifier
 from training.classify.objective import load_run
 from training.data.manifest import Manifest, write_manifest
+from training.environment import sha256
 from training.results.tree import collect
 from training.segment.evaluate import judged_records
 from training.segment.finish import SAYS, choose, record_of, short, validation
 from training.segment.planes import CLASSES, MASK_PLANES, mask_row
 from training.segment.scores import Counts, agreement, count, estimate, free_scores, lesion_scores
 from training.splits.protocols import Split, write_split
-from training.train.run import BEST, save_state, sha256, start_run, write_history
+from training.train.run import BEST, save_state, start_run, write_history
 
 
 def block(rows: slice, columns: slice, side: int = 20) -> np.ndarray:

@@ -18,8 +18,8 @@ from training.cache.store import Cache, build
 from training.classify.examples import Mixture
 from training.classify.lesions import LesionsFeed
 from training.classify.pictures import PicturesFeed
+from training.data.images import open_image
 from training.data.manifest import Manifest, Record
-from training.data.prepare import open_image
 from training.drawing import batch_augment as ta
 from training.drawing.phantom.head import head_phantom
 from training.splits.protocols import Split, patients

@@ -1,14 +1,25 @@
-"""A record's mask file, as annotation tools write them: white on black, or 1 on 0."""
+"""What a record's files hold: the slice, and the mask that an annotation tool wrote."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 
-from strokenext.errors import DataError
-from strokenext.types import BoolArray
+from strokenext.errors import DataError, InputError
+from strokenext.io.read import read_slice
+from strokenext.types import BoolArray, Slice
 
 from .manifest import Manifest, Record
+
+
+def open_image(file: Path) -> Slice:
+    """One slice through the library's own reader. Raises its InputError, also for what is no image of a head slice."""
+    image = read_slice(file)
+    if image.header.scope_problem:
+        raise InputError(image.header.scope_problem)
+    return image
 
 
 def read_mask(manifest: Manifest, record: Record, shape: tuple[int, int]) -> BoolArray:
