@@ -26,7 +26,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "__init__", "__main__",
     ),
     "training": (
-        "__init__", "terminal", "environment", "measure", "data", "splits", "drawing", "cache", "train", "explain",
+        "__init__", "measure", "terminal", "environment", "data", "splits", "drawing", "cache", "train", "explain",
         "gate", "classify", "segment", "volumes", "systems", "commands", "experiments", "results", "report", "publish",
         "__main__",
     ),

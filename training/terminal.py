@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from training.measure import estimate
 
 if TYPE_CHECKING:
     from strokenext.record.config import ModelConfig
@@ -38,13 +40,6 @@ def finished_lines(config: ModelConfig, folder: Path) -> str:
     thresholds = config.masks.thresholds if config.masks else (config.threshold,)
     lines = [f"{config.name}: threshold {', '.join(f'{t:.2f}' for t in thresholds)}"]
     for title, figures in config.metrics.items():
-        shown = ", ".join(f"{name} {_figure(figures[key])}" for key, name in SHOWN.items() if key in figures)
+        shown = ", ".join(f"{name} {estimate.text(figures[key])}" for key, name in SHOWN.items() if key in figures)
         lines.append(f"  {title}: {figures.get('slices', '?')} slices, {shown}")
     return "\n".join([*lines, f"All figures: {folder / 'config.json'}; card: {folder / 'README.md'}"])
-
-
-def _figure(value: Any) -> str:
-    if not isinstance(value, dict):
-        return "not measured" if value is None else f"{value:.3f}"
-    between = "" if value.get("low") is None else f" ({value['low']:.3f} to {value['high']:.3f})"
-    return f"{_figure(value.get('value'))}{between}"

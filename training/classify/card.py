@@ -9,6 +9,7 @@ from typing import Any
 from strokenext import zoo
 from strokenext.record.config import ModelConfig
 from training.data.manifest import Manifest
+from training.measure.estimate import card_text
 from training.splits.protocols import Split
 from training.train.recipe import Recipe
 
@@ -240,11 +241,7 @@ def _few(config: ModelConfig) -> list[str]:
 
 def result_row(name: str, m: Mapping[str, Any]) -> str:
     """One line of a results table in Markdown."""
-    a = m["auroc"]
-    if a["low"] is None or m["groups"] < 5:
-        area = f"{a['value']:.3f} (too few patients for an interval)"
-    else:
-        area = f"{a['value']:.3f} ({a['low']:.3f} to {a['high']:.3f})"
+    area = card_text(m["auroc"], m["groups"])
     return (
         f"| {name} | {m['slices']} ({m['positives']}) | {m['groups']} | {area} | {m['sensitivity']:.2f} | "
         f"{m['specificity']:.2f} | {m['sensitivity_at_specificity_0.85']:.2f} |"

@@ -20,6 +20,7 @@ from training.data.contact_sheets import class_name
 from training.data.manifest import Manifest, Record, read_manifest
 from training.data.views import Views
 from training.environment import environment, sha256
+from training.measure.estimate import text
 from training.measure.measures import measure
 from training.measure.result import Predictions, Result, read_result, write_result
 from training.splits.held_back import judged
@@ -200,11 +201,6 @@ def _run(o: argparse.Namespace) -> None:
 def summary(result: Result) -> str:
     """The main figures, a line each."""
     ranking, point = result.metrics["ranking"], result.metrics["at_threshold"]
-
-    def text(row: dict[str, Any]) -> str:
-        numbers = [row["value"], row["low"], row["high"]]
-        a, b, c = ("undefined" if v is None or v != v else f"{v:.3f}" for v in numbers)
-        return f"{a} ({b} to {c})"
 
     lines = [
         f"{result.name}, {result.model['task']}: {result.metrics['slices']} slices, {result.metrics['units']} units"

@@ -15,11 +15,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from strokenext.errors import OptionError, StrokeNeXtError
 from training.data.manifest import read_manifest
 from training.data.views import Views
+from training.measure.estimate import text
 from training.measure.result import Result
 
 from .cell import Bench, alone, run_cell
@@ -87,14 +87,8 @@ def run(
 
 def summary(result: Result, seconds: float) -> str:
     """AUROC and accuracy with their intervals, and the cell's seconds."""
-
-    def text(row: dict[str, Any]) -> str:
-        values = [row["value"], row["low"], row["high"]]
-        return "{} ({} to {})".format(*("–" if v is None or v != v else f"{v:.3f}" for v in values))
-
-    found = result.metrics
-    return (f"AUROC {text(found['ranking']['auroc'])}, accuracy {text(found['at_threshold']['accuracy'])}; "
-            f"{seconds:.0f} s")  # fmt: skip
+    area, accuracy = result.metrics["ranking"]["auroc"], result.metrics["at_threshold"]["accuracy"]
+    return f"AUROC {text(area)}, accuracy {text(accuracy)}; {seconds:.0f} s"
 
 
 def listing(cells: Sequence[Cell], bench: Bench) -> str:

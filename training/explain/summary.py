@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.measure.bootstrap import bootstrap, paired_bootstrap
+from training.measure.estimate import text
 
 from .heat import Case
 
@@ -76,13 +77,8 @@ def table(found: dict[str, Any]) -> str:
     ]
     for name, row in found.items():
         if isinstance(row, dict) and "value" in row:
-            lines.append(f"  {name:22s} {_text(row)}")
+            lines.append(f"  {name:22s} {text(row)}")
     for source, rows in found["by_source"].items():
-        told = "; ".join(f"{n} {_text(row)}" for n, row in rows.items() if n != "images")
+        told = "; ".join(f"{n} {text(row)}" for n, row in rows.items() if n != "images")
         lines.append(f"  {source}, {rows['images']} slices: {told}")
     return "\n".join(lines)
-
-
-def _text(row: dict[str, Any]) -> str:
-    value, low, high = (float("nan") if row[k] is None else row[k] for k in ("value", "low", "high"))
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"

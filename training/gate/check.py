@@ -25,6 +25,7 @@ from strokenext.errors import NotFoundError, StrokeNeXtError
 from strokenext.gate import check_scope
 from strokenext.io.read import read_series, read_slice
 from strokenext.types import FloatArray, Gate, Slice
+from training.measure.estimate import text
 
 from .pictures import ALTERED, NOT_CT
 
@@ -77,8 +78,8 @@ class Rate:
 
     def row(self) -> str:
         low, high = self.interval
-        share = 100 * self.hits / max(self.n, 1)
-        return f"| {self.group} | {self.n} | {self.hits} | {share:.1f} % ({100 * low:.1f} to {100 * high:.1f}) |"
+        share = {"value": self.hits / max(self.n, 1), "low": low, "high": high}
+        return f"| {self.group} | {self.n} | {self.hits} | {text(share, 1, percent=True)} |"
 
     def record(self) -> dict[str, object]:
         return {"group": self.group, "n": self.n, "hits": self.hits, "interval": self.interval, "codes": self.codes}

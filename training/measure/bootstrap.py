@@ -33,9 +33,6 @@ class Estimate:
         """JSON-able; an undefined number is None."""
         return {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in vars(self).items()}
 
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
 
 def group_rows(groups: ArrayLike | None, n: int) -> list[NDArray[np.intp]]:
     """The row numbers of each group, in order of the sorted group names."""

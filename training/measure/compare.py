@@ -12,6 +12,7 @@ from strokenext.errors import DataError
 from training.results.tree import Entry
 
 from . import metrics as m
+from .estimate import text
 from .result import Result
 
 
@@ -60,10 +61,8 @@ def table(comparison: dict[str, Any]) -> str:
     heads = ("AUROC difference (95 %)", "p, Holm", "right alone: first / other", "McNemar p, Holm")
     lines = [f"{comparison['model']} against | " + " | ".join(heads), "---|---|---|---|---"]
     for r in comparison["against"]:
-        d = r["auroc_difference"]
-        low, high = (float("nan") if d[k] is None else d[k] for k in ("low", "high"))
         lines.append(
-            f"{r['name']} | {d['value']:+.3f} ({low:+.3f} to {high:+.3f}) | {r['auroc_p_holm']:.4f} | "
+            f"{r['name']} | {text(r['auroc_difference'], signed=True)} | {r['auroc_p_holm']:.4f} | "
             f"{r['only_first_right']} / {r['only_other_right']} | {r['mcnemar_p_holm']:.4f}"
         )
     return "\n".join(lines)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.measure import estimate
 from training.results.coverage import TASKS, lacking, parts
 from training.results.sentences import sentences
 from training.results.tree import Material, collect
@@ -123,9 +124,9 @@ def masks(material: Material) -> tuple[Table, ...]:
 def _beside(row: Mapping[str, Any]) -> str:
     """How the volume model compares with the pooled slices on the same patients."""
     return (
-        f"Against {row['name']}, on the same patients: AUROC {tables.estimate(row['auroc_difference'], signed=True)} "
-        f"(p {tables.number(row['auroc_p'])}); right alone {row['only_first_right']} against {row['only_other_right']} "
-        f"patients (McNemar p {tables.number(row['mcnemar_p'])})."
+        f"Against {row['name']}, on the same patients: AUROC {estimate.text(row['auroc_difference'], signed=True)} "
+        f"(p {estimate.text(row['auroc_p'])}); right alone {row['only_first_right']} against {row['only_other_right']} "
+        f"patients (McNemar p {estimate.text(row['mcnemar_p'])})."
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from training.measure.estimate import DASH, text
 from training.results.tree import Entry
 
 from .html import Table
-from .tables import DASH, auroc, estimate, number
+from .tables import auroc
 
 
 def operating_table(entries: Sequence[Entry]) -> Table:
@@ -21,7 +22,7 @@ def operating_table(entries: Sequence[Entry]) -> Table:
         sides = ("sensitivity_at_specificity", "specificity_at_sensitivity")
         intervals = rank.get("operating_points", {})
         at = [intervals.get(f"{k}_{v}", {"value": rank[k].get(v)}) for k in sides for v in fixed]
-        rows.append((e.title, e.where, *map(estimate, at)))
+        rows.append((e.title, e.where, *map(text, at)))
     return Table(heads, tuple(rows))
 
 
@@ -30,7 +31,7 @@ def predictive_table(entries: Sequence[Entry]) -> Table:
     kept = [(e, e.result.metrics["predictive_values"]) for e in entries if e.result.metrics.get("predictive_values")]
     shares = [r["prevalence"] for r in kept[0][1]] if kept else []
     rows = tuple(
-        (e.title, e.where, *(f"{number(r['ppv'], 2)} / {number(r['npv'], 2)}" for r in values)) for e, values in kept
+        (e.title, e.where, *(f"{text(r['ppv'], 2)} / {text(r['npv'], 2)}" for r in values)) for e, values in kept
     )
     return Table(("model", "evaluated", *(f"{p:.0%} positive" for p in shares)), rows)
 
@@ -40,7 +41,7 @@ def calibration_table(entries: Sequence[Entry]) -> Table:
     rows = []
     for e in entries:
         for when, c in e.result.metrics.get("calibration", {}).items():
-            cells = tuple(number(c[k]) for k in ("temperature", "ece", "brier", "intercept", "slope"))
+            cells = tuple(text(c[k]) for k in ("temperature", "ece", "brier", "intercept", "slope"))
             rows.append((e.title, e.where, when, *cells))
     return Table(("model", "evaluated", "scaling", "T", "ECE", "Brier", "intercept", "slope"), tuple(rows))
 
@@ -53,8 +54,8 @@ def kinds_table(entries: Sequence[Entry], key: str) -> Table:
         row = e.result.metrics[key].get(name)
         if row is None:
             return DASH
-        area = f"; AUROC {number(row['auroc_against_negatives'])}" if "auroc_against_negatives" in row else ""
-        return f"{estimate(row['called_positive'])}, n {row['called_positive']['n']}{area}"
+        area = f"; AUROC {text(row['auroc_against_negatives'])}" if "auroc_against_negatives" in row else ""
+        return f"{text(row['called_positive'])}, n {row['called_positive']['n']}{area}"
 
     return _by_name(entries, names, cell)
 
@@ -65,7 +66,7 @@ def classes_table(entries: Sequence[Entry]) -> Table:
     for e in entries:
         names = e.result.model.get("classes") or ("negative", "positive")
         for label, found in sorted(e.result.metrics.get("per_class", {}).items()):
-            figures = (number(found[k]) for k in ("precision", "recall", "f1"))
+            figures = (text(found[k]) for k in ("precision", "recall", "f1"))
             rows.append((e.title, e.where, str(names[int(label)]), str(found["n"]), *figures))
     return Table(("model", "evaluated", "class", "slices", "precision", "recall", "F1"), tuple(rows))
 
@@ -78,7 +79,7 @@ def sources_table(entries: Sequence[Entry]) -> Table:
         row = e.result.metrics["by_source"].get(name)
         if row is None:
             return DASH
-        return f"{estimate(row['auroc'])}; {number(row['sensitivity'], 2)} / {number(row['specificity'], 2)}"
+        return f"{text(row['auroc'])}; {text(row['sensitivity'], 2)} / {text(row['specificity'], 2)}"
 
     return _by_name(entries, names, cell)
 
@@ -95,9 +96,9 @@ def patients_table(entries: Sequence[Entry]) -> Table:
         found = e.result.metrics.get("patients")
         if found:
             ways, called = found.get("ways", {}), found.get("called", {})
-            rows.append((e.title, e.where, f"{found['n']} ({found['positives']})", estimate(found["auroc"]),
-                         estimate(ways.get("max")), estimate(ways.get("mean")), auroc(e),
-                         number(called.get("sensitivity")), number(called.get("specificity"))))  # fmt: skip
+            rows.append((e.title, e.where, f"{found['n']} ({found['positives']})", text(found["auroc"]),
+                         text(ways.get("max")), text(ways.get("mean")), auroc(e),
+                         text(called.get("sensitivity")), text(called.get("specificity"))))  # fmt: skip
     heads = ("model", "evaluated", "patients (positive)", "AUROC, mean of 3 highest", "AUROC, highest", "AUROC, mean",
              "AUROC of slices", "sensitivity, patients", "specificity, patients")  # fmt: skip
     return Table(heads, tuple(rows))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from training.measure.estimate import DASH, text
 from training.results.tree import Entry, Material, short_titles
 
 from .html import Table
-from .tables import DASH, estimate, number
 
 #: Explanation checks, in the order of the table: key of the summary and column head.
 CHECKS = {
@@ -66,7 +66,7 @@ def explanation_table(material: Material, checks: Sequence[str] = BRIEF) -> Tabl
     kept = {k: v for k, v in CHECKS.items() if k in checks}
     rows = []
     for name, found in explained(material):
-        cells = (estimate(found.get(k), signed=k.endswith("control")) for k in kept)
+        cells = (text(found.get(k), signed=k.endswith("control")) for k in kept)
         rows.append((name, str(found.get("images", DASH)), *cells))
     return Table(("model", "slices", *kept.values()), tuple(rows))
 
@@ -91,7 +91,7 @@ def explanation_sources_table(material: Material) -> Table:
     for name, found in explained(material):
         for source, r in (found.get("by_source") or {}).items():
             values = [r.get(k) for k in ("hit", "hit_minus_control", "energy", "ratio")]
-            cells = [estimate(v) if isinstance(v, Mapping) else number(v) for v in values]
+            cells = map(text, values)
             rows.append((name, source, str(r.get("images", DASH)), *cells))
     heads = ("model", "source", "slices", "pointing game", "… minus centre prior", "energy in the mask",
              "heat in the lesion over the rest")  # fmt: skip
@@ -105,11 +105,11 @@ def volume_table(entries: Sequence[Entry]) -> Table:
         found, extra = e.result.metrics, e.result.extra
         point = found["at_threshold"]
         count = f"{found['units']} ({point['positives']})"
-        alone = "; ".join(f"{s}: {estimate(r['called_positive'])} of {r['called_positive']['n']}"
+        alone = "; ".join(f"{s}: {text(r['called_positive'])} of {r['called_positive']['n']}"
                           for s, r in extra.get("one_class_sources", {}).items())  # fmt: skip
-        rows.append((e.title, e.where, count, estimate(found["ranking"]["auroc"]), estimate(point["sensitivity"]),
-                     estimate(point["specificity"]), alone or DASH,
-                     number(e.result.data.get("seconds_per_image"), 2)))  # fmt: skip
+        rows.append((e.title, e.where, count, text(found["ranking"]["auroc"]), text(point["sensitivity"]),
+                     text(point["specificity"]), alone or DASH,
+                     text(e.result.data.get("seconds_per_image"), 2)))  # fmt: skip
     heads = ("model", "evaluated", "patients (positive)", "AUROC (95 %)", "sensitivity", "specificity",
              "called positive where every patient is", "s per series")  # fmt: skip
     return Table(heads, tuple(rows))
@@ -123,7 +123,7 @@ def segmentation_table(records: Mapping[str, Mapping[str, Any]]) -> Table:
         for part, found in values.get("metrics", {}).items():
             if isinstance(found, Mapping) and "slices" in found:
                 count = f"{found['slices']} ({found.get('patients', DASH)})"
-                rows.append((_record_name(name, values), part, count, *(estimate(found.get(k)) for k in keys)))
+                rows.append((_record_name(name, values), part, count, *(text(found.get(k)) for k in keys)))
     heads = ("model", "slices and class", "slices (patients)", "IoU (95 %)", "Dice", "Dice of patients",
              "lesions found", "slices with anything marked", "share of the head marked")  # fmt: skip
     return Table(heads, tuple(rows))
@@ -159,11 +159,11 @@ def _figures(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             continue
         if isinstance(value, Mapping) and {"value", "low", "high"} <= set(value):
             count = f"{value['n']} ({value['units']})" if {"n", "units"} <= set(value) else ""
-            yield path, estimate(value), count
+            yield path, text(value), count
         elif isinstance(value, Mapping):
             yield from _figures(value, f"{path}: ")
         elif isinstance(value, int | float):
-            yield path, str(value) if isinstance(value, int) else number(value), ""
+            yield path, str(value) if isinstance(value, int) else text(value), ""
 
 
 def benchmark_table(values: Mapping[str, Any]) -> Table:
@@ -175,9 +175,9 @@ def benchmark_table(values: Mapping[str, Any]) -> Table:
         cams = (r.get(f"gradcam_{k}_ms") for k in ("head", "full", "hooks"))
         cells = [
             titles.get(r["name"], r["name"]), "×".join(map(str, r["input_shape"])), f"{r['parameters']:,}",
-            number(r["gflops"], 1), f"{number(r['latency_ms'], 1)} / {number(r.get('latency_p90_ms'), 1)}",
-            number(r["images_per_second"], 1), number(r["peak_memory_mb"], 0),
-            " / ".join(number(None if c is None else c / r["latency_ms"], 2) for c in cams),
+            text(r["gflops"], 1), f"{text(r['latency_ms'], 1)} / {text(r.get('latency_p90_ms'), 1)}",
+            text(r["images_per_second"], 1), text(r["peak_memory_mb"], 0),
+            " / ".join(text(None if c is None else c / r["latency_ms"], 2) for c in cams),
         ]  # fmt: skip
         rows.append((*cells, *([f"{r['latency_ms'] / base:.2f}"] if base else [])))
     heads = ("model", "input", "parameters", "GFLOPs", "ms per image: median / p90", "images/s", "peak MB",
@@ -188,17 +188,17 @@ def benchmark_table(values: Mapping[str, Any]) -> Table:
 def benchmark_note(values: Mapping[str, Any]) -> str:
     """Where it was measured, how, and what was left out."""
     e, s = values["environment"], values.get("settings", {})
-    text = (
+    note = (
         f"Measured on {e['hardware']}, {e['threads']} threads, device {e['device']}, torch {e['torch']}, float32, "
         f"random weights, up to {s.get('repeats', '?')} passes in {s.get('seconds', 0):g} s; throughput in batches of "
         f"up to {s.get('batch', '?')}. Peak memory is what the model and its forward passes add to a fresh process."
     )
     if (e.get("load") or 0) > 0.5:
-        text += f" The machine was at a load of {e['load']:.1f} from other work when it began."
+        note += f" The machine was at a load of {e['load']:.1f} from other work when it began."
     left: dict[str, list[str]] = {}
     for r in values.get("skipped") or []:
         left.setdefault(r["why"], []).append(r["name"])
-    return text + "".join(f" Left out: {', '.join(names)} ({why})." for why, names in left.items())
+    return note + "".join(f" Left out: {', '.join(names)} ({why})." for why, names in left.items())
 
 
 def gate_tables(record: Mapping[str, Any]) -> list[Table]:
@@ -208,10 +208,9 @@ def gate_tables(record: Mapping[str, Any]) -> list[Table]:
     for verb, title in heads.items():
         rows = []
         for rate in record[verb]:
-            low, high = (100 * v for v in rate["interval"])
-            share = 100 * rate["hits"] / rate["n"] if rate["n"] else 0.0
-            row = (rate["group"], str(rate["n"]), str(rate["hits"]), f"{share:.1f} % ({low:.1f} to {high:.1f})")
-            rows.append(row)
+            low, high = rate["interval"]
+            share = {"value": rate["hits"] / max(rate["n"], 1), "low": low, "high": high}
+            rows.append((rate["group"], str(rate["n"]), str(rate["hits"]), text(share, 1, percent=True)))
         found.append(Table((title, "n", verb, "share (95 % interval)"), tuple(rows)))
     return found
 
@@ -219,7 +218,7 @@ def gate_tables(record: Mapping[str, Any]) -> list[Table]:
 def experiments_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """How each result was made: the command, and how long training took on what."""
     cells = tuple(
-        (str(r["cell"]), f"`{r.get('train', '')}`", number(float(r.get("training_seconds") or 0) / 60, 1),
+        (str(r["cell"]), f"`{r.get('train', '')}`", text(float(r.get("training_seconds") or 0) / 60, 1),
          f"{r.get('trained_on', '')}; {r.get('hardware', '')}, {r.get('threads', '?')} threads")
         for r in rows
     )  # fmt: skip

@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from training.measure.bootstrap import Estimate
+from training.measure.estimate import DASH, text
 from training.results.gap import Gap, accuracy_gap, auroc_gap
 from training.results.paper import TABLES, published
 from training.results.tree import Entry, Material, short_titles
 
 from .html import Table
 
-DASH = "–"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number, or a dash where it is undefined."""
-    return DASH if value is None or value != value else f"{value:.{digits}f}"
-
-
-def estimate(row: Mapping[str, Any] | None, *, signed: bool = False) -> str:
-    """value (low to high); the value alone where no interval could be drawn."""
-    if row is None or row.get("value") is None:
-        return DASH
-    sign = "+" if signed else ""
-    value, low, high = (row.get(k) for k in ("value", "low", "high"))
-    text = f"{value:{sign}.3f}"
-    return text if low is None or high is None else f"{text} ({low:{sign}.3f} to {high:{sign}.3f})"
-
 
 def difference(found: Estimate | None) -> str:
     """A signed difference with its interval."""
-    return DASH if found is None else estimate(found.to_dict(), signed=True)
+    return DASH if found is None else text(found.to_dict(), signed=True)
 
 
 def auroc(entry: Entry | None) -> str:
     """AUROC with its interval; a dash without a result."""
-    return DASH if entry is None else estimate(entry.result.metrics["ranking"]["auroc"])
+    return DASH if entry is None else text(entry.result.metrics["ranking"]["auroc"])
 
 
 def point(entry: Entry | None, name: str) -> float | None:
@@ -68,9 +51,9 @@ def main_table(entries: Sequence[Entry]) -> Table:
         found, rank = e.result.metrics, e.result.metrics["ranking"]
         rows.append((
             e.title, e.where, f"{found['slices']} / {found['units']}", auroc(e),
-            f"{number(rank['auprc']['value'])} ({number(rank['prevalence'], 2)})", number(point(e, "accuracy")),
-            number(point(e, "f1_macro")), number(point(e, "mcc")), number(point(e, "sensitivity")),
-            number(point(e, "specificity")),
+            f"{text(rank['auprc']['value'])} ({text(rank['prevalence'], 2)})", text(point(e, "accuracy")),
+            text(point(e, "f1_macro")), text(point(e, "mcc")), text(point(e, "sensitivity")),
+            text(point(e, "specificity")),
         ))  # fmt: skip
     return Table(heads, tuple(rows))
 
@@ -85,7 +68,7 @@ def rows_table(entries: Sequence[Entry]) -> Table:
             if name != "validation":
                 at = (r["sensitivity"], r["specificity"], r["sensitivity_at_specificity_0.85"])
                 rows.append((name, e.title, e.where, f"{r['slices']} ({r['positives']})", str(r["groups"]),
-                             estimate(r["auroc"]), *(number(v, 2) for v in at)))  # fmt: skip
+                             text(r["auroc"]), *(text(v, 2) for v in at)))  # fmt: skip
     order = {name: i for i, name in enumerate(dict.fromkeys(r[0] for r in rows))}
     return Table(heads, tuple(sorted(rows, key=lambda r: order[r[0]])))
 
@@ -110,8 +93,8 @@ def paper_table(material: Material, task: str) -> Table:
                          f"{row.seconds:.4f}", "TEKNOFEST 2021, A100"))  # fmt: skip
         for e in (e for e in ours if e.architecture == name):
             measures = ("accuracy", "precision_weighted", "recall_weighted", "f1_weighted")
-            rows.append((e.title, f"here, {e.where}", *(number(point(e, m)) for m in measures), auroc(e),
-                         number(e.hours), number(e.result.data.get("seconds_per_image"), 4), hardware(e)))  # fmt: skip
+            rows.append((e.title, f"here, {e.where}", *(text(point(e, m)) for m in measures), auroc(e),
+                         text(e.hours), text(e.result.data.get("seconds_per_image"), 4), hardware(e)))  # fmt: skip
     return Table(heads, tuple(rows))
 
 
@@ -128,8 +111,8 @@ def gap_table(material: Material, task: str) -> Table:
             continue
         found = [None if g is None else g.difference for g in gaps(image, grouped)]
         rows.append((
-            titles.get(name, name), number(row.accuracy if row else None), number(point(image, "accuracy")),
-            number(point(grouped, "accuracy")), difference(found[0]), auroc(image),
+            titles.get(name, name), text(row.accuracy if row else None), text(point(image, "accuracy")),
+            text(point(grouped, "accuracy")), difference(found[0]), auroc(image),
             auroc(grouped), difference(found[1]),
         ))  # fmt: skip
     return Table(heads, tuple(rows))
@@ -165,8 +148,8 @@ def source_table(material: Material, task: str) -> Table:
         same = {} if known is None else known.result.metrics["by_source"].get(e.detail, {})
         found = e.result.metrics
         rows.append((e.title, e.detail or e.where, f"{found['slices']} / {found['units']}", auroc(e),
-                     estimate(same.get("auroc")), number(point(e, "sensitivity")),
-                     number(point(e, "specificity"))))  # fmt: skip
+                     text(same.get("auroc")), text(point(e, "sensitivity")),
+                     text(point(e, "specificity"))))  # fmt: skip
     return Table(heads, tuple(rows))
 
 
@@ -181,5 +164,5 @@ def control_table(material: Material, task: str) -> Table:
         found = e.result.metrics
         accuracy = found["at_threshold"]["accuracy"]
         rows.append((e.title, e.where.removesuffix(", random labels"), among, f"{found['slices']} / {found['units']}",
-                     auroc(e), estimate(accuracy), number(max(share, 1 - share))))  # fmt: skip
+                     auroc(e), text(accuracy), text(max(share, 1 - share))))  # fmt: skip
     return Table(heads, tuple(rows))

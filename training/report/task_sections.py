@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from training.measure import estimate
 from training.measure.compare import comparisons
 from training.results.coverage import lacking
 from training.results.paper import published
@@ -104,7 +105,7 @@ def _probe(entries: Sequence[Entry]) -> tuple[str, ...]:
         if probe and e.protocol != "source":
             said.append(
                 f"In the test part of {e.title} ({e.where}) the source alone predicts the label with AUROC "
-                f"{tables.number(probe['auroc'])}. Only results within a source show that a lesion was seen."
+                f"{estimate.text(probe['auroc'])}. Only results within a source show that a lesion was seen."
             )
             break
     return tuple(said)
@@ -115,9 +116,9 @@ def _comparisons(entries: Sequence[Entry]) -> Iterator[Section]:
     for ours, others in comparisons(entries):
         for e, r in others:
             rows.append((
-                ours.title, ours.where, e.title, tables.number(r["auroc"]),
-                tables.estimate(r["auroc_difference"], signed=True), tables.number(r["auroc_p_holm"], 4),
-                f"{r['only_first_right']} / {r['only_other_right']}", tables.number(r["mcnemar_p_holm"], 4),
+                ours.title, ours.where, e.title, estimate.text(r["auroc"]),
+                estimate.text(r["auroc_difference"], signed=True), estimate.text(r["auroc_p_holm"], 4),
+                f"{r['only_first_right']} / {r['only_other_right']}", estimate.text(r["mcnemar_p_holm"], 4),
             ))  # fmt: skip
     if rows:
         heads = ("model", "evaluated", "against", "its AUROC", "difference in AUROC", "p, Holm",

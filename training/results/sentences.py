@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from training.measure.estimate import text
 from training.report.record_tables import explained
-from training.report.tables import number, point
+from training.report.tables import point
 
 from .tree import Entry, Material
 
@@ -52,11 +53,11 @@ def _best(material: Material, task: str) -> Iterator[str]:
     ours = next((e for e in ranked if e.ours), None)
     if len(ranked) < 2:
         return
-    text = f"By patient the highest AUROC of {task} is {number(_area(ranked[0]))} ({ranked[0].title})"
+    best = f"By patient the highest AUROC of {task} is {text(_area(ranked[0]))} ({ranked[0].title})"
     if ours is not None and ours is not ranked[0]:
         place = ranked.index(ours) + 1
-        text += f"; the best StrokeNeXt, {ours.title}, is number {place} of {len(ranked)} with {number(_area(ours))}"
-    yield text + "."
+        best += f"; the best StrokeNeXt, {ours.title}, is number {place} of {len(ranked)} with {text(_area(ours))}"
+    yield best + "."
 
 
 def _unseen(material: Material, task: str) -> Iterator[str]:

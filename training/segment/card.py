@@ -7,6 +7,7 @@ from typing import Any
 
 from strokenext import zoo
 from strokenext.record.config import ModelConfig
+from training.measure.estimate import card_text, text
 from training.train.recipe import Recipe
 
 
@@ -86,18 +87,10 @@ def _other_bleeds(recipe: Recipe) -> str:
 
 
 def _lesion_row(title: str, m: Mapping[str, Any]) -> str:
-    figures = " | ".join(_text(m[k]) for k in ("dice", "iou", "dice_patients", "lesions_found"))
+    figures = " | ".join(card_text(m[k], m[k]["units"]) for k in ("dice", "iou", "dice_patients", "lesions_found"))
     return f"| {title} | {m['slices']} | {m['patients']} | {figures} |"
 
 
 def _free_row(title: str, m: Mapping[str, Any]) -> str:
-    share = m["marked_share_of_head"]
-    low, high = (f"{100 * share[k]:.3f}" if share[k] is not None else "?" for k in ("low", "high"))
-    return (f"| {title} | {m['slices']} | {m['patients']} | {_text(m['slices_marked'])} | "
-            f"{100 * share['value']:.3f} % ({low} to {high}) |")  # fmt: skip
-
-
-def _text(row: Mapping[str, Any]) -> str:
-    if row["low"] is None or row["units"] < 5:
-        return f"{row['value']:.3f} (too few patients for an interval)"
-    return f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+    marked, share = m["slices_marked"], text(m["marked_share_of_head"], percent=True)
+    return f"| {title} | {m['slices']} | {m['patients']} | {card_text(marked, marked['units'])} | {share} |"

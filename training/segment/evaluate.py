@@ -25,6 +25,7 @@ from training.classify.evaluate import facts
 from training.data.images import open_image
 from training.data.manifest import Manifest, Record, read_manifest
 from training.environment import environment, sha256
+from training.measure.estimate import text
 from training.measure.result import plain
 from training.splits.protocols import Split, read_split
 from training.train.run import write_whole
@@ -168,17 +169,12 @@ def summary(metrics: Mapping[str, Any]) -> str:
     lines = []
     for title, m in metrics.items():
         if "dice" in m:
-            lines.append(f"  {title}: {m['slices']} slices of {m['patients']} patients, Dice {_text(m['dice'])}, IoU "
-                         f"{_text(m['iou'])}, lesions found {_text(m['lesions_found'])}")  # fmt: skip
+            lines.append(f"  {title}: {m['slices']} slices of {m['patients']} patients, Dice {text(m['dice'])}, IoU "
+                         f"{text(m['iou'])}, lesions found {text(m['lesions_found'])}")  # fmt: skip
         else:
-            lines.append(f"  {title}: {m['slices']} slices, something marked on {_text(m['slices_marked'])}, "
+            lines.append(f"  {title}: {m['slices']} slices, something marked on {text(m['slices_marked'])}, "
                          f"{100 * m['marked_share_of_head']['value']:.2f} % of the head")  # fmt: skip
     return "\n".join(lines)
-
-
-def _text(row: Mapping[str, Any]) -> str:
-    low, high = (float("nan") if row[k] is None else row[k] for k in ("low", "high"))
-    return f"{row['value']:.3f} ({low:.3f} to {high:.3f})"
 
 
 def run(o: argparse.Namespace, folder: Path) -> None:

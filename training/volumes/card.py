@@ -8,6 +8,7 @@ from typing import Any
 from strokenext import zoo
 from strokenext.record.config import ModelConfig
 from training.classify.card import result_row
+from training.measure import estimate
 from training.train.recipe import Recipe
 
 LIMITS = """\
@@ -69,7 +70,6 @@ The weights are released under Apache-2.0 by this project; the data they were tr
 
 def _line(source: str, row: Mapping[str, Any], recipe: Recipe) -> str:
     rate = row["called_positive"]
-    interval = "" if rate["low"] is None else f" ({rate['low']:.2f} to {rate['high']:.2f})"
     what = "all with a bleed" if row["label"] else "all without a bleed"
     seen = "" if source in recipe.sources or not recipe.sources else ", never trained on"
-    return f"Source {source}, {what}{seen}: {rate['value']:.2f}{interval} of {rate['n']} patients called positive."
+    return f"Source {source}, {what}{seen}: {estimate.text(rate, 2)} of {rate['n']} patients called positive."

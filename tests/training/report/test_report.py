@@ -16,6 +16,7 @@ from tests.helpers.places import ROOT
 from tests.helpers.result_tree import HISTORY, hand_made, one, write_tree
 from training.__main__ import main
 from training.measure import compare
+from training.measure.estimate import text
 from training.measure.measures import measure
 from training.measure.result import Result, read_result, write_result
 from training.report import command as report
@@ -75,7 +76,7 @@ def test_the_page_holds_the_figures_of_the_files_and_fetches_nothing(written: Pa
     assert "TRIPOD+AI" in page
     for e in material.entries:
         if not e.random:
-            assert tables.estimate(e.result.metrics["ranking"]["auroc"]) in page
+            assert text(e.result.metrics["ranking"]["auroc"]) in page
     ids = re.findall(r' id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
 
@@ -155,7 +156,7 @@ def test_a_source_left_out_stands_beside_the_same_source_known(material: Materia
     known = material.one("presence", "grouped", "strokenext_atto")
     assert known is not None
     assert row[1] == "a"
-    assert row[4] == tables.estimate(known.result.metrics["by_source"]["a"]["auroc"])
+    assert row[4] == text(known.result.metrics["by_source"]["a"]["auroc"])
 
 
 def test_random_labels_are_kept_out_of_every_other_table(material: Material) -> None:
