@@ -31,7 +31,7 @@ STAGES = {
     "benchmark": ("experiments.benchmark", "parameters, operations, latency, throughput and memory of the models"),
     "remeasure": ("results.remeasure", "the measures of result files anew from the predictions they hold"),
     "report": ("report.command", "result files to one HTML page and a PDF"),
-    "readme": ("report.readme", "the README's tables, from the same files; --check says whether they have drifted"),
+    "readme": ("report.documents", "the tables of README and docs/, from the same files; --check reports drift"),
     "publish": ("publish", "a checkpoint or the Space to the Hub, or to a folder with --dry-run"),
 }
 

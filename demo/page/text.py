@@ -1,4 +1,4 @@
-"""Every sentence of the page; what is said about an answer itself is in `strokenext.words`, shared with the report."""
+"""Every sentence of the page; what is said about an answer itself is in `strokenext.show.words`."""
 
 from __future__ import annotations
 

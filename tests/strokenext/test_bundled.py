@@ -76,7 +76,7 @@ def test_the_examples_get_the_answers_their_names_promise(
 def test_the_heat_is_warmer_in_the_planted_lesion_than_in_the_rest_of_the_brain(
     presence: strokenext.Predictor,
 ) -> None:
-    """Weakly: 4 x 4 cells of a network that sees far. The README quotes the range of these ratios."""
+    """Weakly: 4 x 4 cells of a network that sees far."""
     ratios = []
     for kind in ("hemorrhage", "infarct"):
         for seed in (2, 3, 5, 6, 8):

@@ -1,7 +1,7 @@
 """How often the scope gate refuses head CT and lets other pictures through: `python -m training gate`.
 
 Reads the shared data beside the repository, writes results/gate.json (figures only) and prints the table that
-the README quotes. Figures are for the second half of the patients in the sorted list. The limits in
+docs/results.md holds. Figures are for the second half of the patients in the sorted list. The limits in
 `strokenext.gate` were first set while looking at slices of all patients, so this is no blind test; changes from now
 on are to be made by looking at the first half (``--half first``). A slice's height is its place in its patient's
 series, 0 the lowest; nobody labelled which slices show brain, so rates are given by height.

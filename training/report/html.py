@@ -63,7 +63,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
-        """The same for a README."""
+        """The same for a Markdown document."""
         lines = [self.heads, ("---",) * len(self.heads), *self.rows]
         return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 

@@ -62,7 +62,7 @@ def _named(entry: Entry) -> str:
 
 
 def explanation_table(material: Material, checks: Sequence[str] = BRIEF) -> Table:
-    """A line per model, a column per check; as given, those that a README needs."""
+    """A line per model, a column per check; as given, those that a short table needs."""
     kept = {k: v for k, v in CHECKS.items() if k in checks}
     rows = []
     for name, found in explained(material):

@@ -1,4 +1,4 @@
-"""Tables of classification results, made from result files alone: the report and the README show the same ones."""
+"""Tables of classification results, made from result files alone: the report and the documents show the same ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything below `results/` as one value: what the report and the README's tables are made from.
+"""Everything below `results/` as one value: what the report and the tables in docs/ are made from.
 
     results/<task>/<protocol>[-<detail>]/<model>.json   what `evaluate` wrote, placed by `experiments`
     results/segmentation/*.json, results/volume/*.json  the U-Net's and the 3-D network's figures

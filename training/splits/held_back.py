@@ -44,7 +44,7 @@ def far_from_lesions(manifest: Manifest, split: Split, part: str, away: int) -> 
 def permuted(manifest: Manifest, split: Split, kind: str, seed: int, sources: Sequence[str] = ()) -> Manifest:
     """The manifest under a random-label control's labels, those that a run with this seed was trained on.
 
-    `kind` is "images" or "patients", see `controls`. Records outside training, validation and test lose their label.
+    `kind` is "images" or "patients". Records outside training, validation and test lose their label.
     Raises DataError for another kind.
     """
     if kind not in ("images", "patients"):

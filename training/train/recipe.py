@@ -36,7 +36,7 @@ class Recipe:
     ConvNeXt without ImageNet weights starts its LayerScale (0: as built, 1e-6, from which it barely moves);
     `progressive` lists (share of the training from which on, side in pixels); `patience` stops after that many
     epochs without a better `select` (0: never); `freeze` names submodules of the network that do not learn.
-    `random_labels` trains on permuted labels, a control (see `controls`). `sources` empty: all of the split.
+    `random_labels` trains on permuted labels, a control. `sources` empty: all of the split.
     """
 
     name: str

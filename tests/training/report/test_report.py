@@ -1,4 +1,4 @@
-"""The report holds what the result files say and names what is missing; the README's tables cannot drift unseen."""
+"""The report holds what the result files say and names what is missing; tables of documents cannot drift unseen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from strokenext.errors import DataError
-from tests.helpers.places import ROOT
 from tests.helpers.result_tree import HISTORY, hand_made, one, write_tree
 from training.__main__ import main
 from training.measure import compare
@@ -20,7 +19,7 @@ from training.measure.estimate import text
 from training.measure.measures import measure
 from training.measure.result import Result, read_result, write_result
 from training.report import command as report
-from training.report import figures, readme, tables
+from training.report import documents, figures, tables
 from training.report import record_tables as other_tables
 from training.report.html import Table
 from training.report.pdf import column_widths
@@ -305,7 +304,7 @@ def test_readme_tables_are_filled_and_drift_is_seen(folder: Path, tmp_path: Path
     assert main([*command, "--check"]) == 1
     (folder / "presence" / "grouped" / "mobilenetv2.json").unlink()
     with pytest.raises(DataError, match="asks for the table 'weather'"):
-        readme.filled("<!-- results:weather -->\n<!-- /results:weather -->", {})
+        documents.filled("<!-- results:weather -->\n<!-- /results:weather -->", {})
 
 
 def test_wide_tables_fit_the_page() -> None:
@@ -314,8 +313,3 @@ def test_wide_tables_fit_the_page() -> None:
     assert sum(widths) + 2 * len(widths) <= 100
     assert widths[0] >= 30
     assert widths[2] >= 3
-
-
-def test_the_readme_of_this_repository_has_not_drifted() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme.filled(text, readme.tables(ROOT)) == text, "run: python -m training readme"
