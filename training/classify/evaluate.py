@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strokenext.errors import DataError, OptionError
-from training.data.contact_sheets import class_name
+from training.data.images import Views
+from training.data.labels import class_name
 from training.data.manifest import Manifest, Record, read_manifest
-from training.data.views import Views
 from training.environment import environment, sha256
 from training.measure.estimate import text
 from training.measure.measures import measure

@@ -28,8 +28,8 @@ from strokenext.record.config import ModelConfig, ReliabilityBin
 from strokenext.record.weights import save_model
 from strokenext.types import CLASSES
 from training.cache.store import MIN_BRAIN, Cache, open_cache
+from training.data.images import Views
 from training.data.manifest import Manifest, Record, read_manifest
-from training.data.views import Views
 from training.environment import sha256
 from training.measure import calibration
 from training.splits.held_back import far_from_lesions, permuted, records_of

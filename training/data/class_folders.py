@@ -11,69 +11,24 @@ import csv
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from .forms import CLASSES, Found, Reading, _hidden
+from .labels import LABELS, NOISE, class_of, words
 from .manifest import Scalar
+from .reading import LabelledFile, LeftOut, Reading, files_below
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _DICOM = (".dcm", ".dicom", ".ima", "")
-#: Words that say nothing about the class.
-_NOISE = frozenset(
-    (
-        "veri",
-        "set",
-        "seti",
-        "image",
-        "images",
-        "slices",
-        "ct",
-        "png",
-        "jpg",
-        "jpeg",
-        "dicom",
-        "dcm",
-        "overlay",
-        "overlays",
-    )
-)
 _KINDS = {"overlay": "overlay", "overlays": "overlay", "mask": "mask", "masks": "mask", "maske": "mask"}
 _PARTS = {
     "train": "train", "training": "train", "egitim": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dogrulama": "validation",
     "test": "test", "testing": "test", "external test": "external", "external": "external",
 }  # fmt: skip
-#: Exact word groups of each class, once noise is gone. "inme" is Turkish for stroke, "inme yok" for none.
-_CLASS_NAMES = {
-    "normal": ("normal", "healthy", "control", "no stroke", "non stroke", "nonstroke", "inme yok", "saglikli"),
-    "ischemic": ("ischemic", "ischaemic", "ischemia", "ischaemia", "iskemi", "iskemik"),
-    "hemorrhagic": ("hemorrhagic", "haemorrhagic", "hemorrhage", "haemorrhage", "bleeding", "kanama", "hemorajik"),
-    "stroke": ("stroke", "inme", "inme var"),
-}
-_CLASS_WORDS = {name: label for label, names in _CLASS_NAMES.items() for name in names}
 #: Files named "58 (1).jpg": patient 58, slice 1, as in the Kaggle set.
 _NUMBERED = re.compile(r"^(\d+) ?\((\d+)\)$")
-
-
-def words(name: str) -> list[str]:
-    """A name as plain lower-case ASCII words: `İnme Yok_kronik süreç` -> inme, yok, kronik, surec."""
-    decomposed = unicodedata.normalize("NFKD", name.replace("ı", "i"))
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c)).lower()
-    return re.findall(r"[a-z]+|\d+", plain)
-
-
-def class_of(name: str) -> str | None:
-    """normal, ischemic, hemorrhagic or stroke (of unknown kind); None for a name that is not a class."""
-    left = [w for w in words(name) if w not in _NOISE]
-    if left[:2] == ["inme", "yok"]:  # also "İnme Yok_kronik süreç_diğer": chronic and other findings, no acute stroke
-        return "normal"
-    text = " ".join(left)
-    if text in _CLASS_WORDS:
-        return _CLASS_WORDS[text]
-    if left and left[-1] in ("stroke", "inme") and _CLASS_WORDS.get(" ".join(left[:-1])) in ("ischemic", "hemorrhagic"):
-        return _CLASS_WORDS[" ".join(left[:-1])]
-    return None
 
 
 def read_class_folders(name: str, root: Path) -> Reading:
@@ -85,24 +40,25 @@ def read_class_folders(name: str, root: Path) -> Reading:
     """
     tables = _tables(root)
     siblings: dict[tuple[object, ...], dict[str, Path]] = defaultdict(dict)
-    left_out: list[tuple[str, str]] = []
-    for file in sorted(p for p in root.rglob("*") if p.is_file() and not _hidden(p, root)):
-        kind = _kind(file.relative_to(root))
+    left_out: list[LeftOut] = []
+    for file in files_below(root):
+        relative = file.relative_to(root)
+        kind = _kind(relative)
         if kind is None:
             if file.suffix.lower() != ".csv":
-                left_out.append((file.relative_to(root).as_posix(), "not a picture or DICOM file"))
+                left_out.append(LeftOut(relative.as_posix(), "not a picture or DICOM file"))
             continue
-        known = siblings[_slice_key(file.relative_to(root))]
+        known = siblings[_slice_key(relative)]
         if kind in known:
-            left_out.append((file.relative_to(root).as_posix(), "a second file of the same slice and kind"))
+            left_out.append(LeftOut(relative.as_posix(), "a second file of the same slice and kind"))
         known.setdefault(kind, file)
     images = []
     for kinds in siblings.values():
-        found = _record(name, root, kinds, tables)
-        if isinstance(found, Found):
-            images.append(found)
+        one = _labelled(name, root, kinds, tables)
+        if isinstance(one, LabelledFile):
+            images.append(one)
         else:
-            left_out += [(f.relative_to(root).as_posix(), found) for f in kinds.values()]
+            left_out += [LeftOut(f.relative_to(root).as_posix(), one) for f in kinds.values()]
     return _with_patients(name, Reading("class folders", tuple(images), tuple(left_out)))
 
 
@@ -122,20 +78,20 @@ def _slice_key(relative: Path) -> tuple[object, ...]:
     """What PNG, OVERLAY and DICOM of one slice share: folders without kind words and nested repeats, and the stem."""
     parts: list[str] = []
     for part in relative.parts[:-1]:
-        kept = " ".join(w for w in words(part) if w not in _NOISE and w not in _KINDS)
+        kept = " ".join(w for w in words(part) if w not in NOISE and w not in _KINDS)
         if kept and (not parts or parts[-1] != kept):
             parts.append(kept)
     stem = relative.stem if relative.suffix.lower() in _PICTURES + _DICOM else relative.name
     return (*parts, unicodedata.normalize("NFC", stem))
 
 
-def _record(name: str, root: Path, kinds: dict[str, Path], tables: dict[Path, dict[str, str]]) -> Found | str:
-    """The record of one slice's files, or why there is none."""
+def _labelled(name: str, root: Path, kinds: dict[str, Path], tables: dict[Path, dict[str, str]]) -> LabelledFile | str:
+    """One slice's image with its label, or why there is none."""
     main = kinds.get("picture") or kinds.get("dicom")
     if main is None:
         return "an overlay or mask without its image"
     relative = main.relative_to(root)
-    label = next((c for c in map(class_of, reversed(relative.parts[:-1])) if c), None) or _from_table(main, tables)
+    label = _first_class(reversed(relative.parts[:-1])) or _from_table(main, tables)
     if label is None:
         return "no folder or table names its class"
     part = next((_PARTS[" ".join(words(p))] for p in relative.parts[:-1] if " ".join(words(p)) in _PARTS), None)
@@ -143,24 +99,22 @@ def _record(name: str, root: Path, kinds: dict[str, Path], tables: dict[Path, di
     for kind in ("dicom", "overlay", "mask"):
         if kind in kinds and kinds[kind] != main:
             extra[kind] = kinds[kind].relative_to(root).as_posix()
-    presence, subtype = CLASSES[label]
-    return Found(main, name, presence, subtype, None, part == "external", extra)
+    presence, subtype = LABELS[label]
+    return LabelledFile(main, name, presence, subtype, None, part == "external", extra)
 
 
 def _tables(root: Path) -> dict[Path, dict[str, str]]:
     """Each folder with a CSV of two or more columns: file stem to class, for `External_Test/labels.csv`."""
-    found: dict[Path, dict[str, str]] = {}
+    tables: dict[Path, dict[str, str]] = defaultdict(dict)
     for file in sorted(root.rglob("*.csv")):
         with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
             rows = [r for r in csv.reader(stream) if len(r) >= 2]
-        labels = {Path(r[0].strip()).stem: c for r in rows for c in [_table_class(r[1:])] if c}
-        if labels:
-            found.setdefault(file.parent, {}).update(labels)
-    return found
+        tables[file.parent] |= {Path(r[0].strip()).stem: c for r in rows if (c := _first_class(r[1:]))}
+    return tables
 
 
-def _table_class(cells: list[str]) -> str | None:
-    return next((c for c in map(class_of, cells) if c), None)
+def _first_class(names: Iterable[str]) -> str | None:
+    return next((c for c in map(class_of, names) if c), None)
 
 
 def _from_table(file: Path, tables: dict[Path, dict[str, str]]) -> str | None:

@@ -11,9 +11,10 @@ import numpy as np
 
 from strokenext.preprocess.contract import Preprocess
 from strokenext.types import ByteArray, FloatArray
-from strokenext.windows import grey01, preset, to_bytes
+from strokenext.windows import BRAIN, grey01, to_bytes
 
 from .images import open_image
+from .labels import class_name
 from .manifest import Manifest, Record
 
 TILE = 128
@@ -36,15 +37,6 @@ def contact_sheets(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
     return files
 
 
-def class_name(record: Record) -> str:
-    """normal, ischemic, hemorrhagic, stroke (kind unknown) or unlabelled."""
-    if record.presence is None:
-        return "unlabelled"
-    if record.presence == 0:
-        return "normal"
-    return {0: "ischemic", 1: "hemorrhagic", None: "stroke"}[record.subtype]
-
-
 def _rows(manifest: Manifest, name: str, records: Sequence[Record], rng: np.random.Generator) -> list[ByteArray]:
     """A caption strip and two strips of tiles."""
 
@@ -53,7 +45,7 @@ def _rows(manifest: Manifest, name: str, records: Sequence[Record], rng: np.rand
     caption = np.zeros((18, COLUMNS * TILE), np.uint8)
     text = f"{name}: {len(records)} images; above as they are, below framed and levelled"
     cv2.putText(caption, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255, 1, cv2.LINE_AA)
-    plain = [_tile(grey01(s, preset("brain"))) for s in slices]
+    plain = [_tile(grey01(s, BRAIN)) for s in slices]
     return [caption, _strip(plain), _strip([_HARMONISED.framed(s).grey for s in slices])]
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from strokenext.types import FloatArray, Slice
-from strokenext.windows import grey01, preset
+from strokenext.windows import BRAIN, grey01
 
 THUMB = 32
 #: Grey level 0..1 below which a pixel is margin.
@@ -38,7 +38,7 @@ class Fingerprint:
 
 def fingerprint(image: Slice) -> Fingerprint:
     """The fingerprint of a slice. A picture without structure has hash 0 and a zero thumbnail: it matches nothing."""
-    content = _content(grey01(image, preset("brain")))
+    content = _content(grey01(image, BRAIN))
     small = np.asarray(cv2.resize(content, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.float32)
     flat = small.reshape(-1) - small.mean()
     length = float(np.linalg.norm(flat))
@@ -76,14 +76,14 @@ def near_pairs(
         return []
     hashes = np.array([p.phash for p in prints], np.uint64)
     thumbs = np.stack([p.thumb for p in prints])
-    found: list[tuple[int, int]] = []
+    pairs: list[tuple[int, int]] = []
     for start in range(0, len(hashes), 512):
         block = slice(start, min(start + 512, len(hashes)))
         close = np.bitwise_count(hashes[block, None] ^ hashes[None, start:]) <= distance
         close &= thumbs[block] @ thumbs[start:].T >= correlation
         rows, columns = np.nonzero(close)
-        found += [(int(r) + start, int(c) + start) for r, c in zip(rows, columns, strict=True) if c > r]
-    return found
+        pairs += [(int(r) + start, int(c) + start) for r, c in zip(rows, columns, strict=True) if c > r]
+    return pairs
 
 
 def connect(keys: Iterable[Hashable], pairs: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, Hashable]:

@@ -7,7 +7,8 @@ get them. A model can only learn the hospital from what is still there afterward
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,7 +36,7 @@ HEAD_ONLY = Preprocess(size=128, frame="head", level=False)
 Numbers = NDArray[np.float64]
 
 
-def harmony(manifest: Manifest, seed: int = 0) -> dict[str, object]:
+def harmony(manifest: Manifest, seed: int = 0) -> dict[str, Any]:
     """Per source the median brain level (grey 0..1) before and after, and the probe's balanced accuracy, JSON-able.
 
     `source_from_picture` is None when fewer than two sources are large enough. Its `chance` is 1 / sources.
@@ -69,8 +70,8 @@ def _sample(manifest: Manifest, seed: int) -> list[Record]:
 
 def _median(pairs: Sequence[tuple[float, float]], place: int) -> float:
     """Median of the slices that show a brain at all."""
-    seen = [p[place] for p in pairs if p[place] > 0]
-    return round(float(np.median(seen)), 3) if seen else 0.0
+    levels = [p[place] for p in pairs if p[place] > 0]
+    return round(float(np.median(levels)), 3) if levels else 0.0
 
 
 def statistics(framed: Framed) -> Numbers:
@@ -92,7 +93,7 @@ def statistics(framed: Framed) -> Numbers:
     return np.array([*levels, *rest, float(grey.std())], dtype=np.float64)
 
 
-def _both(chosen: Sequence[Record], before: Numbers, after: Numbers, seed: int) -> dict[str, object] | None:
+def _both(chosen: Sequence[Record], before: Numbers, after: Numbers, seed: int) -> dict[str, Any] | None:
     names = np.array([r.source for r in chosen])
     groups = np.array([r.group or r.unit for r in chosen])
     large = {str(s): (names == s).sum() >= 4 * FOLDS for s in np.unique(names)}
@@ -108,21 +109,20 @@ def probe(x: Numbers, names: NDArray[np.str_], groups: NDArray[np.str_], seed: i
     """Balanced accuracy of a logistic regression naming the source from (N, F) statistics, whole groups held out."""
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
-    found = cross_val_predict(model, x, names, groups=groups, cv=folds)
-    return float(balanced_accuracy_score(names, found))
+    named = cross_val_predict(model, x, names, groups=groups, cv=folds)
+    return float(balanced_accuracy_score(names, named))
 
 
-def sentences(found: dict[str, object]) -> list[str]:
+def sentences(measured: Mapping[str, Any]) -> list[str]:
     """The measurements in words, one line each."""
-    table: dict[str, dict[str, float]] = found["sources"]  # type: ignore[assignment]
     lines = [
         f"{name}: the brain's median grey level is {row['brain_before']:.2f}, levelled {row['brain_after']:.2f}"
-        for name, row in table.items()
+        for name, row in measured["sources"].items()
     ]
-    told: dict[str, float] | None = found["source_from_picture"]  # type: ignore[assignment]
-    if told:
+    guessed = measured["source_from_picture"]
+    if guessed:
         lines.append(
-            f"A picture's simple statistics name its source with balanced accuracy {told['before']:.2f} as it came and "
-            f"{told['after']:.2f} harmonised ({told['chance']:.2f} would be chance)."
+            f"A picture's simple statistics name its source with balanced accuracy {guessed['before']:.2f} as it came "
+            f"and {guessed['after']:.2f} harmonised ({guessed['chance']:.2f} would be chance)."
         )
     return lines

@@ -13,8 +13,10 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from strokenext.errors import DataError
+from strokenext.saving import write_file
 
 FORMAT = "strokenext-manifest/1"
 
@@ -61,7 +63,7 @@ class Record:
         """What is resampled and kept together: the patient, else the group, else the image itself."""
         return self.patient or self.group or self.path
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {
             **{f.name: getattr(self, f.name) for f in fields(self)},
@@ -70,7 +72,7 @@ class Record:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> Record:
+    def from_dict(cls, values: Mapping[str, Any]) -> Record:
         """The inverse of `to_dict`. Raises DataError on an unknown or missing field."""
         known = {f.name for f in fields(cls)}
         if "path" not in values or "source" not in values or not set(values) <= known:
@@ -78,8 +80,8 @@ class Record:
             raise DataError(f"A manifest line needs path and source and knows no field {odd}.")
         given = dict(values)
         if "size" in given:
-            given["size"] = tuple(int(side) for side in given["size"])  # type: ignore[attr-defined]
-        return cls(**given)  # type: ignore[arg-type]
+            given["size"] = tuple(int(side) for side in given["size"])
+        return cls(**given)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Manifest:
 
     root: Path
     records: tuple[Record, ...]
-    about: Mapping[str, object] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -110,16 +112,14 @@ class Manifest:
 
 
 def write_manifest(manifest: Manifest, file: str | Path) -> Path:
-    """Write JSON Lines, through a temporary file so that a reader never sees half of it."""
+    """Write JSON Lines; a reader never sees half of the file."""
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
     root = os.path.relpath(manifest.root.resolve(), target.resolve().parent)
     header = {"format": FORMAT, "root": Path(root).as_posix(), "records": len(manifest), "about": dict(manifest.about)}
     lines = [header, *(r.to_dict() for r in manifest)]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    temporary = target.with_name(target.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, target)
+    write_file(target, text)
     return target
 
 

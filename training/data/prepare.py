@@ -12,25 +12,29 @@ import argparse
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from strokenext.errors import DataError, StrokeNeXtError
 from training.environment import sha256
 from training.measure.metrics import source_probe
+from training.terminal import progress_bar
 
+from .contact_sheets import contact_sheets
 from .duplicates import Fingerprint, connect, fingerprint, near_pairs
-from .forms import Found, Reading, read
+from .forms import read
 from .harmony import harmony, sentences
 from .images import open_image
 from .manifest import Manifest, Record, Scalar, write_csv, write_manifest
+from .reading import LabelledFile, LeftOut
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFolder:
     """What to read: a name of one's own choice, the folder, and a label table where folders name no class."""
 
     name: str
@@ -39,8 +43,10 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class _Opened:
-    found: Found
+class Opened:
+    """A labelled file with what its pixels and bytes are compared by; `size` is (rows, columns)."""
+
+    image: LabelledFile
     print: Fingerprint
     sha256: str
     size: tuple[int, int]
@@ -48,90 +54,108 @@ class _Opened:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The manifest and what did not get into it: (source, file, reason)."""
+    """The manifest, what did not get into it with its source, and the pairs of near duplicates in it."""
 
     manifest: Manifest
-    left_out: tuple[tuple[str, str, str], ...]
+    left_out: tuple[tuple[str, LeftOut], ...]
     near: tuple[tuple[str, str], ...]
 
 
-def prepare(sources: Sequence[Source], progress: Progress | None = None) -> Prepared:
+def prepare(sources: Sequence[SourceFolder], progress: Progress | None = None) -> Prepared:
     """Read, open, join and check the sources. Raises DataError when one cannot be read or two share a name."""
     if not sources or len({s.name for s in sources}) != len(sources):
         raise DataError("Give at least one source, each under a name of its own: --source NAME=FOLDER.")
-    readings = [read(s.name, s.folder, s.labels) for s in sources]
-    left_out = [(s.name, *row) for s, r in zip(sources, readings, strict=True) for row in r.left_out]
     root = Path(os.path.commonpath([s.folder.resolve() for s in sources]))
-    opened, unread = _open_all([f for r in readings for f in r.images], progress)
-    left_out += [(f.source, _relative(f.file, root), reason) for f, reason in unread]
-    kept, repeats = _without_exact(opened)
-    left_out += [(o.found.source, _relative(o.found.file, root), reason) for o, reason in repeats]
-    paths = [_relative(o.found.file, root) for o in kept]
+    readings = [read(s.name, s.folder, s.labels) for s in sources]
+    opened, unread = _open_all([f for r in readings for f in r.images], root, progress)
+    kept, copies = _without_copies(opened, root)
+    left_out = [(s.name, one) for s, r in zip(sources, readings, strict=True) for one in r.left_out]
+    left_out += unread + copies
+    paths = [_relative(o.image.file, root) for o in kept]
     pairs = [(paths[i], paths[j]) for i, j in near_pairs([o.print for o in kept])]
-    units = {p: o.found.patient or p for p, o in zip(paths, kept, strict=True)}
+    units = {p: o.image.patient or p for p, o in zip(paths, kept, strict=True)}
     groups = connect(units.values(), [(units[a], units[b]) for a, b in pairs])
-    bases = {s.name: s.folder.resolve() for s in sources}
-    records = tuple(
-        _record(o, p, str(groups[units[p]]), root, bases)
-        for o, p in sorted(zip(kept, paths, strict=True), key=lambda x: x[1])
-    )
-    about = _about(sources, readings, records, pairs, left_out)
-    about["harmony"] = harmony(Manifest(root, records))
+    folders = [s.folder.resolve() for s in sources]
+    by_path = sorted(zip(paths, kept, strict=True), key=lambda row: row[0])
+    records = tuple(_record(o, p, str(groups[units[p]]), root, folders) for p, o in by_path)
+    sizes = Counter(r.group for r in records)
+    about = {
+        "sources": [
+            {"name": s.name, "form": r.form, "notes": list(r.notes)} for s, r in zip(sources, readings, strict=True)
+        ],
+        "left_out": _reasons(left_out),
+        "counts": counts(records),
+        "near_duplicate_pairs": len(pairs),
+        "groups": len(sizes),
+        "largest_group": max(sizes.values()),
+        "source_predicts_presence": _source_predicts_presence(records),
+        "harmony": harmony(Manifest(root, records)),
+    }
     return Prepared(Manifest(root, records, about), tuple(left_out), tuple(pairs))
 
 
-def _open_all(found: Sequence[Found], progress: Progress | None) -> tuple[list[_Opened], list[tuple[Found, str]]]:
-    opened: list[_Opened] = []
-    unread: list[tuple[Found, str]] = []
-    for i, one in enumerate(found):
+def _open_all(
+    images: Sequence[LabelledFile], root: Path, progress: Progress | None
+) -> tuple[list[Opened], list[tuple[str, LeftOut]]]:
+    opened: list[Opened] = []
+    unread: list[tuple[str, LeftOut]] = []
+    for i, one in enumerate(images):
         try:
-            image = open_image(one.file)
-            opened.append(_Opened(one, fingerprint(image), sha256(one.file), image.shape))
+            pixels = open_image(one.file)
+            opened.append(Opened(one, fingerprint(pixels), sha256(one.file), pixels.shape))
         except (StrokeNeXtError, OSError) as problem:
-            unread.append((one, str(problem)))
+            unread.append((one.source, LeftOut(_relative(one.file, root), str(problem))))
         if progress is not None:
-            progress(i + 1, len(found))
+            progress(i + 1, len(images))
     if not opened:
-        raise DataError(
-            f"None of the {len(found)} images could be read. The first: {unread[0][1] if unread else 'none'}"
-        )
+        raise DataError(f"None of the {len(images)} images could be read. The first: {unread[0][1]}")
     return opened, unread
 
 
-def _without_exact(opened: Sequence[_Opened]) -> tuple[list[_Opened], list[tuple[_Opened, str]]]:
+def _without_copies(opened: Sequence[Opened], root: Path) -> tuple[list[Opened], list[tuple[str, LeftOut]]]:
     """Keep the first of identical files, or none when their labels contradict each other."""
-    copies: dict[str, list[_Opened]] = defaultdict(list)
+    copies: dict[str, list[Opened]] = defaultdict(list)
     for one in opened:
         copies[one.sha256].append(one)
-    kept, repeats = [], []
+    kept: list[Opened] = []
+    left_out: list[tuple[str, LeftOut]] = []
     for same in copies.values():
-        labels = {(o.found.presence, o.found.subtype) for o in same if o.found.presence is not None}
-        if len({a for a, _ in labels}) > 1 or len({b for _, b in labels if b is not None}) > 1:
-            repeats += [(o, "identical files with contradicting labels") for o in same]
-            continue
-        best = max(
-            same, key=lambda o: (o.found.presence is not None, o.found.subtype is not None, o.found.evaluation_only)
-        )
-        kept.append(best)
-        repeats += [(o, f"exact copy of {best.found.file.name}") for o in same if o is not best]
-    return kept, repeats
+        images = [o.image for o in same]
+        presences = {i.presence for i in images if i.presence is not None}
+        subtypes = {i.subtype for i in images if i.presence is not None and i.subtype is not None}
+        contradict = len(presences) > 1 or len(subtypes) > 1
+        best = max(same, key=lambda o: _known(o.image))
+        kept += [] if contradict else [best]
+        for one in same:
+            file = _relative(one.image.file, root)
+            if contradict:
+                left_out.append((one.image.source, LeftOut(file, "identical files with contradicting labels")))
+            elif one is not best:
+                left_out.append((one.image.source, LeftOut(file, "exact copy", best.image.file.name)))
+    return kept, left_out
 
 
-def _record(one: _Opened, path: str, group: str, root: Path, bases: dict[str, Path]) -> Record:
-    f = one.found
-    extra: dict[str, Scalar] = dict(f.extra)
+def _known(image: LabelledFile) -> tuple[bool, bool, bool]:
+    """How much is known of an image: of identical ones the greatest is kept."""
+    return image.presence is not None, image.subtype is not None, image.evaluation_only
+
+
+def _record(one: Opened, path: str, group: str, root: Path, folders: Sequence[Path]) -> Record:
+    image = one.image
+    extra: dict[str, Scalar] = dict(image.extra)
     for key in ("mask", "overlay", "dicom"):
         if key in extra:
-            places = (*f.file.resolve().parents, *bases.values())
-            base = next((b for b in places if (b / str(extra[key])).exists()), None)
-            if base is None:
-                raise DataError(f"The table of {f.source} gives {f.file.name} the {key} {extra[key]}, which is not "
-                                "there. Put the file there, or leave that cell empty.")  # fmt: skip
-            extra[key] = _relative(base / str(extra[key]), root)
-    return Record(
-        path, f.source, f.presence, f.subtype, f.patient, group, one.sha256, f"{one.print.phash:016x}", one.size,
-        f.evaluation_only, extra,
-    )  # fmt: skip
+            places = (folder / str(extra[key]) for folder in (*image.file.resolve().parents, *folders))
+            file = next((f for f in places if f.exists()), None)
+            if file is None:
+                raise DataError(
+                    f"The table of {image.source} gives {image.file.name} the {key} {extra[key]}, which is not there. "
+                    "Put the file there, or leave that cell empty."
+                )
+            extra[key] = _relative(file, root)
+    from_source = image.source, image.presence, image.subtype, image.patient
+    phash = f"{one.print.phash:016x}"
+    return Record(path, *from_source, group, one.sha256, phash, one.size, image.evaluation_only, extra)
 
 
 def _relative(file: Path, root: Path) -> str:
@@ -139,30 +163,18 @@ def _relative(file: Path, root: Path) -> str:
     return resolved.relative_to(root).as_posix() if resolved.is_relative_to(root) else file.as_posix()
 
 
-def _about(
-    sources: Sequence[Source],
-    readings: Sequence[Reading],
-    records: Sequence[Record],
-    pairs: Sequence[tuple[str, str]],
-    left_out: Iterable[tuple[str, str, str]],
-) -> dict[str, object]:
+def _reasons(left_out: Iterable[tuple[str, LeftOut]]) -> dict[str, dict[str, int]]:
+    """Source to reason to how many files."""
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
-    for name, _, reason in left_out:
-        reasons[name][reason.split(" of ")[0] if reason.startswith("exact") else reason] += 1
-    sizes = Counter(r.group for r in records)
+    for source, one in left_out:
+        reasons[source][one.reason] += 1
+    return {source: dict(why) for source, why in reasons.items()}
+
+
+def _source_predicts_presence(records: Sequence[Record]) -> dict[str, Any] | None:
+    """How well presence is guessed from the source alone; None where only one label is known."""
     labelled = [(r.presence, r.source) for r in records if r.presence is not None]
-    probe = source_probe(*zip(*labelled, strict=True)) if len({label for label, _ in labelled}) == 2 else None
-    return {
-        "sources": [
-            {"name": s.name, "form": r.form, "notes": list(r.notes)} for s, r in zip(sources, readings, strict=True)
-        ],
-        "left_out": {name: dict(why) for name, why in reasons.items()},
-        "counts": counts(records),
-        "near_duplicate_pairs": len(pairs),
-        "groups": len(sizes),
-        "largest_group": max(sizes.values()),
-        "source_predicts_presence": probe,
-    }
+    return source_probe(*zip(*labelled, strict=True)) if len({label for label, _ in labelled}) == 2 else None
 
 
 def counts(records: Iterable[Record]) -> dict[str, dict[str, int]]:
@@ -186,9 +198,8 @@ def counts(records: Iterable[Record]) -> dict[str, dict[str, int]]:
     return table
 
 
-def counts_table(records: Iterable[Record]) -> str:
-    """The counts as a Markdown table."""
-    table = counts(records)
+def counts_table(table: Mapping[str, Mapping[str, int]]) -> str:
+    """The counts of `counts` as a Markdown table."""
     heads = list(next(iter(table.values()))) if table else []
     lines = ["| source | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     lines += [f"| {name} | " + " | ".join(str(row[h]) for h in heads) + " |" for name, row in table.items()]
@@ -197,13 +208,12 @@ def counts_table(records: Iterable[Record]) -> str:
 
 def write(prepared: Prepared, out: Path, sheets: bool = True) -> Path:
     """Write manifest.jsonl, manifest.csv, counts.md, left_out.csv, near_duplicates.csv and the contact sheets."""
-    from .contact_sheets import contact_sheets
-
     out.mkdir(parents=True, exist_ok=True)
     file = write_manifest(prepared.manifest, out / "manifest.jsonl")
     write_csv(prepared.manifest, out / "manifest.csv")
-    (out / "counts.md").write_text(counts_table(prepared.manifest), encoding="utf-8")
-    _write_rows(out / "left_out.csv", ("source", "file", "reason"), prepared.left_out)
+    (out / "counts.md").write_text(counts_table(prepared.manifest.about["counts"]), encoding="utf-8")
+    left_out = ((source, one.file, str(one)) for source, one in prepared.left_out)
+    _write_rows(out / "left_out.csv", ("source", "file", "reason"), left_out)
     _write_rows(out / "near_duplicates.csv", ("first", "second"), prepared.near)
     if sheets:
         contact_sheets(prepared.manifest, out)
@@ -237,24 +247,22 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command. Returns 0."""
-    from training.terminal import progress_bar
-
     options = parser().parse_args(argv)
     tables = {name: Path(file) for name, file in map(_pair, options.labels)}
-    sources = [Source(name, Path(folder), tables.get(name)) for name, folder in map(_pair, options.source)]
+    sources = [SourceFolder(name, Path(folder), tables.get(name)) for name, folder in map(_pair, options.source)]
     with progress_bar("prepare") as progress:
         prepared = prepare(sources, progress)
     file = write(prepared, options.out, not options.no_sheets)
-    print(counts_table(prepared.manifest))
     about = prepared.manifest.about
-    for source in about["sources"]:  # type: ignore[attr-defined]
+    print(counts_table(about["counts"]))
+    for source in about["sources"]:
         print(f"{source['name']}: {source['form']}. {' '.join(source['notes'])}")
-    for name, reasons in about["left_out"].items():  # type: ignore[attr-defined]
+    for name, reasons in about["left_out"].items():
         print(f"left out of {name}: " + "; ".join(f"{n} x {reason}" for reason, n in reasons.items()))
     probe = about["source_predicts_presence"]
     if probe:
-        print(f"The source alone predicts presence with AUROC {probe['auroc']:.3f} (0.5 would be no confounding).")  # type: ignore[index]
-    print("\n".join(sentences(about["harmony"])))  # type: ignore[arg-type]
+        print(f"The source alone predicts presence with AUROC {probe['auroc']:.3f} (0.5 would be no confounding).")
+    print("\n".join(sentences(about["harmony"])))
     print(f"{about['near_duplicate_pairs']} near-duplicate pairs, {about['groups']} groups. Manifest: {file}")
     return 0
 

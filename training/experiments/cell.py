@@ -13,8 +13,8 @@ from pathlib import Path
 
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import Preprocess
+from training.data.images import Views
 from training.data.manifest import Manifest
-from training.data.views import Views
 from training.measure.result import Result, write_result
 from training.train.recipe import Recipe, read_recipe
 

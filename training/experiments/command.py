@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from strokenext.errors import OptionError, StrokeNeXtError
+from training.data.images import Views
 from training.data.manifest import read_manifest
-from training.data.views import Views
 from training.measure.estimate import text
 from training.measure.result import Result
 

@@ -21,9 +21,9 @@ from strokenext import Predictor, load, overlay
 from strokenext.errors import DataError, InputError, OptionError
 from strokenext.slice.prediction import Prediction
 from strokenext.types import CLASSES, Slice
-from training.data.class_folders import class_of, read_class_folders
-from training.data.forms import CLASSES as LABELS
+from training.data.class_folders import read_class_folders
 from training.data.images import open_image
+from training.data.labels import LABELS, class_of
 from training.data.manifest import read_manifest
 from training.splits.protocols import read_split
 

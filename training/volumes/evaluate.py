@@ -24,8 +24,8 @@ from strokenext.slice.predictor import Predictor, load
 from strokenext.types import Volume
 from strokenext.volume.predictor import VolumePredictor, load_volume
 from training.classify.evaluate import facts, summary
-from training.data.contact_sheets import class_name
 from training.data.images import open_image
+from training.data.labels import class_name
 from training.data.manifest import Manifest, Record, read_manifest
 from training.environment import environment
 from training.measure import metrics

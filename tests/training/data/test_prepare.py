@@ -16,8 +16,8 @@ from tests.helpers.places import SHARED
 from training.__main__ import main
 from training.data import duplicates
 from training.data import manifest as records
-from training.data.class_folders import class_of, words
 from training.data.forms import read
+from training.data.labels import class_of, words
 
 
 def picture(seed: int, side: int = 192) -> np.ndarray:
@@ -164,7 +164,7 @@ def test_tree_with_a_label_table(tmp_path: Path) -> None:
     assert {f.file.name: (f.presence, f.patient) for f in reading.images} == {
         "1.dcm": (1, "d/P1"), "2.dcm": (0, "d/P1"), "3.dcm": (0, "d/P2"),
     }  # fmt: skip
-    assert reading.left_out == (("P3/4.dcm", "no row of the label table names it"),)
+    assert [(o.file, str(o)) for o in reading.left_out] == [("P3/4.dcm", "no row of the label table names it")]
 
 
 def test_slices_csv_rules_of_each_caveat(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_slices_csv_rules_of_each_caveat(tmp_path: Path) -> None:
     )
     found = read("ct_ich", ct)
     assert [(f.presence, f.subtype, f.patient) for f in found.images] == [(0, None, "ct_ich/050"), (1, 1, "ct_ich/050")]
-    assert found.left_out == (("images/2.png", "the patient's slice labels are doubtful"),)
+    assert [(o.file, str(o)) for o in found.left_out] == [("images/2.png", "the patient's slice labels are doubtful")]
     (phe / "slices.csv").write_text(
         "image,patient,slice,edema_mask,edema_pixels,near_blank,duplicate_of\n"
         "images/0.png,0001,0,masks/0.png,50,0,\nimages/1.png,0001,1,,0,0,\n"
@@ -191,7 +191,7 @@ def test_slices_csv_rules_of_each_caveat(tmp_path: Path) -> None:
     assert [(f.presence, f.subtype) for f in read_phe.images] == [(1, 1), (None, None)]
     assert [f.extra["away"] for f in read_phe.images] == [0, 1]  # slices to the annotated one
     assert read_phe.images[0].extra["mask_of"] == "perihematomal edema"
-    assert len(read_phe.left_out) == 2
+    assert [str(o) for o in read_phe.left_out] == ["near blank", "exact repeat of 0.png"]
 
 
 def test_words_and_classes() -> None:
