@@ -15,15 +15,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from strokenext.errors import StrokeNeXtError
+from strokenext import StrokeNeXtError
 
 from . import zerogpu
+from .service import Service
 from .settings import Settings, parse
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-
-    from .service import Service
 
 PORT_TAKEN = 9
 HUB_FRAMES = "'self' https://huggingface.co https://*.hf.space"
@@ -84,9 +83,8 @@ def serve(settings: Settings) -> None:
         if settings.device not in {"auto", "cpu"} or zerogpu.active():
             # A device somebody named must be there; ZeroGPU wants every model in place before it starts.
             service.start()
-            service.wait()
-            if service.error is not None:
-                raise service.error
+            if (error := service.wait().error) is not None:
+                raise error
             zerogpu.startup()
         config = uvicorn.Config(
             app,
@@ -146,7 +144,6 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
 
     from . import guard
     from .api import routes as api
-    from .service import Service
 
     service = Service(settings)
 

@@ -7,51 +7,65 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
-from strokenext.errors import BusyError, ModelError, ModelNotFoundError, OptionError, StrokeNeXtError
-from strokenext.slice.cascade import SeriesTriage
-from strokenext.types import Slice, Volume
+import strokenext
+from strokenext import (
+    Gate,
+    Prediction,
+    Segmentation,
+    SeriesPrediction,
+    SeriesTriage,
+    Slice,
+    StrokeNeXtError,
+    Triage,
+    Volume,
+    VolumePrediction,
+    errors,
+)
 
 from . import zerogpu
 from .settings import Settings
+from .watched import Progress
 
 if TYPE_CHECKING:
-    from strokenext import (
-        Gate,
-        Prediction,
-        Predictor,
-        Segmentation,
-        Segmenter,
-        SeriesPrediction,
-        Triage,
-        VolumePrediction,
-        VolumePredictor,
-    )
+    from strokenext import Predictor
 
 TASKS = ("presence", "subtype", "triage")
-Answer: TypeAlias = "Prediction | Triage | SeriesPrediction | SeriesTriage"
-Progress = Callable[[int, int], None]
+Source: TypeAlias = Slice | Volume | bytes | Path | BinaryIO
+Answer: TypeAlias = Prediction | Triage | SeriesPrediction | SeriesTriage
 log = logging.getLogger("strokenext.service")
 
 
-class NotReadyError(BusyError):
+class NotReadyError(errors.BusyError):
     """A prediction asked for while the models are still being loaded."""
 
 
 @dataclass(frozen=True)
 class ServiceState:
-    """What the page shows about the models; `message` is a sentence for a person."""
+    """Which models answer; `absent` says of each that should and does not, why. `error` is why loading failed."""
 
     status: Literal["loading", "ready", "failed"]
-    message: str
     presence: bool = False
     subtype: bool = False
-    device: str = ""
     volume: bool = False
     segmentation: bool = False
+    device: str = ""
     architectures: Mapping[str, str] = field(default_factory=dict)  # question to the title of what answers it
+    absent: Mapping[str, str] = field(default_factory=dict)
+    error: StrokeNeXtError | None = None
+
+    @property
+    def message(self) -> str:
+        """The state in words, for a person."""
+        if self.status == "loading":
+            return "The models are loading. This takes a few seconds."
+        if self.error is not None:
+            return str(self.error)
+        absences = (f"The {model} model is not available. {reason}" for model, reason in self.absent.items())
+        return " ".join(absences) or "The models are ready."
 
 
 @dataclass(frozen=True)
@@ -64,27 +78,50 @@ class Options:
     force: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A decoded image or series and what the models say of it.
+
+    `whole` is the volume model's answer about a series, `marks` the segmentation model's about one slice.
+    """
+
+    image: Slice | Volume
+    answer: Answer
+    whole: VolumePrediction | None = None
+    marks: Segmentation | None = None
+
+    @property
+    def first(self) -> Prediction | SeriesPrediction:
+        """The answer to the first question: presence in a triage, else the only one."""
+        return self.answer.presence if isinstance(self.answer, Triage | SeriesTriage) else self.answer
+
+    @property
+    def shown(self) -> Prediction | None:
+        """What a picture shows: the slice's prediction, or that of a series' peak slice, None where it has none."""
+        first = self.first
+        if isinstance(first, Prediction):
+            return first
+        return None if first.peak is None else first.slices[first.peak]
+
+
 class Service:
-    """Two predictors, their loading state, and a door that lets a bounded number of requests through.
+    """The models, their loading state, and a door that lets a bounded number of requests through.
 
     `start()` returns at once; the models load on a background thread, so that the page is up before them.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._predictors: dict[str, Predictor] = {}
-        self._volume: VolumePredictor | None = None
-        self._segmenter: Segmenter | None = None
-        self._error: StrokeNeXtError | None = None
-        self._state = ServiceState("loading", "The models are loading. This takes a few seconds.")
+        self._models: dict[str, Any] = {}  # by question
+        self._state = ServiceState("loading")
         self._loaded = threading.Event()
         self._thread: threading.Thread | None = None
         self._slots = threading.BoundedSemaphore(settings.workers)
         self._door = threading.Lock()
         self._inside = 0
-        self._compute = zerogpu.gpu(self._answer)
-        self._compute_whole = zerogpu.gpu(self._answer_whole)
-        self._compute_marks = zerogpu.gpu(self._mark)
+        self._compute = zerogpu.gpu(self._predict)
+        self._compute_whole = zerogpu.gpu(self._predict_whole)
+        self._compute_marks = zerogpu.gpu(self._segment)
 
     def start(self) -> None:
         """Begin to load the models; does nothing the second time."""
@@ -101,79 +138,51 @@ class Service:
         """The state at this moment."""
         return self._state
 
-    def ready(self) -> bool:
-        """Whether the presence model answers."""
-        return self._state.status == "ready"
-
-    @property
-    def error(self) -> StrokeNeXtError | None:
-        """Why loading failed, when it did."""
-        return self._error
-
-    @property
-    def presence(self) -> Predictor:
-        """The presence predictor. Raises NotReadyError while it loads, ModelError when it failed to."""
-        return self._predictor("presence")
-
-    @property
-    def subtype(self) -> Predictor:
-        """The subtype predictor. Raises NotReadyError while it loads, ModelError when it failed to."""
-        return self._predictor("subtype")
+    def predictor(self, task: str) -> Predictor:
+        """The slice predictor of a task. Raises NotReadyError while it loads, ModelError when it failed to."""
+        state = self._state
+        if state.status == "loading":
+            raise NotReadyError("The models are still loading. Try again in a few seconds.")
+        if state.status == "failed" or task not in self._models:
+            raise errors.ModelError(state.message)
+        predictor: Predictor = self._models[task]
+        return predictor
 
     def predict(
-        self,
-        source: Slice | Volume | bytes | Path | BinaryIO,
-        task: str = "triage",
-        *,
-        explain: bool = True,
-        method: str = "gradcam",
-        threshold: float | None = None,
-        force: bool = False,
-        progress: Progress | None = None,
-    ) -> Answer:
-        """Decode (unless already a Slice or Volume) and judge one image or series within a slot of the service.
+        self, source: Source, task: str = "triage", options: Options = Options(), progress: Progress | None = None
+    ) -> Result:
+        """Decode (unless already a Slice or Volume) one image or series and predict, within a slot of the service.
 
         A slice gives a Prediction, or a Triage for task "triage"; a series gives a SeriesPrediction or a
-        SeriesTriage. `threshold` applies to presence in a triage. Raises BusyError when too many wait,
+        SeriesTriage. The threshold applies to presence in a triage. Raises BusyError when too many wait,
         NotReadyError while the models load, and what decoding and predicting raise. Without a subtype model a
-        triage ends after presence; ask for `service.subtype` first where that must be an error.
+        triage ends after presence; ask for `predictor("subtype")` first where that must be an error.
         """
-        _image, answer = self.judge(source, task, Options(explain, method, threshold, force), progress)
-        return answer
-
-    def judge(
-        self,
-        source: Slice | Volume | bytes | Path | BinaryIO,
-        task: str,
-        options: Options,
-        progress: Progress | None = None,
-    ) -> tuple[Slice | Volume, Answer]:
-        """As `predict`, and also the decoded image, for those who draw on it."""
         if task not in TASKS:
-            raise OptionError(f"There is no task '{task}'. Choose one of: {', '.join(TASKS)}.")
-        self._predictor("presence" if task == "triage" else task)
+            raise errors.OptionError(f"There is no task '{task}'. Choose one of: {', '.join(TASKS)}.")
+        self.predictor("presence" if task == "triage" else task)
         with self.slot():
             image = decode(source)
             # A function cannot travel to another process, so ZeroGPU shows no progress within a series.
-            return image, self._compute(image, task, options, None if zerogpu.active() else progress)
+            return Result(image, self._compute(image, task, options, None if zerogpu.active() else progress))
 
-    def whole(self, volume: Volume, answer: Answer, options: Options) -> VolumePrediction | None:
-        """What the volume model says of a series that `judge` has answered; None when no volume model is loaded.
+    def predict_whole(self, result: Result, options: Options) -> VolumePrediction | None:
+        """What the volume model says of a series that `predict` has answered; None for a slice or without that model.
 
-        The slices' own gate verdicts are taken from that answer. Raises BusyError as `judge` does.
+        What the gate found on each slice is taken from that answer. Raises BusyError.
         """
-        if self._volume is None:
+        volume, series = result.image, result.first
+        if "volume" not in self._models or not (isinstance(volume, Volume) and isinstance(series, SeriesPrediction)):
             return None
-        series: Any = answer.presence if isinstance(answer, SeriesTriage) else answer
         with self.slot():
             return self._compute_whole(volume, [p.gate for p in series.slices], options)
 
-    def mark(self, image: Slice, gate: Gate, force: bool = False) -> Segmentation | None:
-        """What the segmentation model marks on a slice whose gate verdict is known; None when no such model is loaded.
+    def segment(self, image: Slice, gate: Gate, force: bool = False) -> Segmentation | None:
+        """What the segmentation model marks on a slice that the gate has checked; None when no such model is loaded.
 
-        Raises BusyError as `judge` does.
+        Raises BusyError.
         """
-        if self._segmenter is None:
+        if "segmentation" not in self._models:
             return None
         with self.slot():
             return self._compute_marks(image, gate, force)
@@ -183,7 +192,7 @@ class Service:
         """Room for one piece of heavy work. Raises BusyError when `queue` others already wait for one."""
         with self._door:
             if self._inside >= self.settings.workers + self.settings.queue:
-                raise BusyError("The service is busy with other images. Try again in a few seconds.")
+                raise errors.BusyError("The service is busy with other images. Try again in a few seconds.")
             self._inside += 1
         try:
             with self._slots:
@@ -192,102 +201,70 @@ class Service:
             with self._door:
                 self._inside -= 1
 
-    def _predictor(self, task: str) -> Predictor:
-        state = self._state
-        if task in self._predictors and state.status == "ready":
-            return self._predictors[task]
-        if state.status == "loading":
-            raise NotReadyError("The models are still loading. Try again in a few seconds.")
-        raise ModelError(state.message or f"The {task} model could not be loaded.")
-
-    def _answer(self, image: Slice | Volume, task: str, options: Options, progress: Progress | None) -> Answer:
-        import strokenext
-
+    def _predict(self, image: Slice | Volume, task: str, options: Options, progress: Progress | None) -> Answer:
         common: dict[str, Any] = vars(options)
         if isinstance(image, Volume):
             common = {**common, "progress": progress}
-        if task == "triage" and "subtype" in self._predictors:
-            return strokenext.triage(
-                image, presence=self._predictors["presence"], subtype=self._predictors["subtype"], **common
-            )
-        predictor = self._predictors["presence" if task == "triage" else task]
+        predictor = self._models["presence" if task == "triage" else task]
+        if task == "triage" and "subtype" in self._models:
+            return strokenext.triage(image, presence=predictor, subtype=self._models["subtype"], **common)
         if isinstance(image, Volume):
-            series = predictor.predict_volume(image, **common)
+            series: SeriesPrediction = predictor.predict_volume(image, **common)
             return SeriesTriage(series) if task == "triage" else series
-        found = predictor.predict(image, **common)
-        return strokenext.Triage(found, None) if task == "triage" else found
+        prediction: Prediction = predictor.predict(image, **common)
+        return Triage(prediction, None) if task == "triage" else prediction
 
-    def _answer_whole(self, volume: Volume, gates: list[Gate], options: Options) -> VolumePrediction:
-        assert self._volume is not None
-        return self._volume.predict(volume, explain=options.explain, force=options.force, gates=gates)
+    def _predict_whole(self, volume: Volume, gates: list[Gate], options: Options) -> VolumePrediction:
+        whole: VolumePrediction = self._models["volume"].predict(
+            volume, explain=options.explain, force=options.force, gates=gates
+        )
+        return whole
 
-    def _mark(self, image: Slice, gate: Gate, force: bool) -> Segmentation:
-        assert self._segmenter is not None
-        return self._segmenter.segment(image, force=force, gate=gate)
+    def _segment(self, image: Slice, gate: Gate, force: bool) -> Segmentation:
+        marks: Segmentation = self._models["segmentation"].segment(image, force=force, gate=gate)
+        return marks
 
     def _load(self) -> None:
         try:
             self._load_models()
         except StrokeNeXtError as error:
-            self._fail(error)
+            self._state = replace(self._state, status="failed", error=error)
         except Exception:
             # The thread ends here whatever happened; the page must say so, and the log keep the details.
             log.exception("loading the models failed")
-            self._fail(ModelError("The models could not be loaded. The server's log says why."))
+            failure = errors.ModelError("The models could not be loaded. The server's log says why.")
+            self._state = replace(self._state, status="failed", error=failure)
         finally:
             self._loaded.set()
 
     def _load_models(self) -> None:
-        import strokenext
-
-        settings = self.settings
+        settings, absent = self.settings, dict[str, str]()
         presence = strokenext.load(settings.presence, task="presence", device=settings.device)
-        self._predictors["presence"] = presence
-        device = str(presence.device)
-        self._state = replace(self._state, presence=True, device=device)
-        missing: list[str] = []
-        try:
-            self._predictors["subtype"] = strokenext.load(settings.subtype, task="subtype", device=settings.device)
-        except StrokeNeXtError as error:
-            missing += _absence("subtype", error)
-        # A repository without a volume or segmentation model is as it should be; one that was asked for must be there.
-        try:
-            self._volume = strokenext.load_volume(settings.volume, device=settings.device)
-        except StrokeNeXtError as error:
-            missing += _absence("volume", error, wanted=settings.volume is not None)
-        try:
-            self._segmenter = strokenext.load_segmenter(settings.segmentation, device=settings.device)
-        except StrokeNeXtError as error:
-            missing += _absence("segmentation", error, wanted=settings.segmentation is not None)
-        said = " ".join(missing) or "The models are ready."
-        loaded = {"subtype": "subtype" in self._predictors, "volume": self._volume is not None}
-        loaded["segmentation"] = self._segmenter is not None
+        self._models["presence"] = presence
+        self._state = replace(self._state, presence=True, device=str(presence.device))
+        others: dict[str, Callable[..., Any]] = {
+            "subtype": partial(strokenext.load, task="subtype"),
+            "volume": strokenext.load_volume,
+            "segmentation": strokenext.load_segmenter,
+        }
+        for name, load in others.items():
+            wanted = getattr(settings, name)
+            try:
+                self._models[name] = load(wanted, device=settings.device)
+            except StrokeNeXtError as error:
+                # A repository without a volume or segmentation model is as it should be; one asked for must be there.
+                if name == "subtype" or wanted is not None or not isinstance(error, errors.ModelNotFoundError):
+                    log.warning("the %s model is not available: %s", name, error)
+                    absent[name] = str(error)
         titles = {row.name: row.title for row in strokenext.list_models()}
-        built = {task: p.config.architecture for task, p in self._predictors.items()}
-        if self._volume is not None:
-            built["volume"] = self._volume.config.architecture
-        if self._segmenter is not None:
-            built["segmentation"] = self._segmenter.config.architecture
-        named = {task: titles.get(name, name) for task, name in built.items()}
-        self._state = ServiceState("ready", said, presence=True, device=device, architectures=named, **loaded)
-
-    def _fail(self, error: StrokeNeXtError) -> None:
-        self._error = error
-        self._state = replace(self._state, status="failed", message=str(error))
+        built = {name: model.config.architecture for name, model in self._models.items()}
+        named = {name: titles.get(architecture, architecture) for name, architecture in built.items()}
+        loaded: dict[str, Any] = dict.fromkeys(self._models, True)
+        self._state = replace(self._state, status="ready", architectures=named, absent=absent, **loaded)
 
 
-def _absence(task: str, error: StrokeNeXtError, wanted: bool = True) -> list[str]:
-    """The sentence about a model that did not load, logged too; nothing where none is there and none was `wanted`."""
-    if not wanted and isinstance(error, ModelNotFoundError):
-        return []
-    log.warning("the %s model is not available: %s", task, error)
-    return [f"The {task} model is not available. {error}"]
-
-
-def decode(source: Slice | Volume | bytes | Path | BinaryIO) -> Slice | Volume:
+def decode(source: Source) -> Slice | Volume:
     """A Slice or Volume from whatever was given; one already decoded is passed through."""
-    if isinstance(source, (Slice, Volume)):
+    if isinstance(source, Slice | Volume):
         return source
-    import strokenext
-
-    return strokenext.read_any(source if isinstance(source, (bytes, Path)) else source.read())
+    return strokenext.read_any(source if isinstance(source, bytes | Path) else source.read())

@@ -7,31 +7,27 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from strokenext.errors import InputError
-from strokenext.types import Slice, Volume
+from strokenext import Segmentation, SeriesTriage, Slice, Triage, Volume, VolumePrediction, errors
 
 from .service import Options
+from .settings import MEBI
 
-if TYPE_CHECKING:
-    from strokenext import Segmentation, Triage, VolumePrediction
-
-    from .service import SeriesTriage
-
-MEBI = 1024 * 1024
 #: Answers with their heat kept per case; older ones are computed again.
 ANSWERS_KEPT = 64
+K = TypeVar("K")
+V = TypeVar("V")
 
 
-class ExpiredError(InputError):
+class ExpiredError(errors.InputError):
     """A case that is no longer held in memory."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The reader's own judgement, given before the model's is shown; `seconds` since the picture was opened."""
+    """The reader's own reading, given before the model's is shown; `seconds` since the picture was opened."""
 
     verdict: str
     seconds: float
@@ -59,21 +55,30 @@ class Case:
         """Bytes of pixels held."""
         return sum(image.pixels.nbytes for image in self.images)
 
-    def with_answer(self, index: int, options: Options, triage: Triage) -> dict[tuple[int, Options], Triage]:
-        """`answers` and one more, the oldest left out beyond ANSWERS_KEPT."""
-        kept = [item for item in self.answers.items() if item[0] != (index, options)]
-        return dict([*kept[-(ANSWERS_KEPT - 1) :], ((index, options), triage)])
-
-    def with_marks(self, key: tuple[int, bool], marks: Segmentation) -> dict[tuple[int, bool], Segmentation]:
-        """`marks` and those of one more slice, the oldest left out beyond ANSWERS_KEPT."""
-        kept = [item for item in self.marks.items() if item[0] != key]
-        return dict([*kept[-(ANSWERS_KEPT - 1) :], (key, marks)])
+    @property
+    def answer(self) -> Triage | None:
+        """The answer for the slice that is shown; None while it is being worked out."""
+        return self.answers.get((self.index, self.options))
 
     @property
     def marked(self) -> Segmentation | None:
         """What is marked on the slice that is shown; None without a segmentation model, or while it is refused."""
-        found = self.marks.get((self.index, self.options.force))
-        return None if found is None or found.refused else found
+        marks = self.marks.get((self.index, self.options.force))
+        return None if marks is None or marks.refused else marks
+
+    def with_answer(self, index: int, options: Options, triage: Triage) -> Case:
+        """The case with the answer for one more slice."""
+        return replace(self, answers=_with(self.answers, (index, options), triage))
+
+    def with_marks(self, index: int, options: Options, marks: Segmentation) -> Case:
+        """The case with the marks of one more slice."""
+        return replace(self, marks=_with(self.marks, (index, options.force), marks))
+
+
+def _with(kept: Mapping[K, V], key: K, value: V) -> dict[K, V]:
+    """`kept` and one value more, the oldest omitted beyond ANSWERS_KEPT."""
+    others = [item for item in kept.items() if item[0] != key]
+    return dict([*others[-(ANSWERS_KEPT - 1) :], (key, value)])
 
 
 class CaseStore:

@@ -21,12 +21,12 @@ class Settings:
     device: str = "auto"
     presence: str | None = None  # bundled name, folder or Hub id; None is the bundled default
     subtype: str | None = None
-    volume: str | None = None  # judges whole series; None is the bundled one, where there is one
+    volume: str | None = None  # answers for whole series; None is the bundled one, where there is one
     segmentation: str | None = None  # marks lesions on slices; None is the bundled one, where there is one
     auth: tuple[str, str] | None = None  # user, password
     data_dir: Path | None = None  # None keeps uploads in a private folder that is removed at exit
     max_upload: int = 256 * MEBI
-    workers: int = 2  # images judged at the same time
+    workers: int = 2  # images predicted at the same time
     queue: int = 16  # images that may wait
 
 

@@ -6,10 +6,7 @@ import contextlib
 from pathlib import Path
 
 import strokenext
-from strokenext.errors import InputError, NotFoundError
-from strokenext.types import Slice, Volume
-
-from .page import text
+from strokenext import Slice, Volume, errors
 
 
 def read(paths: list[str]) -> Slice | Volume:
@@ -20,15 +17,15 @@ def read(paths: list[str]) -> Slice | Volume:
     try:
         contents = [Path(path).read_bytes() for path in paths]
     except OSError as error:
-        raise NotFoundError(text.EXPIRED_FILE) from error
+        raise errors.NotFoundError("The uploaded file is no longer there. Open it again.") from error
     finally:
         for path in paths:
             discard(Path(path))
     if not contents:
-        raise InputError(text.NOTHING_OPEN)
+        raise errors.InputError("Open a picture first.")
     if len(contents) == 1:
         return strokenext.read_any(contents[0])
-    volume: Volume = strokenext.read_series(contents)
+    volume = strokenext.read_series(contents)
     return volume[0] if len(volume) == 1 else volume
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from strokenext.answer.decision import Rule
     from strokenext.explain.gradcam import heat
     from strokenext.explain.methods import METHODS
     from strokenext.segment.segmentation import Segmentation
@@ -45,6 +46,7 @@ _ROOMS = {
     "io.read": ("describe", "read_any", "read_series", "read_slice"),
     "zoo": ("ModelRow", "list_models"),
     "gate": ("check_scope",),
+    "answer.decision": ("Rule",),
     "regions": ("Region",),
     "explain.methods": ("METHODS",),
     "explain.gradcam": ("heat",),
@@ -81,6 +83,7 @@ __all__ = [
     "Predictor",
     "Provenance",
     "Region",
+    "Rule",
     "Segmentation",
     "Segmenter",
     "SeriesPrediction",

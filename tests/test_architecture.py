@@ -253,6 +253,22 @@ def test_packages_keep_to_themselves(package: str) -> None:
         assert not tops & FORBIDDEN[package], f"{short(path)} imports {sorted(tops & FORBIDDEN[package])}"
 
 
+def test_the_page_knows_public_names_only() -> None:
+    """`demo` takes from the library what its `__all__` offers, by that name, and enters none of its rooms."""
+    import strokenext
+
+    for path in files("demo").values():
+        nodes = list(ast.walk(tree(path)))
+        whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0]
+        names = {alias.name for node in froms if node.module == "strokenext" for alias in node.names} | {
+            n.attr for n in nodes if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "strokenext"
+        }
+        rooms = {name for name in whole | {str(n.module) for n in froms} if name.startswith("strokenext.")}
+        assert not rooms, f"{short(path)} enters {sorted(rooms)}"
+        assert names <= set(strokenext.__all__), f"{short(path)} takes {sorted(names - set(strokenext.__all__))}"
+
+
 def test_a_folder_is_read_at_a_glance() -> None:
     for folder in (*ORDER, "tests"):
         for place_ in [ROOT / folder, *(d for d in (ROOT / folder).rglob("*") if d.is_dir())]:

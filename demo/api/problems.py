@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from strokenext.errors import BusyError, StrokeNeXtError
+from strokenext import StrokeNeXtError, errors
 
 RETRY_SECONDS = 5
 log = logging.getLogger("strokenext.api")
@@ -50,7 +50,7 @@ def install(app: FastAPI) -> None:
 
 async def _library(_request: Request, error: Exception) -> Response:
     assert isinstance(error, StrokeNeXtError)
-    headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, BusyError) else None
+    headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, errors.BusyError) else None
     return problem(error.http_status, code_of(error), str(error), headers)
 
 

@@ -7,7 +7,8 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from dataclasses import replace
+from typing import Any, BinaryIO
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -18,14 +19,10 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import HTMLResponse, JSONResponse
 
 import strokenext
-from demo.service import Answer, Options, Service
-from strokenext.errors import InputError, OptionError, StrokeNeXtError
-from strokenext.types import Slice, Volume
+from demo.service import Options, Result, Service
+from strokenext import Segmentation, StrokeNeXtError, errors, words
 
 from . import docs, problems, reply, schemas
-
-if TYPE_CHECKING:
-    from strokenext import Segmentation
 
 log = logging.getLogger("strokenext.api")
 BASIC = {"WWW-Authenticate": 'Basic realm="StrokeNeXt", charset="UTF-8"'}
@@ -75,11 +72,18 @@ def _open_routes(service: Service) -> APIRouter:
     async def health() -> JSONResponse:
         """Whether the service is up and which models answer."""
         state = service.state()
-        loaded = {"presence": state.presence, "subtype": state.subtype} | ({"volume": True} if state.volume else {})
-        loaded |= {"segmentation": True} if state.segmentation else {}
-        body = {"status": state.status, "ready": service.ready(), "message": state.message, "models": loaded}
-        more = {"architectures": dict(state.architectures), "device": state.device, "version": strokenext.__version__}
-        return JSONResponse({**body, **more})
+        models = {"presence": state.presence, "subtype": state.subtype}
+        optional = {"volume": state.volume, "segmentation": state.segmentation}
+        body = {
+            "status": state.status,
+            "ready": state.status == "ready",
+            "message": state.message,
+            "models": models | {name: True for name, loaded in optional.items() if loaded},
+            "architectures": dict(state.architectures),
+            "device": state.device,
+            "version": strokenext.__version__,
+        }
+        return JSONResponse(body)
 
     return router
 
@@ -94,16 +98,18 @@ def _predict_routes(service: Service) -> APIRouter:
     }
 
     @router.post(
-        "/predict", responses={200: answer_200, **ERRORS}, openapi_extra={"requestBody": _form(), "x-example": EXAMPLE}
+        "/predict",
+        responses={200: answer_200, **ERRORS},
+        openapi_extra={"requestBody": _form_schema(), "x-example": EXAMPLE},
     )
     async def predict(request: Request) -> JSONResponse:
         """Judge one head CT image (DICOM, PNG, JPEG) or series (zip, multi-frame DICOM, NIfTI) sent as form data."""
         began = time.perf_counter()
         async with request.form(max_files=1, max_fields=16, max_part_size=4096) as form:
             upload = _upload(form)
-            ask = _ask({**request.query_params, **{k: v for k, v in form.items() if k not in FIELDS}})
-            body = await anyio.to_thread.run_sync(_work(service, upload.file, ask), limiter=limiter)
-        log.info("predict %s %s in %.2f s", ask.task, body["decision"], time.perf_counter() - began)
+            given = _form({**request.query_params, **{k: v for k, v in form.items() if k not in FIELDS}})
+            body = await anyio.to_thread.run_sync(_work, service, upload.file, given, limiter=limiter)
+        log.info("predict %s %s in %.2f s", given.task, body["decision"], time.perf_counter() - began)
         return JSONResponse(body)
 
     @router.get("/models", response_model=schemas.Models, responses={401: ERRORS[401]})
@@ -119,7 +125,7 @@ def _description_routes(app: FastAPI) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     def describe() -> dict[str, Any]:
-        text = f"Stroke on non-contrast head CT. {schemas.NOTICE} Every error has the form of Problem."
+        text = f"Stroke on non-contrast head CT. {words.NOTICE} Every error has the form of Problem."
         return get_openapi(title="StrokeNeXt", version=strokenext.__version__, description=text, routes=app.routes)
 
     @router.get("/openapi.json")
@@ -133,33 +139,30 @@ def _description_routes(app: FastAPI) -> APIRouter:
     return router
 
 
-def _work(service: Service, source: BinaryIO, ask: schemas.Ask) -> Callable[[], dict[str, Any]]:
-    def work() -> dict[str, Any]:
-        try:
-            if ask.task == "triage":
-                _ = service.subtype  # a client that asks for both questions must hear when one cannot be answered
-            options = Options(explain=ask.explain, threshold=ask.threshold, force=ask.force)
-            image, answer = service.judge(source, ask.task, options)
-            whole = service.whole(image, answer, options) if isinstance(image, Volume) else None
-            marks = _marks(service, image, answer, ask) if ask.segment else None
-            return reply.to_json(image, answer, ask.task, ask.overlay, whole, marks)
-        except StrokeNeXtError:
-            raise
-        except Exception as error:
-            # The edge of the process: whatever went wrong inside, a client gets a sentence and the log the place.
-            problems.report(error)
-            raise HTTPException(500, "The service failed on this image. The server's log says where.") from None
-
-    return work
+def _work(service: Service, source: BinaryIO, form: schemas.PredictForm) -> dict[str, Any]:
+    try:
+        if form.task == "triage":
+            service.predictor("subtype")  # a client that asks for both questions must hear when one cannot be answered
+        options = Options(explain=form.explain, threshold=form.threshold, force=form.force)
+        result = service.predict(source, form.task, options)
+        whole = service.predict_whole(result, options)
+        marks = _marks(service, result, form.force) if form.segment else None
+        return reply.to_json(replace(result, whole=whole, marks=marks), form)
+    except StrokeNeXtError:
+        raise
+    except Exception as error:
+        # The edge of the process: whatever went wrong inside, a client gets a sentence and the log the place.
+        problems.report(error)
+        raise HTTPException(500, "The service failed on this image. The server's log says where.") from None
 
 
-def _marks(service: Service, image: Slice | Volume, answer: Answer, ask: schemas.Ask) -> Segmentation | None:
+def _marks(service: Service, result: Result, force: bool) -> Segmentation | None:
     """What is marked on the slice that a picture would show. Raises OptionError without a segmentation model."""
     if not service.state().segmentation:
-        raise OptionError("No segmentation model is loaded here. Start the service with --segmentation, or leave "
-                          "segment out.")  # fmt: skip
-    found = reply.shown(image, answer)
-    return None if found is None else service.mark(found[0], found[1].gate, ask.force)
+        raise errors.OptionError(
+            "No segmentation model is loaded here. Start the service with --segmentation, or leave segment out."
+        )
+    return None if result.shown is None else service.segment(result.shown.image, result.shown.gate, force)
 
 
 def _upload(form: FormData) -> UploadFile:
@@ -167,25 +170,25 @@ def _upload(form: FormData) -> UploadFile:
         value = form.get(name)
         if isinstance(value, UploadFile):
             if value.size == 0:
-                raise InputError("The file is empty.")
+                raise errors.InputError("The file is empty.")
             return value
-    raise InputError("No image was sent. Send it as multipart form data in a field called 'file'.")
+    raise errors.InputError("No image was sent. Send it as multipart form data in a field called 'file'.")
 
 
-def _ask(values: dict[str, Any]) -> schemas.Ask:
+def _form(values: dict[str, Any]) -> schemas.PredictForm:
     try:
-        return schemas.Ask.model_validate(values)
+        return schemas.PredictForm.model_validate(values)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        if name not in schemas.Ask.model_fields:
-            known = ", ".join(schemas.Ask.model_fields)
-            raise OptionError(f"There is no such option. The options are: {known}.") from None
-        raise OptionError(HINTS.get(name, f"The option '{name}' is true or false.")) from None
+        if name not in schemas.PredictForm.model_fields:
+            known = ", ".join(schemas.PredictForm.model_fields)
+            raise errors.OptionError(f"There is no such option. The options are: {known}.") from None
+        raise errors.OptionError(HINTS.get(name, f"The option '{name}' is true or false.")) from None
 
 
-def _form() -> dict[str, Any]:
+def _form_schema() -> dict[str, Any]:
     picture = {"type": "string", "format": "binary", "description": "The image; 'image' is taken as its name too."}
-    options = schemas.Ask.model_json_schema()["properties"]
+    options = schemas.PredictForm.model_json_schema()["properties"]
     schema = {"type": "object", "required": ["file"], "properties": {"file": picture, **options}}
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 

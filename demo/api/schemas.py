@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-NOTICE = "Research use only. Not a medical device."
+from strokenext import words
 
 
 def _empty_is_none(value: object) -> object:
     return None if value == "" else value
 
 
-class Ask(BaseModel):
+class PredictForm(BaseModel):
     """The options of POST /predict, as form fields or query parameters."""
 
     model_config = ConfigDict(extra="forbid")
@@ -117,7 +117,7 @@ class Common(Answer):
     class_: str | None = Field(alias="class", description="The more probable side of the threshold; null if refused.")
     confidence: float | None = Field(description="The calibrated probability of that class, 0..1.")
     decision: str
-    notice: str = NOTICE
+    notice: str = words.NOTICE
     overlay: str | None = Field(None, description="Base64 PNG, when asked for.")
     segmentation: SegmentationOut | None = Field(None, description="When asked for with `segment`.")
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from demo.service import ServiceState
 from demo.sessions import Case, Reading
-from strokenext.answer.decision import Rule
-from strokenext.overlay import REGION_COLORS
-from strokenext.show import words
-from strokenext.types import CLASSES
+from strokenext import Prediction, Rule, Segmentation, SeriesPrediction, VolumePrediction, words
 
 from . import text
-
-if TYPE_CHECKING:
-    from strokenext import Prediction, Segmentation, SeriesPrediction, Triage, VolumePrediction
+from .viewer import region_color
 
 
 def note(sentence: str, kind: str = "wait") -> str:
@@ -25,26 +19,30 @@ def note(sentence: str, kind: str = "wait") -> str:
     return f'<div class="a-note a-{kind}" role="{role}">{escape(sentence)}</div>'
 
 
-def state(found: ServiceState) -> str:
+def state(models: ServiceState) -> str:
     """The state of the models, for the bar at the top."""
-    ready = text.models_ready(found.architectures)
-    missing = f". {found.message}" if "not available" in found.message else ""
-    said = {"loading": text.MODELS_LOADING, "ready": ready + missing, "failed": found.message}[found.status]
-    return f'<p class="s-state s-{found.status}" role="status" title="{escape(found.device)}">{escape(said)}</p>'
+    sentence = {
+        "loading": text.MODELS_LOADING,
+        "ready": text.models_ready(models.architectures) + (f". {models.message}" if models.absent else ""),
+        "failed": models.message,
+    }[models.status]
+    return f'<p class="s-state s-{models.status}" role="status" title="{escape(models.device)}">{escape(sentence)}</p>'
 
 
 def progress(done: int, total: int) -> str:
-    """A bar while a series is judged."""
+    """A bar while a series is being predicted."""
     share = 100 * done / max(total, 1)
     bar = f'<div class="a-progress"><i style="width:{share:.0f}%"></i></div>'
     return f'<div class="a-note a-wait" role="status">{escape(text.series_progress(done, total))}{bar}</div>'
 
 
-def html(case: Case, triage: Triage, stored: float | None = None) -> str:
+def html(case: Case, stored: float | None = None) -> str:
     """The whole panel for the slice that is shown; `stored` is the presence model's own threshold."""
     if case.hidden:
         return note(text.HIDDEN, "hidden")
-    presence, subtype = triage.presence, triage.subtype
+    if case.answer is None:
+        return note(text.NOT_YET)
+    presence, subtype = case.answer.presence, case.answer.subtype
     parts = [_reading(case.reading)] if case.reading else []
     parts += [_series(case.series.presence, presence)] if case.series else []
     parts += [_whole(case.whole)] if case.whole else []
@@ -76,7 +74,7 @@ def _presence(case: Case, presence: Prediction, stored: float | None) -> str:
 
 
 def _subtype(subtype: Prediction | None) -> str:
-    head = f'<h2>Type <em class="a-tag">{text.SUBTYPE_EXPERIMENTAL}</em></h2>'
+    head = f'<h2>Type <em class="a-tag">{text.EXPERIMENTAL}</em></h2>'
     if subtype is None or subtype.probability is None:
         reason = text.NO_SUBTYPE if subtype is None else subtype.gate.reason
         return f'<section class="a-card a-minor">{head}<p class="a-dim">{escape(reason)}</p></section>'
@@ -93,9 +91,9 @@ def _subtype(subtype: Prediction | None) -> str:
 def bar(prediction: Prediction | VolumePrediction, ends: tuple[str, str], kind: str = "") -> str:
     """The probability on 0..1 with the threshold as a line and the indeterminate band as a field."""
     p, (low, high) = prediction.probability or 0.0, prediction.band
-    said = f"Probability {p:.2f}, threshold {prediction.threshold:.2f}, indeterminate band {low:.2f} to {high:.2f}"
+    label = f"Probability {p:.2f}, threshold {prediction.threshold:.2f}, indeterminate band {low:.2f} to {high:.2f}"
     return (
-        f'<div class="a-bar {kind}" role="img" aria-label="{said}">'
+        f'<div class="a-bar {kind}" role="img" aria-label="{label}">'
         f'<i class="b-fill" style="width:{p * 100:.2f}%"></i>'
         f'<i class="b-band" style="left:{low * 100:.2f}%;width:{(high - low) * 100:.2f}%"></i>'
         f'<i class="b-threshold" style="left:{prediction.threshold * 100:.2f}%"></i>'
@@ -105,11 +103,11 @@ def bar(prediction: Prediction | VolumePrediction, ends: tuple[str, str], kind: 
 
 
 def _series(series: SeriesPrediction, presence: Prediction) -> str:
-    """The series at the threshold of the slice's answer, which the reader may have moved since it was judged."""
+    """The series at the threshold of the slice's answer, which the reader may have moved since."""
     line = escape(words.series(series))
     if series.probability is None:
         return f'<section class="a-card a-minor a-series"><h2>Series</h2><p>{line}</p></section>'
-    decision = Rule(presence.threshold, presence.band, CLASSES["presence"]).decision(series.probability)
+    decision = Rule(presence.threshold, presence.band, presence.classes).decision(series.probability)
     return (
         f'<section class="a-card a-minor a-series" data-decision="{escape(decision)}"><h2>Series</h2>'
         f'<p class="a-pair"><span>{escape(text.SHORT[decision])}</span><b>{words.percent(series.probability)}</b></p>'
@@ -150,17 +148,17 @@ def _evidence(presence: Prediction) -> str:
     )
 
 
-def _marked(found: Segmentation) -> str:
+def _marked(marks: Segmentation) -> str:
     """What the segmentation model marks, in the colours of the overlay, and what a mark means."""
     rows = "".join(
-        f'<li><i style="background:rgb{REGION_COLORS[i % len(REGION_COLORS)]}"></i><div><b>{escape(region.name)}</b>, '
+        f'<li><i style="background:{region_color(i)}"></i><div><b>{escape(region.name)}</b>, '
         f'{escape(words.size(region))}<p class="a-dim">{escape(region.says)}</p></div></li>'
-        for i, region in enumerate(found.regions)
+        for i, region in enumerate(marks.regions)
     )
-    nothing = f"<p>{text.MARKED_NOTHING}</p>" if found.empty else ""
+    nothing = f"<p>{text.MARKED_NOTHING}</p>" if marks.empty else ""
     return (
         f'<section class="a-card a-minor a-marks"><h2>{text.MARKED} '
-        f'<em class="a-tag">{text.SUBTYPE_EXPERIMENTAL}</em></h2>{nothing}<ul>{rows}</ul>'
+        f'<em class="a-tag">{text.EXPERIMENTAL}</em></h2>{nothing}<ul>{rows}</ul>'
         f'<p class="a-dim">{escape(words.MARKS)}</p></section>'
     )
 
@@ -201,19 +199,19 @@ def _training(
 
 
 def _provenance(presence: Prediction) -> str:
-    told = presence.provenance
-    window = f"{told.window.width:g} / {told.window.level:g} HU" if told.window else "none (no HU)"
+    source = presence.provenance
+    window = f"{source.window.width:g} / {source.window.level:g} HU" if source.window else "none (no HU)"
     rows: Sequence[tuple[str, str]] = (
-        ("Model", told.model),
-        ("Architecture", told.architecture),
-        ("Revision", told.revision or "bundled"),
-        ("Weights", told.weights_sha256[:16]),
-        ("Input", told.input_sha256[:16]),
+        ("Model", source.model),
+        ("Architecture", source.architecture),
+        ("Revision", source.revision or "bundled"),
+        ("Weights", source.weights_sha256[:16]),
+        ("Input", source.input_sha256[:16]),
         ("Model's window", window),
-        ("Device", told.device),
-        ("Time", told.time),
+        ("Device", source.device),
+        ("Time", source.time),
         ("Raw logit", f"{presence.logit:.3f}" if presence.logit is not None else "none"),
-        *((name, version) for name, version in told.versions.items()),
+        *((name, version) for name, version in source.versions.items()),
     )
     cells = "".join(f"<tr><th scope=row>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows)
     return f'<details class="a-more"><summary>Provenance</summary><table>{cells}</table></details>'

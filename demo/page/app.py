@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from demo.service import Service
 from demo.sessions import CaseStore
-from strokenext.explain.methods import METHODS
+from strokenext import METHODS
 
 from . import answer, examples, takeaway, text, theme, viewer
 from .handlers import Handlers, Screen
@@ -24,20 +25,21 @@ ON_LOAD = "() => { document.documentElement.lang = 'en'; document.body.classList
 
 
 @dataclass(frozen=True)
-class Widgets:
-    """What the wiring needs to name."""
+class Rail:
+    """What stands on the left: what to open, and how to look at it."""
 
-    key: gr.State
     files: gr.File
     folder: gr.UploadButton
-    examples: list[tuple[gr.Button, Any]]
-    reader_first: gr.Checkbox
     close: gr.Button
-    status: gr.HTML
-    clock: gr.Timer
-    viewer: gr.HTML
+    examples: list[tuple[gr.Button, Path]]
+    reader_first: gr.Checkbox
+
+
+@dataclass(frozen=True)
+class Side:
+    """What stands on the right: the answer, and what can be asked of it."""
+
     answer: gr.HTML
-    takeaway: gr.HTML
     commit_form: gr.Column
     verdict: gr.Radio
     commit: gr.Button
@@ -46,6 +48,19 @@ class Widgets:
     threshold: gr.Slider
     stored: gr.Button
     method: gr.Dropdown
+    takeaway: gr.HTML
+
+
+@dataclass(frozen=True)
+class Widgets:
+    """What the wiring needs to name."""
+
+    key: gr.State
+    clock: gr.Timer
+    status: gr.HTML
+    rail: Rail
+    viewer: gr.HTML
+    side: Side
 
 
 def build(service: Service) -> gr.Blocks:
@@ -78,47 +93,41 @@ def page_options() -> dict[str, Any]:
 
 
 def _widgets(store: CaseStore) -> Widgets:
-    found: dict[str, Any] = {
-        "key": gr.State(None, delete_callback=store.drop),
-        "clock": gr.Timer(0.8),
-    }
+    key, clock = gr.State(None, delete_callback=store.drop), gr.Timer(0.8)
     with gr.Row(elem_id="bar"):
         gr.HTML(theme.brand(), elem_id="brand", apply_default_css=False)
-        found["status"] = gr.HTML("", elem_id="status", apply_default_css=False)
+        status = gr.HTML("", elem_id="status", apply_default_css=False)
     with gr.Row(elem_id="desk"):
         with gr.Column(elem_id="rail"):
-            found |= _rail()
+            rail = _rail()
         with gr.Column(elem_id="centre"):
-            found["viewer"] = viewer.component(store)
+            centre = viewer.component(store)
         with gr.Column(elem_id="side"):
-            found |= _side(store)
-    return Widgets(**found)
+            side = _side(store)
+    return Widgets(key, clock, status, rail, centre, side)
 
 
-def _rail() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _rail() -> Rail:
     with gr.Column(elem_id="open"):
         _hint(text.OPEN_LABEL, text.OPEN_HINT)
-        found["files"] = gr.File(
+        files = gr.File(
             label=text.OPEN_LABEL, file_count="multiple", height=96, elem_id="files", buttons=[], show_label=False
         )
         with gr.Row(elem_classes="pair"):
-            found["folder"] = gr.UploadButton(text.FOLDER, file_count="directory", size="sm", elem_id="folder")
-            found["close"] = gr.Button(text.CLOSE, size="sm", elem_id="close")
+            folder = gr.UploadButton(text.FOLDER, file_count="directory", size="sm", elem_id="folder")
+            close = gr.Button(text.CLOSE, size="sm", elem_id="close")
     with gr.Column(elem_id="examples"):
         _hint(text.EXAMPLES, examples.note())
         with gr.Row(elem_classes="example-buttons"):
-            found["examples"] = [
+            buttons = [
                 (gr.Button(example.label, size="sm", elem_id=f"example-{example.element}"), example.path)
                 for example in examples.bundled()
             ]
     with gr.Column(elem_id="manner"):
-        found["reader_first"] = gr.Checkbox(
-            False, label=text.READER_FIRST, info=text.READER_FIRST_INFO, elem_id="reader-first"
-        )
+        reader_first = gr.Checkbox(False, label=text.READER_FIRST, info=text.READER_FIRST_INFO, elem_id="reader-first")
     with gr.Column(elem_id="privacy"):
         _hint("", text.NOTICE_LONG)
-    return found
+    return Rail(files, folder, close, buttons, reader_first)
 
 
 def _hint(title: str, sentence: str) -> None:
@@ -126,34 +135,29 @@ def _hint(title: str, sentence: str) -> None:
     gr.HTML(f"{heading}<p>{escape(sentence)}</p>", elem_classes="hint", apply_default_css=False)
 
 
-def _side(store: CaseStore) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    found["answer"] = gr.HTML(
-        answer.note(text.EMPTY_ANSWER, "empty"), elem_id="answer", apply_default_css=False, js_on_load=None
-    )
-    with gr.Column(visible=False, elem_id="commit-form") as found["commit_form"]:
-        found["verdict"] = gr.Radio(list(text.VERDICTS), label=text.COMMIT_LABEL, elem_id="verdict")
-        found["commit"] = gr.Button(text.COMMIT, variant="primary", elem_id="commit")
-    found["force"] = gr.Button(text.FORCE, visible=False, elem_id="force")
-    with gr.Column(visible=False, elem_id="tuning") as found["tuning"]:
-        found["threshold"] = gr.Slider(
+def _side(store: CaseStore) -> Side:
+    panel = gr.HTML(answer.note(text.EMPTY_ANSWER, "empty"), elem_id="answer", apply_default_css=False, js_on_load=None)
+    with gr.Column(visible=False, elem_id="commit-form") as commit_form:
+        verdict = gr.Radio(list(text.VERDICTS), label=text.COMMIT_LABEL, elem_id="verdict")
+        commit = gr.Button(text.COMMIT, variant="primary", elem_id="commit")
+    force = gr.Button(text.FORCE, visible=False, elem_id="force")
+    with gr.Column(visible=False, elem_id="tuning") as tuning:
+        threshold = gr.Slider(
             0.01, 0.99, value=0.5, step=0.01, label=text.THRESHOLD_LABEL, elem_id="threshold", buttons=[]
         )
         with gr.Row(elem_classes="pair"):
-            found["stored"] = gr.Button(text.THRESHOLD_RESET, size="sm", elem_id="stored")
-            found["method"] = gr.Dropdown(
-                _methods(), value="gradcam", label=text.METHOD_LABEL, elem_id="method", filterable=False
-            )
-    found["takeaway"] = takeaway.component(store)
-    return found
-
-
-def _methods() -> list[tuple[str, str]]:
-    return [(f"{m.title}, slow" if m.slow else m.title, m.name) for m in METHODS.values()]
+            stored = gr.Button(text.THRESHOLD_RESET, size="sm", elem_id="stored")
+            methods = [(f"{m.title}, slow" if m.slow else m.title, m.name) for m in METHODS.values()]
+            method = gr.Dropdown(methods, value="gradcam", label=text.METHOD_LABEL, elem_id="method", filterable=False)
+    files = takeaway.component(store)
+    return Side(panel, commit_form, verdict, commit, force, tuning, threshold, stored, method, files)
 
 
 def _wire(page: gr.Blocks, w: Widgets, handlers: Handlers, service: Service) -> None:
-    outputs = list(Screen(w.key, w.viewer, w.answer, w.takeaway, w.commit_form, w.force, w.threshold, w.tuning))
+    rail, side = w.rail, w.side
+    outputs = list(
+        Screen(w.key, w.viewer, side.answer, side.takeaway, side.commit_form, side.force, side.threshold, side.tuning)
+    )
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     model = quiet | {
         "concurrency_id": "model",
@@ -164,18 +168,18 @@ def _wire(page: gr.Blocks, w: Widgets, handlers: Handlers, service: Service) -> 
     def on(event: Callable[..., Any], action: Callable[..., Any], *inputs: Any, **more: Any) -> Any:
         return event(action, inputs=list(inputs), **(model | more))
 
-    for source in (w.files, w.folder):
-        sent = on(source.upload, handlers.open_uploads, source, w.key, w.reader_first, trigger_mode="once")
+    for source in (rail.files, rail.folder):
+        sent = on(source.upload, handlers.open_uploads, source, w.key, rail.reader_first, trigger_mode="once")
         sent.then(lambda: None, outputs=[source], queue=False, **quiet)
-    for button, path in w.examples:
-        on(button.click, partial(handlers.open_example, path), w.key, w.reader_first, trigger_mode="once")
+    for button, path in rail.examples:
+        on(button.click, partial(handlers.open_example, path), w.key, rail.reader_first, trigger_mode="once")
     on(w.viewer.slice, handlers.choose_slice, w.key, trigger_mode="always_last")
-    on(w.force.click, handlers.force, w.key)
-    on(w.threshold.input, handlers.set_threshold, w.key, w.threshold, trigger_mode="always_last")
-    on(w.stored.click, handlers.stored_threshold, w.key)
-    on(w.method.input, handlers.set_method, w.key, w.method)
-    on(w.commit.click, handlers.commit, w.key, w.verdict)
-    on(w.close.click, handlers.close, w.key, queue=False)
+    on(side.force.click, handlers.force, w.key)
+    on(side.threshold.input, handlers.set_threshold, w.key, side.threshold, trigger_mode="always_last")
+    on(side.stored.click, handlers.stored_threshold, w.key)
+    on(side.method.input, handlers.set_method, w.key, side.method)
+    on(side.commit.click, handlers.commit, w.key, side.verdict)
+    on(rail.close.click, handlers.close, w.key, queue=False)
     tick: dict[str, Any] = {"outputs": [w.status, w.clock], "queue": False} | quiet
     w.clock.tick(handlers.status, **tick)
     page.load(handlers.status, **tick)

@@ -7,22 +7,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import gradio as gr
 
 from demo import uploads
-from demo.service import Service, decode
+from demo.service import Result, Service, decode
 from demo.sessions import Case, CaseStore, ExpiredError, Reading
 from demo.watched import Progress, Watched
-from strokenext.errors import StrokeNeXtError
-from strokenext.types import Slice, Volume
+from strokenext import SeriesTriage, Slice, StrokeNeXtError, Triage, Volume
 
 from . import answer, text, viewer
-
-if TYPE_CHECKING:
-    from demo.service import SeriesTriage
-    from strokenext import Triage, VolumePrediction
 
 log = logging.getLogger("strokenext.page")
 #: Seconds that an open picture waits for models which are still loading.
@@ -53,7 +48,7 @@ class Handlers:
         self.service, self.store = service, store
 
     def open_uploads(self, paths: list[str] | str | None, key: str | None, reader_first: bool) -> Screens:
-        """Read what was uploaded, delete it, show it, judge it."""
+        """Read what was uploaded, delete it, show it, answer it."""
         given = [paths] if isinstance(paths, str) else list(paths or [])
         yield from self._open(lambda: uploads.read(given), key, reader_first)
 
@@ -69,50 +64,50 @@ class Handlers:
                 image = read()
             case = _new_case(image, reader_first)
             key = self.store.add(case)
-            yield Screen(key, viewer.message(key, case, None, case.index), answer.note(self._waiting()))
-            yield from self._judge_case(key)
+            yield Screen(key, viewer.message(key, case, case.index), answer.note(self._waiting()))
+            yield from self._answer_case(key)
         except Exception as error:
             yield self._failed(error)
 
     def _waiting(self) -> str:
-        return text.WAITING if self.service.state().status == "loading" else text.JUDGING
+        return text.WAITING if self.service.state().status == "loading" else text.PREDICTING
 
-    def _judge_case(self, key: str) -> Screens:
+    def _answer_case(self, key: str) -> Screens:
         self.service.wait(LOADING_PATIENCE)
         case = self.store.get(key)
         if case.volume is None:
             screen = self._shown(key, 0)
-            yield self._refusal(key) if case.hidden else screen
+            yield self._reveal_refused(key) if case.hidden else screen
             return
         volume, options = case.volume, replace(case.options, explain=False)
 
-        def judge(progress: Progress) -> tuple[SeriesTriage, VolumePrediction | None]:
-            found = cast("SeriesTriage", self.service.judge(volume, "triage", options, progress)[1])
-            return found, self.service.whole(volume, found, case.options)
+        def predict(progress: Progress) -> Result:
+            result = self.service.predict(volume, "triage", options, progress)
+            return replace(result, whole=self.service.predict_whole(result, case.options))
 
-        work = Watched(judge)
+        work = Watched(predict)
         for done, total in work:
             yield Screen(answer=answer.progress(done, total))
-        series, whole = work.result()
+        result = work.result()
+        series = cast(SeriesTriage, result.answer)
         peak = series.presence.peak
         start = case.index if case.hidden or peak is None else peak
-        self.store.change(key, lambda c: replace(c, series=series, whole=whole, index=start))
+        self.store.change(key, lambda c: replace(c, series=series, whole=result.whole, index=start))
         yield self._shown(key, start, show=start)
 
-    def _refusal(self, key: str) -> Screen:
+    def _reveal_refused(self, key: str) -> Screen:
         """A refused picture holds no answer to wait for, so there is nothing to commit to first."""
         case = self.store.get(key)
-        triage = case.answers[0, case.options]
-        if triage.presence.probability is None:
+        if case.answer is not None and case.answer.presence.refused:
             case = self.store.change(key, lambda c: replace(c, hidden=False))
-        return self._screen(key, case, triage)
+        return self._screen(key, case)
 
     def choose_slice(self, key: str | None) -> Screen:
         """The reader rests on another slice of a series: its own answer and evidence."""
         return self._again(key)
 
     def force(self, key: str | None) -> Screen:
-        """Judge the refused slice all the same."""
+        """Predict the refused slice all the same."""
         return self._again(key, force=True)
 
     def set_threshold(self, key: str | None, value: float) -> Screen:
@@ -129,11 +124,11 @@ class Handlers:
 
     def commit(self, key: str | None, verdict: str | None) -> Screen:
         """The reader has decided: note it and show the model's answer."""
-        if verdict not in text.VERDICTS:
+        if verdict is None:
             return Screen(answer=answer.note(f"{text.COMMIT_MISSING} {text.HIDDEN}", "hidden"))
 
         def reveal(case: Case) -> Case:
-            return replace(case, hidden=False, reading=Reading(str(verdict), time.monotonic() - case.opened))
+            return replace(case, hidden=False, reading=Reading(verdict, time.monotonic() - case.opened))
 
         return self._guarded(lambda: self._shown(str(key), self.store.change(key, reveal).index))
 
@@ -160,33 +155,29 @@ class Handlers:
     def _shown(self, key: str, index: int, show: int | None = None) -> Screen:
         """The answer for one slice, computed unless it is known."""
         case = self.store.get(key)
-        options = case.options
+        image, options = case.images[index], case.options
         triage = case.answers.get((index, options))
         if triage is None:
-            triage = cast("Triage", self.service.judge(case.images[index], "triage", options)[1])
-            found = triage
-            case = self.store.change(key, lambda c: replace(c, answers=c.with_answer(index, options, found)))
-        place = (index, options.force)
-        if place not in case.marks:
-            marks = self.service.mark(case.images[index], triage.presence.gate, options.force)
+            triage = cast(Triage, self.service.predict(image, "triage", options).answer)
+            case = self.store.change(key, lambda c: c.with_answer(index, options, triage))
+        if (index, options.force) not in case.marks:
+            marks = self.service.segment(image, triage.presence.gate, options.force)
             if marks is not None:
-                case = self.store.change(key, lambda c: replace(c, marks=c.with_marks(place, marks)))
-        return self._screen(key, replace(case, index=index), triage, show)
+                case = self.store.change(key, lambda c: c.with_marks(index, options, marks))
+        return self._screen(key, replace(case, index=index, options=options), show)
 
-    def _screen(self, key: str, case: Case, triage: Triage, show: int | None = None) -> Screen:
-        presence = triage.presence
-        refused = presence.probability is None
-        stored = self.service.presence.config.threshold
-        open_now = not case.hidden
+    def _screen(self, key: str, case: Case, show: int | None = None) -> Screen:
+        """The page for a case whose current slice has its answer."""
+        presence = cast(Triage, case.answer).presence
         return Screen(
             key=key,
-            viewer=viewer.message(key, case, triage, show),
-            answer=answer.html(case, triage, stored),
-            takeaway={"key": key, "ready": open_now},
+            viewer=viewer.message(key, case, show),
+            answer=answer.html(case, self.service.predictor("presence").config.threshold),
+            takeaway={"key": key, "ready": not case.hidden},
             commit=gr.update(visible=case.hidden),
-            force=gr.update(visible=refused and open_now),
+            force=gr.update(visible=presence.refused and not case.hidden),
             threshold=gr.update(value=round(presence.threshold, 3)),
-            tuning=gr.update(visible=open_now and not refused),
+            tuning=gr.update(visible=not case.hidden and not presence.refused),
         )
 
     def _guarded(self, work: Callable[[], Screen]) -> Screen:
@@ -197,12 +188,10 @@ class Handlers:
 
     def _failed(self, error: Exception) -> Screen:
         """A sentence in place of the answer; what was not foreseen goes to the log with its traceback."""
-        if isinstance(error, StrokeNeXtError):
-            sentence = str(error)
-        else:
+        known = isinstance(error, StrokeNeXtError)
+        if not known:
             log.error("a page action failed", exc_info=error)
-            sentence = text.UNEXPECTED
-        panel = answer.note(sentence, "error")
+        panel = answer.note(str(error) if known else text.UNEXPECTED, "error")
         if isinstance(error, ExpiredError):
             return _blank(panel)
         return Screen(answer=panel, takeaway={"key": None, "ready": False}, force=gr.update(visible=False))
@@ -216,5 +205,5 @@ def _blank(panel: str) -> Screen:
 
 def _new_case(image: Slice | Volume, reader_first: bool) -> Case:
     volume = image if isinstance(image, Volume) else None
-    images = volume.slices if volume is not None else (cast(Slice, image),)
+    images = image.slices if isinstance(image, Volume) else (image,)
     return Case(images, text.title(image), volume, index=len(images) // 2, hidden=reader_first)

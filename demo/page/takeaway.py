@@ -9,24 +9,15 @@ import logging
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
 from demo.sessions import Case, CaseStore
-from strokenext import words
-from strokenext.errors import OptionError, StrokeNeXtError
-from strokenext.overlay import COLORMAPS, png, render
-from strokenext.show.report import Reader
-from strokenext.show.report import html as report_html
-from strokenext.types import Window
-from strokenext.windows import custom
+from strokenext import COLORMAPS, StrokeNeXtError, Triage, Window, errors, png, render, report, windows, words
 
 from . import text
 from .viewer import STATIC
-
-if TYPE_CHECKING:
-    from strokenext import Triage
 
 log = logging.getLogger("strokenext.page")
 MOUNT = """
@@ -87,12 +78,10 @@ def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
     """One file as base64 for the browser to save, or {"error": sentence}."""
     try:
         case = store.get(request.get("key"))
-        triage = case.answers.get((case.index, case.options))
-        if triage is None or case.hidden:
+        if case.answer is None or case.hidden:
             return {"error": text.HIDDEN if case.hidden else text.NOT_YET}
         opinion = Opinion(str(request.get("opinion", ""))[:40], str(request.get("comment", ""))[:COMMENT_LIMIT])
-        view = _view(request.get("view"), case)
-        file = make(str(request.get("kind")), case, triage, opinion, view)
+        file = make(str(request.get("kind")), case, case.answer, opinion, _view(request.get("view"), case))
     except StrokeNeXtError as error:
         return {"error": str(error)}
     except Exception:
@@ -127,19 +116,20 @@ def _view(given: object, case: Case) -> View:
     def number(name: str, otherwise: float) -> float:
         value = given.get(name, otherwise)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise OptionError("The picture's settings could not be understood. Reload the page and try again.")
+            raise errors.OptionError("The picture's settings could not be understood. Reload the page and try again.")
         return float(value)
 
-    names = {
-        "opacity": number("opacity", default.opacity),
-        "colormap": str(given.get("colours", default.colormap)),
-        "encoder": str(given.get("encoder", default.encoder)),
-        "style": str(given.get("style", default.style)),
-        "marking": given.get("marking", default.marking) is True,
-    }
-    if case.images[case.index].unit == "HU":
-        return View(custom(number("width", 80), number("level", 40)), **names)  # type: ignore[arg-type]
-    return View(None, number("brightness", 0), number("contrast", 1), **names)  # type: ignore[arg-type]
+    hu = case.images[case.index].unit == "HU"
+    return View(
+        window=windows.custom(number("width", 80), number("level", 40)) if hu else None,
+        brightness=default.brightness if hu else number("brightness", default.brightness),
+        contrast=default.contrast if hu else number("contrast", default.contrast),
+        opacity=number("opacity", default.opacity),
+        colormap=str(given.get("colours", default.colormap)),
+        encoder=str(given.get("encoder", default.encoder)),
+        style=str(given.get("style", default.style)),
+        marking=given.get("marking", default.marking) is True,
+    )
 
 
 def _json(case: Case, triage: Triage, opinion: Opinion) -> bytes:
@@ -165,15 +155,13 @@ def _overlay(case: Case, triage: Triage, view: View) -> bytes:
 
 
 def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
-    judgement = ""
+    reading = ""
     if case.reading is not None:
-        judgement = f"{case.reading.verdict}, {case.reading.seconds:.0f} s after opening, before the model's answer"
-    reader = Reader(judgement, opinion.verdict.lower(), opinion.comment)
-    image = case.images[case.index]
-    page = report_html(
+        reading = f"{case.reading.verdict}, {case.reading.seconds:.0f} s after opening, before the model's answer"
+    page = report.html(
         triage,
-        image,
-        reader=reader,
+        case.images[case.index],
+        reader=report.Reader(reading, opinion.verdict.lower(), opinion.comment),
         window=view.window,
         colormap=view.colormap,
         whole=case.whole,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from strokenext.types import Slice, Volume
+from strokenext import Slice, Volume
 
 TITLE = "StrokeNeXt"
 TAGLINE = "Stroke on non-contrast head CT"
@@ -35,12 +35,10 @@ QUESTIONS = {"presence": "presence", "subtype": "type", "volume": "series", "seg
 EMPTY_STAGE = "Open a head CT slice or series, or try an example."
 EMPTY_ANSWER = "The model's answer appears here, with its threshold, its evidence and what it was trained on."
 READING = "Reading the file."
-JUDGING = "The model is looking at the slice."
+PREDICTING = "The model is looking at the slice."
 WAITING = "The models are still loading. The picture can be viewed; the answer follows."
 UNEXPECTED = "Something went wrong on the server while working on this. Try again; its log has the details."
-EXPIRED_FILE = "The uploaded file is no longer there. Open it again."
 NOT_YET = "The answer for this slice is still being worked out. Try again in a moment."
-NOTHING_OPEN = "Open a picture first."
 
 READER_FIRST = "Reader first"
 READER_FIRST_INFO = (
@@ -53,7 +51,6 @@ COMMIT_MISSING = "Choose your reading first."
 VERDICTS = ("No stroke seen", "Ischemic stroke", "Hemorrhagic stroke", "Cannot tell")
 
 FORCE = "Judge anyway"
-FORCE_NOTE = "The numbers would be for a picture the model was not made for."
 FORCED = "Judged on your request although the picture was refused. Read the numbers with that in mind."
 
 THRESHOLD_LABEL = "Decision threshold (presence)"
@@ -74,7 +71,7 @@ SHORT = {
     "indeterminate": "No decision",
 }
 REFUSED = "Not judged"
-SUBTYPE_EXPERIMENTAL = "Experimental"
+EXPERIMENTAL = "Experimental"
 WHOLE = "Whole series, 3-D model"
 WHOLE_TAG = "All slices at once"
 MARKED = "Marked on this slice"
@@ -84,23 +81,23 @@ NO_SUBTYPE = "Subtype is asked only when presence is positive or indeterminate."
 
 def models_ready(architectures: Mapping[str, str]) -> str:
     """What the bar says once the models are there: which architecture answers which question."""
-    asked: dict[str, list[str]] = {}
+    questions: dict[str, list[str]] = {}
     for question, title in architectures.items():
-        asked.setdefault(title, []).append(QUESTIONS[question])
-    named = ", ".join(f"{title} ({' and '.join(questions)})" for title, questions in asked.items())
+        questions.setdefault(title, []).append(QUESTIONS[question])
+    named = ", ".join(f"{title} ({' and '.join(names)})" for title, names in questions.items())
     return f"{MODELS_READY}: {named}" if named else MODELS_READY
 
 
 def threshold(value: float, band: tuple[float, float], stored: float | None) -> str:
     """The decision rule of this answer; `stored` is the model's own threshold."""
-    said = f"Threshold {value:.2f}, indeterminate from {band[0]:.2f} to {band[1]:.2f}."
+    rule = f"Threshold {value:.2f}, indeterminate from {band[0]:.2f} to {band[1]:.2f}."
     if stored is not None and abs(stored - value) > 1e-6:
-        said += f" The model's stored threshold is {stored:.2f}."
-    return said
+        rule += f" The model's stored threshold is {stored:.2f}."
+    return rule
 
 
 def series_progress(done: int, total: int) -> str:
-    """While a series is judged."""
+    """While a series is being predicted."""
     return f"The model is looking at slice {done} of {total}."
 
 

@@ -6,22 +6,26 @@ import base64
 import gzip
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from demo.sessions import Case, CaseStore
-from strokenext.errors import StrokeNeXtError
-from strokenext.overlay import COLORMAPS, REGION_COLORS, colors
-from strokenext.show import words
-from strokenext.types import Heat, Slice, Window
-from strokenext.windows import PRESETS
+from strokenext import (
+    COLORMAPS,
+    PRESETS,
+    Heat,
+    Prediction,
+    Segmentation,
+    Slice,
+    StrokeNeXtError,
+    Window,
+    overlay,
+    words,
+)
 
 from . import text
-
-if TYPE_CHECKING:
-    from strokenext import Prediction, Segmentation, Triage
 
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = ("pixels.js", "stage.js", "gestures.js", "curve.js", "controls.js", "viewer.js", "takeaway.js")
@@ -58,7 +62,7 @@ def component(store: CaseStore) -> gr.HTML:
 
 def scripts() -> str:
     """The viewer's scripts and colour tables, inline, so that the page asks for nothing else."""
-    tables = {name: base64.b64encode(colors(name).tobytes()).decode("ascii") for name in COLORMAPS}
+    tables = {name: base64.b64encode(overlay.colors(name).tobytes()).decode("ascii") for name in COLORMAPS}
     pairs = ", ".join(f'{name}: read("{data}")' for name, data in tables.items())
     read = "const read = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));"
     blocks = [f"(() => {{ {read} (window.StrokeNeXt ||= {{}}).luts = {{ {pairs} }}; }})();"]
@@ -71,14 +75,14 @@ def empty() -> dict[str, Any]:
     return {"key": None, "count": 0, "windows": [], "presets": _windows(PRESETS), "empty": text.EMPTY_STAGE}
 
 
-def message(key: str, case: Case, triage: Triage | None, show: int | None = None) -> dict[str, Any]:
+def message(key: str, case: Case, show: int | None = None) -> dict[str, Any]:
     """What is open and, unless the reader must commit first, the evidence for the case's current slice.
 
     `show` makes the viewer go to that slice. Plain JSON values, no pixels.
     """
     image = case.images[case.index]
     presets = PRESETS if image.unit == "HU" else ()
-    visible = triage is not None and not case.hidden
+    presence = None if case.hidden or case.answer is None else case.answer.presence
     return {
         "key": key,
         "count": len(case.images),
@@ -93,18 +97,18 @@ def message(key: str, case: Case, triage: Triage | None, show: int | None = None
         "method": case.options.method,
         "about": case.index,
         "show": show,
-        "heat": _heat(triage.presence.heat, case.index) if triage is not None and visible else None,
-        "curve": curve(case, triage.presence) if triage is not None and visible else None,
-        "marks": _marks(case.marked, case.index) if case.marked is not None and visible else None,
+        "heat": None if presence is None or presence.heat is None else _heat(presence.heat, case.index),
+        "curve": None if presence is None else curve(case, presence),
+        "marks": None if presence is None or case.marked is None else _marks(case.marked, case.index),
     }
 
 
-def curve(case: Case, answer: Prediction) -> dict[str, Any] | None:
-    """Probability of stroke per slice, None with its reason where a slice was refused, and `answer`'s threshold."""
+def curve(case: Case, presence: Prediction) -> dict[str, Any] | None:
+    """Probability of stroke per slice, None with its reason where a slice was refused, and the slice's threshold."""
     if case.series is None:
         return None
     points = [{"p": p.probability, "reason": p.gate.reason} for p in case.series.presence.slices]
-    return {"points": points, "threshold": answer.threshold, "band": list(answer.band)}
+    return {"points": points, "threshold": presence.threshold, "band": list(presence.band)}
 
 
 def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
@@ -148,28 +152,31 @@ def encode(image: Slice, plain: bool = False) -> dict[str, Any]:
     }
 
 
+def region_color(number: int) -> str:
+    """The colour that the overlay draws a region in, for CSS."""
+    return "rgb({}, {}, {})".format(*overlay.REGION_COLORS[number % len(overlay.REGION_COLORS)])
+
+
 def _windows(windows: tuple[Window, ...]) -> list[dict[str, Any]]:
     return [{"name": w.name, "width": w.width, "level": w.level} for w in windows]
 
 
-def _marks(found: Segmentation, index: int) -> dict[str, Any]:
+def _marks(marks: Segmentation, index: int) -> dict[str, Any]:
     """The marked regions of a slice as closed lines in pixels, each in its colour, with what a mark means."""
     regions = [
         {
             "name": region.name,
             "says": region.says,
             "size": words.size(region),
-            "color": "rgb({}, {}, {})".format(*REGION_COLORS[i % len(REGION_COLORS)]),
+            "color": region_color(i),
             "outlines": [[v for point in line for v in point] for line in region.outlines()],
         }
-        for i, region in enumerate(found.regions)
+        for i, region in enumerate(marks.regions)
     ]
     return {"index": index, "regions": regions, "note": words.MARKS}
 
 
-def _heat(heat: Heat | None, index: int) -> dict[str, Any] | None:
-    if heat is None:
-        return None
+def _heat(heat: Heat, index: int) -> dict[str, Any]:
     return {
         "index": index,
         "maps": [[round(float(v), 5) for v in one.ravel()] for one in heat.maps],

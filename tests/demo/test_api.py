@@ -86,8 +86,8 @@ class TestAnswers:
     def test_class_and_confidence_at_that_threshold_do_not_depend_on_the_band(self, monkeypatch, p, named):
         """The model is undecided about both (its band is 0.1 to either side); the classic answer is a class."""
         app, service = build_api(Settings(device="cpu"))
-        service._predictors = {"presence": toy.predictor(log_odds=2 * math.log(p / (1 - p)))}  # temperature 2
-        service._state = ServiceState("ready", "ready", presence=True)
+        service._models = {"presence": toy.predictor(log_odds=2 * math.log(p / (1 - p)))}  # temperature 2
+        service._state = ServiceState("ready", presence=True)
         monkeypatch.setattr("demo.service.decode", lambda source: toy.head())
         body = post(TestClient(app), PNG, "image", threshold=0.05, force=True).json()
         assert (body["class"], body["decision"]) == (named, "indeterminate")
@@ -407,8 +407,8 @@ class TestZeroGpu:
 
     def test_question_and_answer_can_travel_to_another_process(self, ready):
         _, service = ready
-        image, answer = service.judge(DICOM, "triage", Options(threshold=0.0, force=True))
-        for value in (image, Options(), answer):
+        result = service.predict(DICOM, "triage", Options(threshold=0.0, force=True))
+        for value in (result.image, Options(), result.answer):
             again = pickle.loads(pickle.dumps(value))
             if hasattr(value, "to_json"):
                 assert again.to_json() == value.to_json()

@@ -103,7 +103,7 @@ class TestService:
             state = found.wait(120)
             assert (state.status, state.segmentation) == ("ready", False)
             assert state.message.startswith(said)
-            assert found.mark(strokenext.read_slice(BLEED), Gate(True)) is None
+            assert found.segment(strokenext.read_slice(BLEED), Gate(True)) is None
 
 
 class TestApi:

@@ -110,7 +110,7 @@ class TestService:
             assert (state.status, state.volume) == ("ready", False)
             assert state.message.startswith(said)
             series = strokenext.read_series(SERIES)
-            assert found.whole(series, found.predict(short(series, 2), "presence"), Options()) is None
+            assert found.predict_whole(found.predict(short(series, 2), "presence"), Options()) is None
 
 
 class TestApi:

@@ -1,4 +1,4 @@
-/* The probability of every slice as an inline SVG; slices that were not judged are gaps. */
+/* The probability of every slice as an inline SVG; slices that were refused are gaps. */
 (() => {
   const ns = (window.StrokeNeXt = window.StrokeNeXt || {});
   const [W, H] = [1000, 100];
@@ -12,7 +12,7 @@
     box.replaceChildren();
     if (box.hidden) return;
     const n = curve.points.length;
-    const judged = curve.points.filter((point) => point.p !== null).length;
+    const predicted = curve.points.filter((point) => point.p !== null).length;
     const gap = (point, i) => `<rect class="c-gap" x="${(i / n) * W}" y="0" width="${W / n}" height="${H}"/>`;
     const gaps = curve.points.map((point, i) => (point.p === null ? gap(point, i) : "")).join("");
     let line = "";
@@ -26,7 +26,7 @@
       return `<rect class="${point.p >= curve.threshold ? "c-bar c-over" : "c-bar"}" x="${((i + 0.15) / n) * W}" y="${y(point.p)}" width="${(0.7 / n) * W}" height="${H - 6 - y(point.p) + 6}"/>`;
     }).join("");
     const [low, high] = curve.band;
-    box.innerHTML = `<svg viewBox="0 0 ${W} ${H}" preserveAspectRatio="none" role="img" aria-label="Probability of stroke by slice: ${judged} of ${n} slices judged">
+    box.innerHTML = `<svg viewBox="0 0 ${W} ${H}" preserveAspectRatio="none" role="img" aria-label="Probability of stroke by slice: ${predicted} of ${n} slices judged">
       <rect class="c-band" x="0" y="${y(high)}" width="${W}" height="${Math.max(0, y(low) - y(high))}"/>${gaps}${bars}
       <line class="c-threshold" x1="0" x2="${W}" y1="${y(curve.threshold)}" y2="${y(curve.threshold)}"/>
       <path class="c-line" d="${line}"/><rect class="c-cursor" x="0" y="0" width="${W / n}" height="${H}"/></svg>

@@ -69,16 +69,21 @@
       state.curve = message.curve || null;
       if (message.method !== state.method) state.heats.clear(); // evidence of another method does not mix with this one
       state.method = message.method;
-      if (message.heat) state.heats.set(message.heat.index, message.heat);
-      else if (message.heat === null && Number.isInteger(message.about)) state.heats.delete(message.about);
-      if (message.marks) state.allMarks.set(message.marks.index, message.marks);
-      else if (message.marks === null && Number.isInteger(message.about)) state.allMarks.delete(message.about);
+      for (const [known, sent] of [[state.heats, message.heat], [state.allMarks, message.marks]]) {
+        if (sent) known.set(sent.index, sent);
+        else if (sent === null && Number.isInteger(message.about)) known.delete(message.about);
+      }
       this.stage.forget();
       this.controls.rebuild(message);
       if (message.key && Number.isInteger(message.show)) this.show(message.show, false);
       else this.stage.redraw();
-      this.root.dataset.heat = state.heat() ? "yes" : "no";
-      this.root.dataset.marks = state.marks() ? "yes" : "no";
+      this.flags();
+    }
+
+    /** What the slice on the stage has, for style sheets and tests. */
+    flags() {
+      this.root.dataset.heat = this.state.heat() ? "yes" : "no";
+      this.root.dataset.marks = this.state.marks() ? "yes" : "no";
     }
 
     /** Go to a slice; `ask` tells the server, so that the answer follows once the reader rests there. */
@@ -115,8 +120,7 @@
       Object.assign(state, { picture, edges: picture.edges });
       this.root.dataset.ready = "yes";
       this.root.dataset.index = String(state.index);
-      this.root.dataset.heat = state.heat() ? "yes" : "no";
-      this.root.dataset.marks = state.marks() ? "yes" : "no";
+      this.flags();
       this.controls.position();
       this.stage.redraw();
     }
