@@ -7,7 +7,6 @@ Slices of one patient are near copies, so the unit that is drawn is the group (p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,23 +14,12 @@ from scipy import stats
 
 from strokenext.errors import DataError
 
+from .estimate import Estimate
+
 #: f(labels, scores) -> a number, nan where it is undefined (one class only).
 Statistic = Callable[[NDArray[np.int64], NDArray[np.float64]], float]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic with its 95 % interval; `units` is how many groups were drawn from."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-    units: int
-
-    def to_dict(self) -> dict[str, float | int | None]:
-        """JSON-able; an undefined number is None."""
-        return {k: (None if isinstance(v, float) and not np.isfinite(v) else v) for k, v in vars(self).items()}
+#: f(row numbers) -> a number, nan where it is undefined.
+RowStatistic = Callable[[NDArray[np.intp]], float]
 
 
 def group_rows(groups: ArrayLike | None, n: int) -> list[NDArray[np.intp]]:
@@ -54,6 +42,20 @@ def resamples(groups: ArrayLike | None, n: int, draws: int, seed: int) -> Iterat
         yield np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))])
 
 
+def bootstrap_rows(
+    statistic: RowStatistic, groups: ArrayLike | None, n: int, *, draws: int = 1000, seed: int = 0
+) -> tuple[Estimate, NDArray[np.float64]]:
+    """A statistic of row numbers with its percentile interval (2.5 to 97.5 %) over resampled groups, and its draws.
+
+    Samples on which it is undefined are omitted; with fewer than half defined the interval is nan.
+    """
+    values = np.array([statistic(rows) for rows in resamples(groups, n, draws, seed)])
+    defined = values[np.isfinite(values)]
+    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) * 2 >= draws > 0 else (np.nan, np.nan)
+    estimate = Estimate(float(statistic(np.arange(n))), float(low), float(high), n, len(group_rows(groups, n)))
+    return estimate, defined
+
+
 def bootstrap(
     statistic: Statistic,
     labels: ArrayLike,
@@ -63,15 +65,9 @@ def bootstrap(
     draws: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """The statistic with its percentile interval (2.5 to 97.5 %) over resampled groups.
-
-    Samples on which it is undefined are left out; with fewer than half defined the interval is nan.
-    """
+    """The statistic with its percentile interval over resampled groups, as `bootstrap_rows`."""
     y, s = np.asarray(labels, np.int64), np.asarray(scores, np.float64)
-    values = np.array([statistic(y[rows], s[rows]) for rows in resamples(groups, len(y), draws, seed)])
-    defined = values[np.isfinite(values)]
-    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) * 2 >= draws and len(defined) else (np.nan, np.nan)
-    return Estimate(float(statistic(y, s)), float(low), float(high), len(y), len(group_rows(groups, len(y))))
+    return bootstrap_rows(lambda rows: statistic(y[rows], s[rows]), groups, len(y), draws=draws, seed=seed)[0]
 
 
 def paired_bootstrap(
@@ -86,20 +82,20 @@ def paired_bootstrap(
 ) -> tuple[Estimate, float]:
     """Difference statistic(first) - statistic(second) on the same resampled groups, and its two-sided p value.
 
-    p = 2 min(P(d <= 0), P(d >= 0)), each with one added to numerator and denominator so that it is never 0.
+    p = 2 min(P(d <= 0), P(d >= 0)), each with one added to numerator and denominator so that it is never 0; nan
+    where there is no interval.
     """
     y = np.asarray(labels, np.int64)
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    rows = list(resamples(groups, len(y), draws, seed))
-    differences = np.array([statistic(y[r], a[r]) - statistic(y[r], b[r]) for r in rows])
-    defined = differences[np.isfinite(differences)]
-    whole = float(statistic(y, a) - statistic(y, b))
-    units = len(group_rows(groups, len(y)))
-    if len(defined) * 2 < draws:
-        return Estimate(whole, float("nan"), float("nan"), len(y), units), float("nan")
+
+    def difference(rows: NDArray[np.intp]) -> float:
+        return statistic(y[rows], a[rows]) - statistic(y[rows], b[rows])
+
+    estimate, defined = bootstrap_rows(difference, groups, len(y), draws=draws, seed=seed)
+    if np.isnan(estimate.low):
+        return estimate, float("nan")
     tails = min((defined <= 0).sum(), (defined >= 0).sum())
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return Estimate(whole, float(low), float(high), len(y), units), min(1.0, 2.0 * (tails + 1) / (len(defined) + 1))
+    return estimate, min(1.0, 2.0 * (tails + 1) / (len(defined) + 1))
 
 
 def mcnemar(first_correct: ArrayLike, second_correct: ArrayLike) -> tuple[int, int, float]:

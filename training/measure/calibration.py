@@ -15,7 +15,7 @@ from scipy import optimize, special
 
 from strokenext.errors import DataError
 
-from .bootstrap import resamples, wilson
+from .bootstrap import bootstrap, wilson
 
 _TINY = 1e-7
 
@@ -66,10 +66,10 @@ def fit_temperature(labels: ArrayLike, logits: ArrayLike, *, balanced: bool = Fa
         scaled = z / np.exp(log_t)
         return float((w * (np.logaddexp(0.0, scaled) - y * scaled)).sum())
 
-    found = optimize.minimize_scalar(
+    best = optimize.minimize_scalar(
         loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded", options={"xatol": 1e-6}
     )
-    return float(np.exp(found.x))
+    return float(np.exp(best.x))
 
 
 def apply_temperature(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
@@ -136,18 +136,21 @@ def reliability_bins(
     y, p = np.asarray(labels, np.int64), np.asarray(probabilities, np.float64)
     names = np.arange(len(y)).astype(str) if groups is None else np.asarray(groups).astype(str)
     edges = _merged_edges(p, bins, min(least, len(p)))
-    found = []
+    rows = []
     for low, high in pairwise(edges):
         inside = (p >= low) & ((p < high) | (high == 1.0))
         n, positives = int(inside.sum()), int(y[inside].sum())
-        if 0 < positives < n:
-            interval = _fraction_interval(y[inside], None if groups is None else names[inside], seed)
+        if 0 < positives < n and groups is None:
+            interval = wilson(positives, n)
+        elif 0 < positives < n:
+            share = bootstrap(lambda y, _: float(y.mean()), y[inside], p[inside], names[inside], seed=seed)
+            interval = share.low, share.high
         else:
             units = len(np.unique(names[inside]))
             interval = wilson(units if positives else 0, units)
         mean = float(p[inside].mean()) if n else float("nan")
-        found.append(Bin(float(low), float(high), n, positives, interval, mean))
-    return tuple(found)
+        rows.append(Bin(float(low), float(high), n, positives, interval, mean))
+    return tuple(rows)
 
 
 def _merged_edges(p: NDArray[np.float64], bins: int, least: int) -> list[float]:
@@ -156,14 +159,6 @@ def _merged_edges(p: NDArray[np.float64], bins: int, least: int) -> list[float]:
         if ((p >= edges[-1]) & (p < edge)).sum() >= least and (p >= edge).sum() >= least:
             edges.append(float(np.round(edge, 10)))
     return [*edges, 1.0]
-
-
-def _fraction_interval(y: NDArray[np.int64], groups: ArrayLike | None, seed: int) -> tuple[float, float]:
-    if groups is None:
-        return wilson(int(y.sum()), len(y))
-    values = [float(y[rows].mean()) for rows in resamples(groups, len(y), 1000, seed)]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def choose_threshold(

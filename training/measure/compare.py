@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strokenext.errors import DataError
-from training.results.tree import Entry
 
-from . import metrics as m
+from .bootstrap import holm, mcnemar, paired_bootstrap
 from .estimate import text
+from .metrics import aggregate, auroc
 from .result import Result
 
 
@@ -27,7 +27,7 @@ def compare(results: Sequence[Result], *, draws: int = 2000, seed: int = 0) -> d
     first, others = results[0], results[1:]
     rows = [_row(first, other, draws, seed) for other in others]
     for key in ("auroc_p", "mcnemar_p"):
-        for row, adjusted in zip(rows, m.holm([r[key] for r in rows]), strict=True):
+        for row, adjusted in zip(rows, holm([r[key] for r in rows]), strict=True):
             row[f"{key}_holm"] = adjusted
     return {"model": first.name, "task": first.model["task"], "against": rows}
 
@@ -41,10 +41,10 @@ def _row(first: Result, other: Result, draws: int, seed: int) -> dict[str, Any]:
     if not np.array_equal(b.labels[order], a.labels) or [b.units[i] for i in order] != list(a.units):
         raise DataError(f"{first.name} and {other.name} were judged by different labels or patients (a control run, or "
                         "data prepared again); their difference would mean nothing.")  # fmt: skip
-    difference, p = m.paired_bootstrap(m.auroc, a.labels, a.logits, b.logits[order], a.units, draws=draws, seed=seed)
-    only_first, only_other, p_mcnemar = m.mcnemar(_unit_right(first), _unit_right(other))
+    difference, p = paired_bootstrap(auroc, a.labels, a.logits, b.logits[order], a.units, draws=draws, seed=seed)
+    only_first, only_other, p_mcnemar = mcnemar(_unit_right(first), _unit_right(other))
     return {
-        "name": other.name, "auroc": m.auroc(b.labels, b.logits), "auroc_difference": difference.to_dict(),
+        "name": other.name, "auroc": auroc(b.labels, b.logits), "auroc_difference": difference.to_dict(),
         "auroc_p": p, "only_first_right": only_first, "only_other_right": only_other, "mcnemar_p": p_mcnemar,
     }  # fmt: skip
 
@@ -52,7 +52,7 @@ def _row(first: Result, other: Result, draws: int, seed: int) -> dict[str, Any]:
 def _unit_right(result: Result) -> NDArray[np.bool_]:
     """Per unit, in the order of unit names: whether the call at the model's threshold is right."""
     p = result.predictions.probabilities(result.model["temperature"])
-    found = m.aggregate(result.predictions.labels, p, result.predictions.units)
+    found = aggregate(result.predictions.labels, p, result.predictions.units)
     return np.asarray((found.scores >= result.model["threshold"]) == (found.labels == 1))
 
 
@@ -66,37 +66,3 @@ def table(comparison: dict[str, Any]) -> str:
             f"{r['only_first_right']} / {r['only_other_right']} | {r['mcnemar_p_holm']:.4f}"
         )
     return "\n".join(lines)
-
-
-#: A StrokeNeXt with each model it was set against and what came out.
-Comparison = tuple[Entry, list[tuple[Entry, Mapping[str, Any]]]]
-
-
-def matched(entries: Sequence[Entry]) -> list[tuple[Entry, list[Entry]]]:
-    """Each StrokeNeXt with every other model that was tested on the very same slices under the same protocol.
-
-    Where several StrokeNeXts were, each later one is set against the earlier ones too. Test parts of one class
-    are left out: nothing can be ranked there.
-    """
-    groups: dict[tuple[object, ...], list[Entry]] = {}
-    for e in entries:
-        p = e.result.predictions
-        if len(set(p.labels.tolist())) == 2:
-            groups.setdefault((e.task, e.where, tuple(sorted(p.paths))), []).append(e)
-    found = []
-    for rows in groups.values():
-        ours = [e for e in rows if e.ours]
-        for n, e in enumerate(ours):
-            others = [*ours[:n], *(x for x in rows if not x.ours)]
-            if others:
-                found.append((e, others))
-    return found
-
-
-def comparisons(entries: Sequence[Entry], *, draws: int = 1000) -> list[Comparison]:
-    """What `compare` says of each StrokeNeXt in `matched`; Holm's correction is over the models it is set against."""
-    found = []
-    for ours, others in matched(entries):
-        rows = compare([ours.result, *(e.result for e in others)], draws=draws)["against"]
-        found.append((ours, list(zip(others, rows, strict=True))))
-    return found

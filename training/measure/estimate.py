@@ -1,14 +1,31 @@
-"""A figure as a reader sees it: the value, and where there is one its 95 % interval."""
+"""A statistic with its 95 % interval, and the text a reader sees of it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 #: Stands for what is undefined or was not measured.
 DASH = "–"
 #: With fewer patients an interval says more than they can tell.
 LEAST_PATIENTS = 5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with its 95 % interval, of `n` rows; `units` is how many groups of them were drawn from."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    units: int
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """JSON-able; an undefined number is None."""
+        return {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in vars(self).items()}
 
 
 def text(row: Mapping[str, Any] | float | None, digits: int = 3, signed: bool = False, *, percent: bool = False) -> str:

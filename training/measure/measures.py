@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import metrics as m
-from .bootstrap import Statistic
+from .bootstrap import Statistic, bootstrap
+from .calibration import brier, ece, intercept_slope, reliability_bins
 from .result import Predictions
 
 SPECIFICITIES = (0.85, 0.90, 0.95)
@@ -41,7 +42,7 @@ def measure(
         found |= {
             "calibration": {"before": calibration(predictions, 1.0), "after": calibration(predictions, temperature)},
             "calibration_intervals": calibration_intervals(predictions, temperature, draws, seed),
-            "reliability": [b._asdict() for b in m.reliability_bins(predictions.labels, p, predictions.units)],
+            "reliability": [b._asdict() for b in reliability_bins(predictions.labels, p, predictions.units)],
             "predictive_values": m.predictive_values(sens, spec),
             "decision_curve": m.decision_curve(predictions.labels, p),
             "patients": by_patient(predictions, p, threshold, draws, seed),
@@ -62,7 +63,7 @@ def at_threshold(
         "balanced_accuracy": lambda y, s: m.balanced_accuracy(y, s, threshold),
     }
     for name, statistic in statistics.items():
-        estimate = m.bootstrap(statistic, predictions.labels, p, predictions.units, draws=draws, seed=seed)
+        estimate = bootstrap(statistic, predictions.labels, p, predictions.units, draws=draws, seed=seed)
         found[name] = estimate.to_dict()
     plain: dict[str, Statistic] = {
         "f1_macro": lambda y, s: _counted(y, s, threshold)[0],
@@ -89,7 +90,7 @@ def _intervals(
 ) -> dict[str, Any]:
     """Each statistic with its interval over units."""
     y, units = predictions.labels, predictions.units
-    return {n: m.bootstrap(s, y, p, units, draws=draws, seed=seed).to_dict() for n, s in statistics.items()}
+    return {n: bootstrap(s, y, p, units, draws=draws, seed=seed).to_dict() for n, s in statistics.items()}
 
 
 def per_class(predictions: Predictions, p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
@@ -111,12 +112,12 @@ def ranking(predictions: Predictions, p: NDArray[np.float64], draws: int, seed: 
     y, units = predictions.labels, predictions.units
     points: dict[str, Statistic] = {}
     for v in SPECIFICITIES[1:]:
-        points[f"sensitivity_at_specificity_{v}"] = partial(operating_point, share=v)
+        points[f"sensitivity_at_specificity_{v}"] = partial(m.sensitivity_at_specificity, specificity=v)
     for v in SENSITIVITIES[1:]:
-        points[f"specificity_at_sensitivity_{v}"] = partial(_turned_round, share=v)
+        points[f"specificity_at_sensitivity_{v}"] = partial(m.specificity_at_sensitivity, sensitivity=v)
     return {
-        "auroc": m.auroc_interval(y, p, units, draws=draws, seed=seed).to_dict(),
-        "auprc": m.bootstrap(m.auprc, y, p, units, draws=draws // 5, seed=seed).to_dict(),
+        "auroc": bootstrap(m.auroc, y, p, units, draws=draws, seed=seed).to_dict(),
+        "auprc": bootstrap(m.auprc, y, p, units, draws=draws // 5, seed=seed).to_dict(),
         "prevalence": float(y.mean()),
         "sensitivity_at_specificity": {str(v): m.sensitivity_at_specificity(y, p, v) for v in SPECIFICITIES},
         "specificity_at_sensitivity": {str(v): m.specificity_at_sensitivity(y, p, v) for v in SENSITIVITIES},
@@ -124,38 +125,19 @@ def ranking(predictions: Predictions, p: NDArray[np.float64], draws: int, seed: 
     }
 
 
-def operating_point(labels: NDArray[np.int64], scores: NDArray[np.float64], share: float) -> float:
-    """Share of class 1 above the lowest threshold below which at least `share` of class 0 lies; nan with one class.
-
-    The same number as `metrics.sensitivity_at_specificity` without the whole curve, for the bootstrap.
-    """
-    negative, positive = np.sort(scores[labels == 0]), scores[labels == 1]
-    if not len(negative) or not len(positive):
-        return float("nan")
-    needed = int(np.ceil(share * len(negative) - 1e-9))
-    if needed == 0:
-        return 1.0
-    return float((positive > negative[needed - 1]).mean())
-
-
-def _turned_round(labels: NDArray[np.int64], scores: NDArray[np.float64], share: float) -> float:
-    """Specificity at a sensitivity: the same with the classes exchanged."""
-    return operating_point(1 - labels, -scores, share)
-
-
 def calibration(predictions: Predictions, temperature: float) -> dict[str, float]:
     """ECE, Brier score, intercept and slope of the probabilities at a temperature."""
     p = predictions.probabilities(temperature)
-    intercept, slope = m.intercept_slope(predictions.labels, p)
+    intercept, slope = intercept_slope(predictions.labels, p)
     return {
-        "temperature": temperature, "ece": m.ece(predictions.labels, p), "brier": m.brier(predictions.labels, p),
+        "temperature": temperature, "ece": ece(predictions.labels, p), "brier": brier(predictions.labels, p),
         "intercept": intercept, "slope": slope,
     }  # fmt: skip
 
 
 def calibration_intervals(predictions: Predictions, temperature: float, draws: int, seed: int) -> dict[str, Any]:
     """Intervals of ECE and Brier score, before (temperature 1) and after."""
-    both: dict[str, Statistic] = {"ece": m.ece, "brier": m.brier}
+    both: dict[str, Statistic] = {"ece": ece, "brier": brier}
     return {
         when: _intervals(both, predictions, predictions.probabilities(t), round(FEWER * draws), seed)
         for when, t in (("before", 1.0), ("after", temperature))
@@ -171,7 +153,7 @@ def by_patient(
     """
     found = {how: m.aggregate(predictions.labels, p, predictions.units, how) for how in AGGREGATES}
     main = found[AGGREGATES[0]]
-    ways = {how: m.auroc_interval(a.labels, a.scores, draws=draws, seed=seed).to_dict() for how, a in found.items()}
+    ways = {how: bootstrap(m.auroc, a.labels, a.scores, draws=draws, seed=seed).to_dict() for how, a in found.items()}
     row = m.classification(main.labels, main.scores, threshold)
     return {
         "auroc": ways[AGGREGATES[0]], "n": len(main.labels), "positives": int(main.labels.sum()), "how": AGGREGATES[0],
@@ -187,7 +169,7 @@ def by_source(
     for source in sorted(set(predictions.sources)):
         keep = np.array([s == source for s in predictions.sources])
         part = predictions.where(keep)
-        auroc = m.auroc_interval(part.labels, p[keep], part.units, draws=draws // 2, seed=seed).to_dict()
+        auroc = bootstrap(m.auroc, part.labels, p[keep], part.units, draws=draws // 2, seed=seed).to_dict()
         found[source] = {"auroc": auroc, **_rate_of(part.labels, p[keep], threshold), "units": len(set(part.units))}
     return found
 
@@ -208,7 +190,7 @@ def rates(
             continue
         called = (p[keep] >= threshold).astype(float)
         units = [u for u, k in zip(predictions.units, keep, strict=True) if k]
-        estimate = m.bootstrap(lambda y, s: float(s.mean()), called, called, units, draws=500)
+        estimate = bootstrap(lambda y, s: float(s.mean()), called, called, units, draws=500)
         found[name] = {"called_positive": estimate.to_dict(), "label": int(predictions.labels[keep].max())}
     return found
 

@@ -2,7 +2,7 @@
 
 `labels` are 0 and 1, `scores` the probability (or any increasing function of it) of class 1, `groups` the patient
 of each row. A case is called positive when score >= threshold. Undefined numbers are nan, never 0 or 1.
-Resampling lives in `resampling`, calibration and thresholds in `calibration`; both are offered from here too.
+Intervals are in `bootstrap`, calibration and thresholds in `calibration`.
 """
 
 from __future__ import annotations
@@ -17,26 +17,6 @@ from sklearn import metrics as sk
 
 from strokenext.errors import DataError
 
-from .bootstrap import Estimate, bootstrap, holm, mcnemar, paired_bootstrap, wilson
-from .calibration import (
-    Bin,
-    apply_temperature,
-    brier,
-    choose_threshold,
-    ece,
-    fit_temperature,
-    indeterminate_band,
-    intercept_slope,
-    reliability_bins,
-)
-
-__all__ = [
-    "Bin", "Estimate", "aggregate", "apply_temperature", "auprc", "auroc", "auroc_interval", "balanced_accuracy",
-    "bootstrap", "brier", "choose_threshold", "classification", "decision_curve", "ece", "fit_temperature", "holm",
-    "indeterminate_band", "intercept_slope", "mcnemar", "paired_bootstrap", "predictive_values", "reliability_bins",
-    "sensitivity_at_specificity", "source_probe", "specificity_at_sensitivity", "wilson",
-]  # fmt: skip
-
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Probability that a random positive scores above a random negative, ties counted half; nan with one class."""
@@ -49,38 +29,28 @@ def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     return float((ranks[y == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def auroc_interval(
-    labels: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None, *, draws: int = 1000, seed: int = 0
-) -> Estimate:
-    """AUROC with its 95 % interval by bootstrap over groups."""
-    return bootstrap(auroc, labels, scores, groups, draws=draws, seed=seed)
-
-
 def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Average precision; its chance level is the prevalence. nan without positives."""
     y = np.asarray(labels)
     return float(sk.average_precision_score(y, np.asarray(scores))) if 0 < y.sum() < len(y) else float("nan")
 
 
-def _roc(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    fpr, tpr, _ = sk.roc_curve(np.asarray(labels), np.asarray(scores, np.float64), drop_intermediate=False)
-    return 1 - fpr, tpr
-
-
 def sensitivity_at_specificity(labels: ArrayLike, scores: ArrayLike, specificity: float) -> float:
-    """Highest sensitivity of any threshold whose specificity is at least that; nan with one class."""
-    if len(set(np.asarray(labels).tolist())) < 2:
+    """Highest sensitivity of any threshold whose specificity is at least that; nan with one class.
+
+    Share of class 1 above the lowest threshold below which at least that share of class 0 lies.
+    """
+    y, s = np.asarray(labels), np.asarray(scores, np.float64)
+    negative, positive = np.sort(s[y == 0]), s[y == 1]
+    if not len(negative) or not len(positive):
         return float("nan")
-    spec, sens = _roc(labels, scores)
-    return float(sens[spec >= specificity - 1e-12].max())
+    needed = int(np.ceil(specificity * len(negative) - 1e-9))
+    return float((positive > negative[needed - 1]).mean()) if needed else 1.0
 
 
 def specificity_at_sensitivity(labels: ArrayLike, scores: ArrayLike, sensitivity: float) -> float:
-    """Highest specificity of any threshold whose sensitivity is at least that; nan with one class."""
-    if len(set(np.asarray(labels).tolist())) < 2:
-        return float("nan")
-    spec, sens = _roc(labels, scores)
-    return float(spec[sens >= sensitivity - 1e-12].max())
+    """Highest specificity of any threshold whose sensitivity is at least that: the same with the classes exchanged."""
+    return sensitivity_at_specificity(1 - np.asarray(labels), -np.asarray(scores, np.float64), sensitivity)
 
 
 def balanced_accuracy(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import groupby
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strokenext.errors import DataError
+from strokenext.saving import write_file
 
 from .calibration import apply_temperature
 
@@ -96,7 +96,7 @@ def plain(value: Any) -> Any:
 
 
 def write_result(result: Result, file: str | Path) -> Path:
-    """Write the result as JSON through a temporary file; each column on a line of its own."""
+    """Write the result as JSON, whole or not at all; each column on a line of its own."""
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
     columns: dict[str, Any] = {f.name: packed(plain(getattr(result.predictions, f.name))) for f in fields(Predictions)}
@@ -104,9 +104,7 @@ def write_result(result: Result, file: str | Path) -> Path:
     head = {f.name: plain(getattr(result, f.name)) for f in fields(Result) if f.name != "predictions"}
     body = ",\n".join(f" {json.dumps(n)}: {json.dumps(v, ensure_ascii=False)}" for n, v in columns.items())
     text = json.dumps({"format": FORMAT, **head}, indent=1, ensure_ascii=False)[:-2]
-    temporary = target.with_name(target.name + ".part")
-    temporary.write_text(f'{text},\n "predictions": {{\n{body}\n }}\n}}\n', encoding="utf-8")
-    os.replace(temporary, target)
+    write_file(target, f'{text},\n "predictions": {{\n{body}\n }}\n}}\n')
     return target
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.metrics import roc_curve
 
-from training.measure.metrics import reliability_bins
+from training.measure.calibration import reliability_bins
 from training.results.tree import Entry
 
 if TYPE_CHECKING:

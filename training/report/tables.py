@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from training.measure.bootstrap import Estimate
-from training.measure.estimate import DASH, text
+from training.measure.estimate import DASH, Estimate, text
 from training.results.gap import Gap, accuracy_gap, auroc_gap
 from training.results.paper import TABLES, published
 from training.results.tree import Entry, Material, short_titles

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from training.measure import estimate
-from training.measure.compare import comparisons
 from training.results.coverage import lacking
+from training.results.pairs import comparisons
 from training.results.paper import published
 from training.results.tree import Entry, Material, short_titles
 

@@ -14,8 +14,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from training.measure import metrics as m
-from training.measure.bootstrap import Estimate, Statistic, paired_bootstrap, resamples
+from training.measure.bootstrap import Statistic, bootstrap_rows, paired_bootstrap
+from training.measure.estimate import Estimate
+from training.measure.metrics import auroc
 from training.measure.result import Predictions
 
 from .tree import Entry
@@ -38,7 +39,7 @@ class Gap:
 @cache
 def auroc_gap(image: Entry, grouped: Entry, *, draws: int = 1000) -> Gap:
     """Gap in AUROC."""
-    return _gap(image, grouped, m.auroc, (0.0, 0.0), draws)
+    return _gap(image, grouped, auroc, (0.0, 0.0), draws)
 
 
 @cache
@@ -56,11 +57,12 @@ def _gap(image: Entry, grouped: Entry, statistic: Statistic, shifts: tuple[float
     a, b = image.result.predictions, grouped.result.predictions
     scores = [e.result.predictions.probabilities(float(e.result.model["temperature"])) - s
               for e, s in zip((image, grouped), shifts, strict=True)]  # fmt: skip
-    difference = joint_bootstrap(statistic, a, scores[0], b, scores[1], draws=draws)
     return Gap(
-        statistic(a.labels, scores[0]), statistic(b.labels, scores[1]), difference,
+        statistic(a.labels, scores[0]),
+        statistic(b.labels, scores[1]),
+        joint_bootstrap(statistic, a, scores[0], b, scores[1], draws=draws),
         _shared(statistic, a, scores[0], b, scores[1], draws),
-    )  # fmt: skip
+    )
 
 
 def joint_bootstrap(
@@ -77,16 +79,14 @@ def joint_bootstrap(
     units = [*a.units, *b.units]
     y = np.concatenate([a.labels, b.labels])
     s = np.concatenate([a_scores, b_scores])
-    first = np.arange(len(units)) < len(a)
-    values = []
-    for rows in resamples(units, len(units), draws, seed):
-        left, right = rows[first[rows]], rows[~first[rows]]
-        if len(left) and len(right):
-            values.append(statistic(y[left], s[left]) - statistic(y[right], s[right]))
-    defined = np.array(values)[np.isfinite(values)]
-    low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) * 2 >= draws else (np.nan, np.nan)
-    whole = statistic(a.labels, a_scores) - statistic(b.labels, b_scores)
-    return Estimate(float(whole), float(low), float(high), len(units), len(set(units)))
+
+    def difference(rows: NDArray[np.intp]) -> float:
+        left, right = rows[rows < len(a)], rows[rows >= len(a)]
+        if not len(left) or not len(right):
+            return float("nan")
+        return statistic(y[left], s[left]) - statistic(y[right], s[right])
+
+    return bootstrap_rows(difference, units, len(units), draws=draws, seed=seed)[0]
 
 
 def _shared(

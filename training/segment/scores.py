@@ -6,7 +6,7 @@ over patients, whose slices are near copies of each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from strokenext.types import BoolArray
-from training.measure.bootstrap import Estimate, group_rows, resamples
+from training.measure.bootstrap import RowStatistic, bootstrap_rows, group_rows
 
 #: A true part of fewer pixels is a splinter of a rim, no lesion to be found.
 LEAST_LESION = 9
@@ -82,8 +82,8 @@ def lesion_scores(counts: Sequence[Counts], units: Sequence[str], draws: int = 1
     per_patient = [sum((rows[i] for i in group), NONE) for group in group_rows(names, len(rows))]
     values = np.array([list(vars(c).values()) for c in rows], dtype=np.float64)
 
-    def over(statistic: Callable[[NDArray[np.intp]], float]) -> dict[str, Any]:
-        return estimate(statistic, names, draws).to_dict()
+    def over(statistic: RowStatistic) -> dict[str, Any]:
+        return _over(statistic, names, draws)
 
     def pooled(chosen: NDArray[np.intp]) -> float:
         both, marked, true = values[chosen, :3].sum(axis=0)
@@ -116,8 +116,8 @@ def free_scores(pixels: Sequence[int], heads: Sequence[int], units: Sequence[str
     return {
         "slices": len(marked),
         "patients": len(group_rows(names, len(marked))),
-        "slices_marked": estimate(lambda i: float((marked[i] > 0).mean()), names, draws).to_dict(),
-        "marked_share_of_head": estimate(lambda i: float(share[i].mean()), names, draws).to_dict(),
+        "slices_marked": _over(lambda i: float((marked[i] > 0).mean()), names, draws),
+        "marked_share_of_head": _over(lambda i: float(share[i].mean()), names, draws),
         "largest_share_of_head": float(share.max(initial=0.0)),
     }
 
@@ -138,17 +138,10 @@ def agreement(marked: ArrayLike, true: ArrayLike) -> dict[str, Any]:
     }
 
 
-def estimate(
-    statistic: Callable[[NDArray[np.intp]], float], units: Sequence[str] | NDArray[Any], draws: int
-) -> Estimate:
-    """A statistic of row numbers with its percentile interval over resampled patients."""
-    n = len(units)
-    values = np.array([statistic(rows) for rows in resamples(units, n, draws, 0)])
-    values = values[np.isfinite(values)]
-    low, high = np.percentile(values, [2.5, 97.5]) if len(values) * 2 >= draws > 0 else (float("nan"),) * 2
-    return Estimate(statistic(np.arange(n)), float(low), float(high), n, len(group_rows(units, n)))
+def _over(statistic: RowStatistic, units: Sequence[str] | NDArray[Any], draws: int) -> dict[str, Any]:
+    return bootstrap_rows(statistic, units, len(units), draws=draws)[0].to_dict()
 
 
 def _mean(values: Sequence[float], draws: int) -> dict[str, Any]:
-    found = np.asarray(values)
-    return estimate(lambda i: float(found[i].mean()), [str(i) for i in range(len(found))], draws).to_dict()
+    column = np.asarray(values)
+    return _over(lambda i: float(column[i].mean()), [str(i) for i in range(len(column))], draws)

@@ -28,7 +28,7 @@ from training.data.images import open_image
 from training.data.labels import class_name
 from training.data.manifest import Manifest, Record, read_manifest
 from training.environment import environment
-from training.measure import metrics
+from training.measure.bootstrap import bootstrap
 from training.measure.compare import compare
 from training.measure.measures import measure
 from training.measure.result import Predictions, Result, write_result
@@ -165,7 +165,7 @@ def _result(
         there = [i for i, r in enumerate(rows) if r.source == source and margins[i] is not None]
         part = _columns([rows[i] for i in there], [margins[i] for i in there])
         called = part.probabilities(model["temperature"]) >= model["threshold"]
-        rate = metrics.bootstrap(lambda y, s: float(s.mean()), part.labels, called.astype(float), part.units)
+        rate = bootstrap(lambda y, s: float(s.mean()), part.labels, called.astype(float), part.units)
         extra["one_class_sources"][source] = {"label": int(part.labels[0]), "called_positive": rate.to_dict()}
     found = measure(predictions, model["threshold"], model["temperature"], draws=draws)
     return Result(model, data | about, environment(device), found, predictions, extra)

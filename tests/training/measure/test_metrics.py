@@ -12,7 +12,17 @@ from sklearn.metrics import roc_auc_score
 
 from strokenext.errors import DataError
 from training.measure import metrics as m
-from training.measure.bootstrap import group_rows
+from training.measure.bootstrap import bootstrap, group_rows, holm, mcnemar, paired_bootstrap
+from training.measure.calibration import (
+    apply_temperature,
+    brier,
+    choose_threshold,
+    ece,
+    fit_temperature,
+    indeterminate_band,
+    intercept_slope,
+    reliability_bins,
+)
 
 # Four negatives, four positives; one positive (0.35) lies below one negative (0.4) -> 15 of 16 pairs in order.
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
@@ -68,48 +78,48 @@ def test_temperature_is_recovered_and_improves_calibration() -> None:
     true = rng.normal(0, 2, 20_000)
     labels = (rng.random(20_000) < 1 / (1 + np.exp(-true))).astype(int)
     overconfident = 3 * true
-    t = m.fit_temperature(labels, overconfident)
+    t = fit_temperature(labels, overconfident)
     assert t == pytest.approx(3, rel=0.05)
-    before, after = m.apply_temperature(overconfident, 1), m.apply_temperature(overconfident, t)
-    assert m.ece(labels, after) < 0.02 < m.ece(labels, before)
-    intercept, slope = m.intercept_slope(labels, before)
+    before, after = apply_temperature(overconfident, 1), apply_temperature(overconfident, t)
+    assert ece(labels, after) < 0.02 < ece(labels, before)
+    intercept, slope = intercept_slope(labels, before)
     assert slope == pytest.approx(1 / 3, rel=0.05)
-    assert m.intercept_slope(labels, after)[1] == pytest.approx(1, abs=0.05)
+    assert intercept_slope(labels, after)[1] == pytest.approx(1, abs=0.05)
     assert abs(intercept) < 0.2
     pair = np.column_stack([-overconfident / 2, overconfident / 2])
-    assert m.fit_temperature(labels, pair) == pytest.approx(t)
+    assert fit_temperature(labels, pair) == pytest.approx(t)
 
 
 def test_calibration_slope_of_a_separated_set_is_not_a_number() -> None:
-    assert np.isnan(m.intercept_slope([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])[1])
+    assert np.isnan(intercept_slope([0, 0, 1, 1], [0.1, 0.2, 0.8, 0.9])[1])
 
 
 def test_ece_and_brier_by_hand() -> None:
-    assert m.brier([0, 1], [0.2, 0.6]) == pytest.approx((0.04 + 0.16) / 2)
-    assert m.ece([0, 1, 1, 1], [0.75] * 4, bins=2) == pytest.approx(0)  # three quarters are positive
-    assert m.ece([0, 0, 1, 1], [0.9] * 4, bins=10) == pytest.approx(0.4)
+    assert brier([0, 1], [0.2, 0.6]) == pytest.approx((0.04 + 0.16) / 2)
+    assert ece([0, 1, 1, 1], [0.75] * 4, bins=2) == pytest.approx(0)  # three quarters are positive
+    assert ece([0, 0, 1, 1], [0.9] * 4, bins=10) == pytest.approx(0.4)
 
 
 def test_thresholds_sit_between_scores() -> None:
-    assert m.choose_threshold(LABELS, SCORES, specificity=1.0) == pytest.approx(0.5)
-    assert m.choose_threshold(LABELS, SCORES, specificity=0.75) == pytest.approx(0.325)
-    assert m.choose_threshold(LABELS, SCORES, sensitivity=1.0) == pytest.approx(0.325)
-    assert m.choose_threshold([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.7]) == pytest.approx(0.4)
+    assert choose_threshold(LABELS, SCORES, specificity=1.0) == pytest.approx(0.5)
+    assert choose_threshold(LABELS, SCORES, specificity=0.75) == pytest.approx(0.325)
+    assert choose_threshold(LABELS, SCORES, sensitivity=1.0) == pytest.approx(0.325)
+    assert choose_threshold([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.7]) == pytest.approx(0.4)
     with pytest.raises(DataError, match="both classes"):
-        m.choose_threshold([1, 1], [0.2, 0.3])
+        choose_threshold([1, 1], [0.2, 0.3])
 
 
 def test_band_contains_the_threshold_and_closes_on_a_perfect_model() -> None:
-    low, high = m.indeterminate_band(LABELS, SCORES, 0.4)
+    low, high = indeterminate_band(LABELS, SCORES, 0.4)
     assert (low, high) == (pytest.approx(0.325), pytest.approx(0.5))
-    assert m.indeterminate_band([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.7], 0.4) == (pytest.approx(0.4), pytest.approx(0.4))
+    assert indeterminate_band([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.7], 0.4) == (pytest.approx(0.4), pytest.approx(0.4))
 
 
 def test_reliability_bins_cover_and_count_patients() -> None:
     rng = np.random.default_rng(1)
     p = rng.random(500)
     y = (rng.random(500) < p).astype(int)
-    bins = m.reliability_bins(y, p, bins=5)
+    bins = reliability_bins(y, p, bins=5)
     assert bins[0].low == 0
     assert bins[-1].high == 1
     assert all(a.high == b.low for a, b in pairwise(bins))
@@ -117,19 +127,19 @@ def test_reliability_bins_cover_and_count_patients() -> None:
     assert sum(b.positives for b in bins) == y.sum()
     assert all(b.interval[0] <= b.positives / b.n <= b.interval[1] for b in bins)
     # forty all-negative slices of three patients: Wilson on 0 of 3 is (0, 0.56), on 0 of 40 it would be (0, 0.09)
-    lone = m.reliability_bins([0] * 40, [0.05] * 40, ["a", "b", "c", "c"] * 10)[0]
+    lone = reliability_bins([0] * 40, [0.05] * 40, ["a", "b", "c", "c"] * 10)[0]
     assert lone.interval == pytest.approx((0, 0.5615), abs=1e-3)
 
 
 def test_bootstrap_draws_patients_not_slices() -> None:
     labels, scores = np.tile(LABELS, 50), np.tile(SCORES, 50)
     groups = np.tile(np.arange(8), 50)  # 400 slices of eight patients
-    by_patient = m.auroc_interval(labels, scores, groups, draws=300)
-    by_slice = m.auroc_interval(labels, scores, draws=300)
+    by_patient = bootstrap(m.auroc, labels, scores, groups, draws=300)
+    by_slice = bootstrap(m.auroc, labels, scores, draws=300)
     assert by_patient.units == 8
     assert by_patient.value == by_slice.value == 15 / 16
     assert by_patient.high - by_patient.low > 3 * (by_slice.high - by_slice.low)
-    assert by_patient == m.auroc_interval(labels, scores, groups, draws=300)  # seeded
+    assert by_patient == bootstrap(m.auroc, labels, scores, groups, draws=300)  # seeded
 
 
 def test_group_rows_partition() -> None:
@@ -142,19 +152,19 @@ def test_paired_bootstrap_sees_a_difference_and_none() -> None:
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 2, 400)
     good, bad = labels + rng.normal(0, 0.5, 400), rng.normal(0, 1, 400)
-    difference, p = m.paired_bootstrap(m.auroc, labels, good, bad, draws=300)
+    difference, p = paired_bootstrap(m.auroc, labels, good, bad, draws=300)
     assert difference.low > 0.2
     assert p < 0.01
-    assert m.paired_bootstrap(m.auroc, labels, good, good, draws=100)[1] == 1
+    assert paired_bootstrap(m.auroc, labels, good, good, draws=100)[1] == 1
 
 
 def test_mcnemar_and_holm_by_hand() -> None:
     first = np.array([1] * 8 + [0] * 1 + [1] * 5, bool)
     second = np.array([0] * 8 + [1] * 1 + [1] * 5, bool)
-    assert m.mcnemar(first, second) == (8, 1, pytest.approx(2 * (1 + 9) / 2**9))
-    assert m.mcnemar(first, first)[2] == 1
-    assert m.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert m.holm([0.01, float("nan")])[0] == pytest.approx(0.01)
+    assert mcnemar(first, second) == (8, 1, pytest.approx(2 * (1 + 9) / 2**9))
+    assert mcnemar(first, first)[2] == 1
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.01, float("nan")])[0] == pytest.approx(0.01)
 
 
 def test_aggregation_to_patients() -> None:

@@ -14,7 +14,6 @@ import pytest
 from strokenext.errors import DataError
 from tests.helpers.result_tree import HISTORY, hand_made, one, write_tree
 from training.__main__ import main
-from training.measure import compare
 from training.measure.estimate import text
 from training.measure.measures import measure
 from training.measure.result import Result, read_result, write_result
@@ -23,7 +22,7 @@ from training.report import documents, figures, tables
 from training.report import record_tables as other_tables
 from training.report.html import Table
 from training.report.pdf import column_widths
-from training.results import gap
+from training.results import gap, pairs
 from training.results.coverage import lacking
 from training.results.paper import TABLES
 from training.results.sentences import sentences
@@ -161,19 +160,19 @@ def test_a_source_left_out_stands_beside_the_same_source_known(material: Materia
 def test_random_labels_are_kept_out_of_every_other_table(material: Material) -> None:
     assert len(tables.control_table(material, "presence").rows) == 2
     assert all("random" not in r[1] for r in tables.main_table(material.of("presence")).rows)
-    assert all(not e.random for e, _ in compare.matched(material.of("presence")))
+    assert all(not e.random for e, _ in pairs.matched(material.of("presence")))
 
 
 def test_each_strokenext_is_set_against_the_models_of_the_same_slices(material: Material) -> None:
-    found = compare.comparisons(material.of("presence", "grouped"), draws=50)
+    found = pairs.comparisons(material.of("presence", "grouped"), draws=50)
     ours, others = found[0]
     assert ours.architecture == "strokenext_atto"
     assert [e.architecture for e, _ in others] == ["resnet50"]
     tiny = entry(one("strokenext_tiny", "grouped"), "grouped")
-    pairs = compare.matched([*material.of("presence", "grouped"), tiny])
-    assert [len(x) for _, x in pairs] == [1, 2]  # tiny against atto and ResNet50
+    matches = pairs.matched([*material.of("presence", "grouped"), tiny])
+    assert [len(x) for _, x in matches] == [1, 2]  # tiny against atto and ResNet50
     other = replace(tiny.result.predictions, paths=tuple(f"x{i}" for i in range(100)))
-    assert len(compare.matched([entry(replace(tiny.result, predictions=other), "grouped")])) == 0
+    assert len(pairs.matched([entry(replace(tiny.result, predictions=other), "grouped")])) == 0
 
 
 def test_one_class_alone_gives_dashes_and_no_error(tmp_path: Path) -> None:
@@ -189,11 +188,11 @@ def test_one_class_alone_gives_dashes_and_no_error(tmp_path: Path) -> None:
 
 def test_the_summary_says_the_gap_the_control_and_the_place_of_strokenext(material: Material) -> None:
     said = " ".join(sentences(material))
-    pairs = [
+    protocols = [
         (material.one("presence", "image", a), material.one("presence", "grouped", a))
         for a in ("strokenext_atto", "resnet50")
     ]
-    gaps = [tables.point(a, "accuracy") - tables.point(b, "accuracy") for a, b in pairs]  # type: ignore[operator]
+    gaps = [tables.point(a, "accuracy") - tables.point(b, "accuracy") for a, b in protocols]  # type: ignore[operator]
     assert f"by {np.mean(gaps):+.3f} in the median ({min(gaps):+.3f} to {max(gaps):+.3f})" in said
     assert "Trained on meaningless labels, an image-level split gives an AUROC of" in said
     assert "On a, when it was never trained on" in said

@@ -21,11 +21,12 @@ from training.classify.finish import load_run as load_classifier
 from training.classify.objective import load_run
 from training.data.manifest import Manifest, write_manifest
 from training.environment import sha256
+from training.measure.bootstrap import bootstrap_rows
 from training.results.tree import collect
 from training.segment.evaluate import judged_records
 from training.segment.finish import SAYS, choose, record_of, short, validation
 from training.segment.planes import CLASSES, MASK_PLANES, mask_row
-from training.segment.scores import Counts, agreement, count, estimate, free_scores, lesion_scores
+from training.segment.scores import Counts, agreement, count, free_scores, lesion_scores
 from training.splits.protocols import Split, write_split
 from training.train.run import BEST, save_state, start_run, write_history
 
@@ -108,8 +109,8 @@ class TestScores:
 
     def test_an_interval_comes_from_whole_patients(self) -> None:
         values = np.array([0.0] * 50 + [1.0] * 50)
-        alike = estimate(lambda i: float(values[i].mean()), ["a"] * 50 + ["b"] * 50, 300)
-        apart = estimate(lambda i: float(values[i].mean()), [str(i) for i in range(100)], 300)
+        alike = bootstrap_rows(lambda i: float(values[i].mean()), ["a"] * 50 + ["b"] * 50, 100, draws=300)[0]
+        apart = bootstrap_rows(lambda i: float(values[i].mean()), None, 100, draws=300)[0]
         assert (alike.low, alike.high) == (0.0, 1.0)
         assert 0.38 < apart.low < 0.45 < 0.55 < apart.high < 0.62
 
