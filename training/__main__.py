@@ -11,7 +11,7 @@ from strokenext.errors import StrokeNeXtError
 #: Stage to the module with its `main(argv) -> int`, and what it does.
 STAGES = {
     "prepare": ("data.prepare", "folders of head CT to a manifest"),
-    "split": ("splits.protocols", "a manifest to a seeded split file"),
+    "split": ("splits.command", "a manifest to a seeded split file"),
     "audit": ("splits.audit", "leakage between the parts of a split; exit code 1 when a grouped one leaks"),
     "cache": ("cache.store", "the slices of a manifest, framed once, to one array file"),
     "train": ("train.loop", "a recipe to a checkpoint"),

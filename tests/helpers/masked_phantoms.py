@@ -17,7 +17,7 @@ from strokenext.types import BoolArray
 from training.data.manifest import Manifest, Record, Scalar
 from training.drawing.phantom.head import Phantom, head_phantom
 from training.segment.planes import CLASSES
-from training.splits.protocols import Split
+from training.splits.split import Split
 
 SIDE = 128
 FRAMING = Preprocess(size=96, frame="contour-in-place", level=False, channels="stroke")

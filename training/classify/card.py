@@ -10,7 +10,7 @@ from strokenext import zoo
 from strokenext.record.config import ModelConfig
 from training.data.manifest import Manifest
 from training.measure.estimate import card_text
-from training.splits.protocols import Split
+from training.splits.split import Split
 from training.train.recipe import Recipe
 
 from .card_rows import AWAY, narrow_rows

@@ -23,8 +23,9 @@ from training.environment import environment, sha256
 from training.measure.estimate import text
 from training.measure.measures import measure
 from training.measure.result import Predictions, Result, read_result, write_result
-from training.splits.held_back import judged
-from training.splits.protocols import read_split
+from training.splits.held_out import evaluation_records
+from training.splits.split import read_split
+from training.train.provenance import training_record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -183,8 +184,16 @@ def _run(o: argparse.Namespace) -> None:
         raise DataError(f"{o.split} is a split for {split.task}, the model answers {one.task}.")
     data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": sha256(o.manifest)}
     data |= {"split_sha256": sha256(o.split)} if o.split else {}
-    manifest, records, about = judged(manifest, split, part=o.part, sources=o.source, away=o.away, run=o.run,
-                                      random_labels=o.random_labels, label_seed=o.label_seed)  # fmt: skip
+    manifest, records, about = evaluation_records(
+        manifest,
+        split,
+        part=o.part,
+        sources=o.source,
+        away=o.away,
+        training=training_record(o.run) if o.run else None,
+        random_labels=o.random_labels,
+        label_seed=o.label_seed,
+    )
     with progress_bar("evaluate") as progress:
         result = evaluate(
             folder, manifest, records, device=o.device, batch=o.batch, progress=progress, data=data | about

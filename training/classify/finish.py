@@ -32,8 +32,8 @@ from training.data.images import Views
 from training.data.manifest import Manifest, Record, read_manifest
 from training.environment import sha256
 from training.measure import calibration
-from training.splits.held_back import far_from_lesions, permuted, records_of
-from training.splits.protocols import Split, read_split
+from training.splits.held_out import far_from_lesions, permuted, records_of
+from training.splits.split import Split, read_split
 from training.terminal import finished_lines
 from training.train.recipe import Recipe
 from training.train.run import read_run

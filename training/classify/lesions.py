@@ -19,7 +19,7 @@ from .pictures import held_rows
 
 if TYPE_CHECKING:
     from training.cache.store import Cache
-    from training.splits.protocols import Split
+    from training.splits.split import Split
     from training.train.recipe import Recipe
 
 #: Simulated examples among the held-back ones, and the seed they are drawn with.

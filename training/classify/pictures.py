@@ -24,7 +24,7 @@ from training.train.feed import Batch, Held, parts_of, shard
 
 if TYPE_CHECKING:
     from training.cache.store import Cache
-    from training.splits.protocols import Split
+    from training.splits.split import Split
     from training.train.recipe import Recipe
 
 #: Classes of a task.

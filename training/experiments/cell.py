@@ -45,7 +45,7 @@ class Bench:
 
     def split(self, cell: Cell) -> Path:
         """The cell's split file, made when it is missing."""
-        from training.splits.protocols import write_split
+        from training.splits.split import write_split
 
         file = self.work / "splits" / cell.split_name
         return file if file.is_file() else write_split(cell.split(self.manifest), file)
@@ -117,7 +117,7 @@ def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Say) -> Result:
         say("explain")
         with timed(clock, "explain"):
             from training.explain.check import check
-            from training.splits.protocols import read_split
+            from training.splits.split import read_split
 
             result = check(model, bench.manifest, read_split(split), result, device=bench.device, limit=cell.explain)
     write_result(result, bench.result(cell))
@@ -129,10 +129,13 @@ def judge(cell: Cell, bench: Bench, split: Path, run: Path, model: Path) -> Resu
     """The result on the test part under the labels that the cell is judged by."""
     from training.classify.evaluate import evaluate
     from training.environment import sha256
-    from training.splits.held_back import judged
-    from training.splits.protocols import read_split
+    from training.splits.held_out import evaluation_records
+    from training.splits.split import read_split
+    from training.train.provenance import training_record
 
-    manifest, records, about = judged(bench.manifest, read_split(split), away=cell.away, run=run)
+    manifest, records, about = evaluation_records(
+        bench.manifest, read_split(split), away=cell.away, training=training_record(run)
+    )
     files = {"manifest": bench.manifest_file.name, "manifest_sha256": sha256(bench.manifest_file),
              "split_sha256": sha256(split)}  # fmt: skip
     return evaluate(model, manifest, records, device=bench.device, data=files | about, views=bench.views)

@@ -25,7 +25,9 @@ from typing import Any
 from strokenext import zoo
 from strokenext.errors import DataError, OptionError
 from training.data.manifest import Manifest
-from training.splits.protocols import PATIENT_SEED, Split, grouped, image_level, leave_source_out, patients, published
+from training.splits.assign import PATIENT_SEED
+from training.splits.protocols import grouped, image_level, leave_source_out, patients, published
+from training.splits.split import Split
 from training.train.recipe import Recipe, read_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -26,7 +26,7 @@ from training.cache.store import LEAST_ENCLOSED
 from training.data.images import open_image, read_mask
 from training.data.manifest import Manifest, Record, read_manifest
 from training.measure.result import Result
-from training.splits.protocols import Split, read_split
+from training.splits.split import Split, read_split
 
 from .heat import View, brain_in_frame, examine, in_frame, randomised
 from .summary import summarise, table

@@ -25,7 +25,7 @@ from training.data.class_folders import read_class_folders
 from training.data.images import open_image
 from training.data.labels import LABELS, class_of
 from training.data.manifest import read_manifest
-from training.splits.protocols import read_split
+from training.splits.split import read_split
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

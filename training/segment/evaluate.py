@@ -27,7 +27,7 @@ from training.data.manifest import Manifest, Record, read_manifest
 from training.environment import environment, sha256
 from training.measure.estimate import text
 from training.measure.result import plain
-from training.splits.protocols import Split, read_split
+from training.splits.split import Split, read_split
 from training.train.run import write_whole
 
 from .planes import CLASSES, Truth, truth_of

@@ -20,7 +20,7 @@ from strokenext.errors import DataError
 from strokenext.preprocess.contract import stack_channels
 from training.cache.store import Cache
 from training.drawing.batch_augment import relevelled, resample
-from training.splits.protocols import Split
+from training.splits.split import Split
 from training.train.feed import Batch, Held, parts_of, shard
 from training.train.recipe import Recipe
 

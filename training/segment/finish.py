@@ -26,7 +26,7 @@ from training.classify.objective import load_run
 from training.data.images import open_image
 from training.data.manifest import Manifest, Record, read_manifest
 from training.environment import sha256
-from training.splits.protocols import Split, read_split
+from training.splits.split import Split, read_split
 from training.terminal import finished_lines
 from training.train.recipe import Recipe
 from training.train.run import read_run

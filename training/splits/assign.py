@@ -12,12 +12,12 @@ from training.data.manifest import Record
 #: Shares of the parts, in this order: the paper's, and those the bundled models were trained with.
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 PATIENT_FRACTIONS = {"train": 0.70, "validation": 0.12, "test": 0.18}
-#: The seed that the bundled models' patients were dealt with.
+#: The seed that the bundled models' patients were assigned by.
 PATIENT_SEED = 2026
 Fractions = Mapping[str, float]
 
 
-def deal(records: Sequence[Record], task: str, fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
+def assign_groups(records: Sequence[Record], task: str, fractions: Fractions, seed: int) -> dict[str, list[str]]:
     """Whole groups to parts: largest group first, each to the part that it brings nearest to its share of every
     (source, label) stratum. Greedy balancing keeps rare classes in every part where groups allow."""
     groups: dict[str, list[Record]] = defaultdict(list)
@@ -34,18 +34,20 @@ def deal(records: Sequence[Record], task: str, fractions: Mapping[str, float], s
     np.random.default_rng(seed).shuffle(order)
     order.sort(key=lambda g: -float((sizes[g] / total).sum()))
     names, share = list(fractions), np.array(list(fractions.values()))[:, None]
-    held = np.zeros((len(names), len(strata)))
+    filled = np.zeros((len(names), len(strata)))
     parts: dict[str, list[str]] = {n: [] for n in names}
     for g in order:
-        want = share - held / total  # what each part still lacks of each stratum, as a share of the stratum
+        want = share - filled / total  # what each part still lacks of each stratum, as a share of the stratum
         gain = ((sizes[g] / total) * want / share).sum(axis=1)
         best = int(np.argmax(gain))
-        held[best] += sizes[g]
+        filled[best] += sizes[g]
         parts[names[best]] += [r.path for r in groups[g]]
     return parts
 
 
-def roles(units: Iterable[str], seed: int = PATIENT_SEED, fractions: Fractions = PATIENT_FRACTIONS) -> dict[str, str]:
+def assign_patients(
+    units: Iterable[str], seed: int = PATIENT_SEED, fractions: Fractions = PATIENT_FRACTIONS
+) -> dict[str, str]:
     """Unit to part, drawn once by a seeded permutation of the sorted units."""
     names = np.array(sorted(set(units)))
     order = np.random.default_rng(seed).permutation(len(names))

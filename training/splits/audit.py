@@ -19,7 +19,7 @@ from training.data.duplicates import CORRELATION, HASH_DISTANCE, fingerprint
 from training.data.images import open_image
 from training.data.manifest import Manifest, Record, read_manifest
 
-from .protocols import Split, read_split
+from .split import Split, read_split
 
 _KEYS: dict[str, Callable[[Record], str | None]] = {
     "paths": lambda r: r.path,
@@ -39,7 +39,7 @@ class Leak:
     examples: Mapping[str, str]
 
     @property
-    def found(self) -> bool:
+    def leaks(self) -> bool:
         """Whether anything at all is shared."""
         return any(self.shared.values())
 
@@ -47,7 +47,7 @@ class Leak:
 def audit(manifest: Manifest, split: Split, pixels: bool = True) -> list[Leak]:
     """What every two parts share, zero or not. Without `pixels`, near duplicates are not looked for."""
     members = {part: split.records(manifest, part) for part in split.parts}
-    found: list[Leak] = []
+    leaks: list[Leak] = []
     thumbs: dict[str, FloatArray] = {}
     for first, second in combinations(members, 2):
         shared: dict[str, int] = {}
@@ -64,8 +64,8 @@ def audit(manifest: Manifest, split: Split, pixels: bool = True) -> list[Leak]:
             shared["near duplicates"] = len(near)
             if near:
                 examples["near duplicates"] = f"{near[0][0]} and {near[0][1]}"
-        found.append(Leak(first, second, shared, examples))
-    return found
+        leaks.append(Leak(first, second, shared, examples))
+    return leaks
 
 
 def near_across(
@@ -109,7 +109,7 @@ def main(argv: Sequence[str]) -> int:
         split = read_split(file)
         print(f"{file}: {split.protocol} split, {'must not leak' if split.grouped else 'may leak by design'}")
         for leak in audit(manifest, split, not options.no_pixels):
-            failed |= leak.found and split.grouped
+            failed |= leak.leaks and split.grouped
             print(f"  {leak.first} / {leak.second}: " + ", ".join(f"{n} {what}" for what, n in leak.shared.items()))
             for what, example in leak.examples.items():
                 print(f"    {what}, for instance {example}")

@@ -22,7 +22,7 @@ from strokenext.errors import DataError
 
 if TYPE_CHECKING:
     from training.cache.store import Cache
-    from training.splits.protocols import Split
+    from training.splits.split import Split
 
     from .recipe import Recipe
 

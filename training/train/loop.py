@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
 def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path, encoder_from: Path | None) -> bool:
     """Data and model of one process, then training. Returns False when a signal stopped it."""
     from training.cache.store import open_cache
-    from training.splits.protocols import read_split
+    from training.splits.split import read_split
 
     from .feed import make_feed
 

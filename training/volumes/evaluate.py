@@ -32,8 +32,9 @@ from training.measure.bootstrap import bootstrap
 from training.measure.compare import compare
 from training.measure.measures import measure
 from training.measure.result import Predictions, Result, write_result
-from training.splits.held_back import judged
-from training.splits.protocols import read_split
+from training.splits.held_out import evaluation_records
+from training.splits.split import read_split
+from training.train.provenance import training_record
 
 from .feed import patient_label
 
@@ -198,7 +199,9 @@ def run(o: argparse.Namespace, folder: Path) -> None:
     split = read_split(o.split) if o.split else None
     data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": sha256(o.manifest)}
     data |= {"split_sha256": sha256(o.split)} if o.split else {}
-    manifest, records, about = judged(manifest, split, part=o.part, sources=o.source, run=o.run)
+    manifest, records, about = evaluation_records(
+        manifest, split, part=o.part, sources=o.source, training=training_record(o.run) if o.run else None
+    )
     with progress_bar("evaluate") as progress:
         results = evaluate_volumes(folder, manifest, records, data=data | about, device=o.device, progress=progress)
     other = o.out.with_name(f"{results[1].model['architecture']}-slices.json")

@@ -26,8 +26,8 @@ from strokenext.gate import check_scope
 from strokenext.preprocess.planes import Planes
 from strokenext.types import BoolArray, Slice
 from training.cache.store import Cache, Row
-from training.splits.protocols import Split
 from training.splits.random_labels import random_labels
+from training.splits.split import Split
 from training.train.feed import Batch, Held, parts_of, shard
 from training.train.recipe import Recipe
 from training.train.run import write_whole

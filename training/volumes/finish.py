@@ -28,7 +28,7 @@ from training.classify.objective import load_run
 from training.data.manifest import Manifest, read_manifest
 from training.environment import sha256
 from training.measure import calibration
-from training.splits.protocols import Split, read_split
+from training.splits.split import Split, read_split
 from training.terminal import finished_lines
 from training.train.recipe import Recipe
 from training.train.run import read_run

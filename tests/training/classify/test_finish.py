@@ -22,7 +22,7 @@ from training.classify.objective import make_objective
 from training.data.manifest import Manifest, Record
 from training.drawing.phantom.head import head_phantom
 from training.environment import sha256
-from training.splits.protocols import Split, write_split
+from training.splits.split import Split, write_split
 from training.train.recipe import Recipe
 from training.train.run import BEST, save_state, start_run
 

@@ -20,7 +20,7 @@ from training.data.harmony import harmony, probe, sentences
 from training.data.manifest import Manifest, Record, read_manifest
 from training.drawing.phantom.files import to_dicom
 from training.drawing.phantom.head import Kind, Phantom, head_phantom
-from training.splits.protocols import read_split
+from training.splits.split import read_split
 from training.train.feed import make_feed
 from training.train.recipe import Recipe
 

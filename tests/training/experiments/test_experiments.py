@@ -19,8 +19,9 @@ from training.data.manifest import Manifest, Record, read_manifest
 from training.drawing.phantom.head import head_phantom
 from training.experiments.plan import RECIPES, read_plan
 from training.measure.result import read_result
-from training.splits.held_back import far_from_lesions, permuted, records_of
-from training.splits.protocols import Split, image_level, read_split, write_split
+from training.splits.held_out import far_from_lesions, permuted, records_of
+from training.splits.protocols import image_level
+from training.splits.split import Split, read_split, write_split
 from training.train.recipe import Recipe
 
 PLANS = RECIPES.parent / "plans"

@@ -16,7 +16,7 @@ from training.data.manifest import Manifest, Record
 from training.explain import check as ec
 from training.explain import heat as hm
 from training.explain.summary import summarise
-from training.splits.protocols import Split
+from training.splits.split import Split
 
 SIZE = 56
 

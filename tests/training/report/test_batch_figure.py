@@ -18,7 +18,7 @@ from training.data.manifest import Manifest, Record, write_manifest
 from training.drawing.phantom.head import head_phantom
 from training.report import batch_figure
 from training.report.batch_figure import RIGHT, UNKNOWN, WRONG, Source, Tile, draw, from_folder, from_manifest, judge
-from training.splits.protocols import Split, write_split
+from training.splits.split import Split, write_split
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from training.segment.bleeds import DRAWN, FREE, REAL, with_bleeds
 from training.segment.feed import MasksFeed
 from training.segment.objective import FIRST_LOGIT, Segment, counts, mask_loss, pooled_dice, pooled_iou
 from training.segment.planes import MASK_PLANES, mask_row, truth_of
-from training.splits.protocols import Split
+from training.splits.split import Split
 from training.train.feed import Batch, make_feed
 from training.train.recipe import Augment, Recipe
 

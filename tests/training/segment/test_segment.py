@@ -27,7 +27,7 @@ from training.segment.evaluate import judged_records
 from training.segment.finish import SAYS, choose, record_of, short, validation
 from training.segment.planes import CLASSES, MASK_PLANES, mask_row
 from training.segment.scores import Counts, agreement, count, free_scores, lesion_scores
-from training.splits.protocols import Split, write_split
+from training.splits.split import Split, write_split
 from training.train.run import BEST, save_state, start_run, write_history
 
 

@@ -18,7 +18,9 @@ from training.__main__ import main
 from training.data.forms import read
 from training.data.manifest import Manifest, Record, write_manifest
 from training.splits import protocols as splits
+from training.splits.assign import FRACTIONS, assign_patients
 from training.splits.audit import audit
+from training.splits.split import Split, read_split
 
 
 def manifest_of(sizes: list[tuple[int, int, str]], evaluation: int = 0) -> Manifest:
@@ -46,7 +48,7 @@ def test_grouped_split_is_a_partition_and_never_leaks(sizes: list[tuple[int, int
     split = splits.grouped(manifest, seed=seed)
     everything = sorted(p for paths in split.parts.values() for p in paths)
     assert everything == sorted(r.path for r in manifest)
-    assert not any(leak.found for leak in audit(manifest, split, pixels=False))
+    assert not any(leak.leaks for leak in audit(manifest, split, pixels=False))
     assert {r.evaluation_only for r in split.records(manifest, "external")} == {True}
     assert split == splits.grouped(manifest, seed=seed)
 
@@ -58,14 +60,14 @@ def test_every_group_is_tested_once_over_the_folds(sizes: list[tuple[int, int, s
     folds = splits.kfold(manifest, 3)
     tested = sorted(p for f in folds for p in f.parts["test"])
     assert tested == sorted(r.path for r in manifest)
-    assert not any(leak.found for f in folds for leak in audit(manifest, f, pixels=False))
+    assert not any(leak.leaks for f in folds for leak in audit(manifest, f, pixels=False))
 
 
 def test_fractions_and_strata_of_many_patients() -> None:
     rng = np.random.default_rng(0)
     manifest = manifest_of([(int(rng.integers(5, 15)), int(rng.integers(0, 5)), "ab"[i % 2]) for i in range(100)])
     split = splits.grouped(manifest)
-    for part, fraction in splits.FRACTIONS.items():
+    for part, fraction in FRACTIONS.items():
         rows = split.records(manifest, part)
         assert len(rows) / len(manifest) == pytest.approx(fraction, abs=0.02)
         rate = np.mean([r.presence for r in rows])
@@ -88,9 +90,9 @@ def test_patients_are_dealt_source_by_source_whatever_their_labels() -> None:
     part = split.part_of()
     of = {r.patient: part[r.path] for r in hidden if r.path in part and not r.evaluation_only}
     assert all(part[r.path] == of[r.patient] for r in hidden if r.patient in of)  # unlabelled slices too
-    counts = [[v for k, v in of.items() if str(k).startswith(s)].count(p) for s in "ab" for p in splits.FRACTIONS]
+    counts = [[v for k, v in of.items() if str(k).startswith(s)].count(p) for s in "ab" for p in FRACTIONS]
     assert counts == [35, 6, 9, 13, 2, 3]  # 70/12/18 of 50 and of 18
-    assert not any(leak.found for leak in audit(manifest, split, pixels=False))
+    assert not any(leak.leaks for leak in audit(manifest, split, pixels=False))
     even = splits.patients(manifest, seed=1, fractions={"train": 0.5, "validation": 0.25, "test": 0.25})
     assert len(even.parts["train"]) == 25 * 3 + 9 * 4
 
@@ -110,7 +112,7 @@ def test_a_copy_of_another_patients_slice_keeps_both_patients_together() -> None
 def test_the_bundled_models_patients_keep_their_parts(source: str, fingerprint: str) -> None:
     """The first models were trained on these patients; a test patient must never become a training patient."""
     names = {str(f.patient).split("/")[1] for f in read(source, SHARED / source).images}
-    lines = "\n".join(f"{name}:{part}" for name, part in sorted(splits.roles(names).items()))
+    lines = "\n".join(f"{name}:{part}" for name, part in sorted(assign_patients(names).items()))
     assert hashlib.sha256(lines.encode()).hexdigest()[:16] == fingerprint
 
 
@@ -120,7 +122,7 @@ def test_shares_by_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     command = ["split", "--manifest", str(file), "--out", str(tmp_path / "s.json"), "--fractions"]
     for protocol in ("image", "grouped", "patients"):
         assert main([*command, "0.5,0.25,0.25", "--protocol", protocol]) == 0
-        assert [len(p) for p in splits.read_split(tmp_path / "s.json").parts.values()] == [100, 50, 50]
+        assert [len(p) for p in read_split(tmp_path / "s.json").parts.values()] == [100, 50, 50]
     assert main([*command, "0.5,0.25,0.25", "--protocol", "kfold"]) != 0
     assert "shares of its own" in capsys.readouterr().err
     with pytest.raises(SystemExit):
@@ -179,7 +181,7 @@ def test_the_audit_finds_a_near_copy_that_the_manifest_calls_another_patient(tmp
         cv2.imencode(".png", image)[1].tofile(tmp_path / f"{i}.png")
         hash_ = fingerprint(Slice(image.astype(np.float32), "grey")).phash
         rows.append(Record(f"{i}.png", "s", i % 2, None, f"s/{i}", f"s/{i}", str(i), f"{hash_:016x}"))
-    split = splits.Split("grouped", "presence", 0, True, {"train": ("0.png", "2.png"), "test": ("1.png",)})
+    split = Split("grouped", "presence", 0, True, {"train": ("0.png", "2.png"), "test": ("1.png",)})
     leak = audit(Manifest(tmp_path, tuple(rows)), split)[0]
     assert leak.shared == {"paths": 0, "patients": 0, "groups": 0, "identical files": 0, "near duplicates": 1}
     assert leak.examples["near duplicates"] == "0.png and 1.png"
@@ -187,7 +189,7 @@ def test_the_audit_finds_a_near_copy_that_the_manifest_calls_another_patient(tmp
 
 def test_damaged_split_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="There is no split file"):
-        splits.read_split(tmp_path / "x.json")
+        read_split(tmp_path / "x.json")
     (tmp_path / "x.json").write_text("{}")
     with pytest.raises(DataError, match="not a strokenext-split/1 file"):
-        splits.read_split(tmp_path / "x.json")
+        read_split(tmp_path / "x.json")

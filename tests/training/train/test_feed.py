@@ -22,7 +22,8 @@ from training.data.images import open_image
 from training.data.manifest import Manifest, Record
 from training.drawing import batch_augment as ta
 from training.drawing.phantom.head import head_phantom
-from training.splits.protocols import Split, patients
+from training.splits.protocols import patients
+from training.splits.split import Split
 from training.train.feed import Batch, make_feed, parts_of, shard
 from training.train.recipe import Augment, Recipe
 

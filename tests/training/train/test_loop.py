@@ -26,8 +26,8 @@ from training.classify.objective import Classify, Objective, load_run, make_obje
 from training.classify.pictures import PicturesFeed
 from training.data.manifest import Manifest, Record
 from training.drawing.phantom.head import head_phantom
-from training.splits.protocols import Split, write_split
 from training.splits.random_labels import random_labels
+from training.splits.split import Split, write_split
 from training.train.feed import Batch
 from training.train.loop import train
 from training.train.processes import launch

@@ -23,7 +23,7 @@ from training.cache.store import Cache, Row, planes_of
 from training.classify.examples import Mixture
 from training.classify.objective import make_objective
 from training.data.manifest import Manifest, Record
-from training.splits.protocols import Split
+from training.splits.split import Split
 from training.train.recipe import Recipe, read_recipe
 from training.volumes.bleeds import Stack, bleed, longest_run, slices_with
 from training.volumes.evaluate import Head, _result, heads

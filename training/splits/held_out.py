@@ -1,17 +1,16 @@
-"""Which records of a part are judged and under which label: as labelled, far from an annotation, or permuted."""
+"""Which records of a part are evaluated and under which label: as labelled, far from an annotation, or permuted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from strokenext.errors import DataError
 from training.data.manifest import Manifest, Record
 
-from .protocols import Split
 from .random_labels import random_labels
+from .split import Split
 
 #: Parts whose labels a control permutes together.
 PERMUTED = ("train", "validation", "test")
@@ -58,30 +57,28 @@ def permuted(manifest: Manifest, split: Split, kind: str, seed: int, sources: Se
     return Manifest(manifest.root, tuple(_under(r, given.get(r.path), split.task) for r in manifest), manifest.about)
 
 
-def judged(
+def evaluation_records(
     manifest: Manifest,
     split: Split | None,
     *,
     part: str = "test",
     sources: Sequence[str] = (),
     away: int = 0,
-    run: Path | None = None,
+    training: Mapping[str, Any] | None = None,
     random_labels: str | None = None,
     label_seed: int = 1,
 ) -> tuple[Manifest, Sequence[Record], dict[str, Any]]:
-    """The manifest with the labels to judge by, the records to judge, and what the result says of both.
+    """The manifest with the labels to evaluate by, the records to evaluate, and what the result says of both.
 
-    A run trained on permuted labels is judged by the same permutation, whether or not that was asked for.
+    `training` is the record of the model's run (`training.train.provenance`): one trained on permuted labels is
+    evaluated by the same permutation, whether or not that was asked for.
     Raises DataError where permuted labels are asked for without a split.
     """
     data: dict[str, Any] = {}
     trained_on: Sequence[str] = ()
-    if run is not None:
-        from training.train.provenance import training_record
-
-        data["training"] = training_record(run)
-        recipe = data["training"]["recipe"]
-        random_labels, label_seed = recipe.get("random_labels", random_labels), data["training"]["seed"]
+    if training is not None:
+        data["training"], recipe = training, training["recipe"]
+        random_labels, label_seed = recipe.get("random_labels", random_labels), training["seed"]
         trained_on = recipe.get("sources", ())
     if random_labels:
         if split is None:
@@ -92,7 +89,8 @@ def judged(
     if split is not None:
         records = records_of(manifest, split, part, away)
         data |= {"protocol": split.protocol, "seed": split.seed, "part": part}
-    data |= {"away_negatives": away} if away else {}
+    if away:
+        data["away_negatives"] = away
     if sources:
         records = [r for r in records if r.source in sources]
     return manifest, records, data
