@@ -50,10 +50,10 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
 
     def option(flag: str, kind: Callable[[str], object], default: object, text: str, *fallbacks: str) -> None:
         variable = "STROKENEXT_" + flag.strip("-").upper().replace("-", "_")
-        given = next((environment[name] for name in (variable, *fallbacks) if environment.get(name)), None)
+        value = next((environment[name] for name in (variable, *fallbacks) if environment.get(name)), default)
         # The value found in a variable may be a password: --help names the variable, never its content.
         text = f"{text} ({variable}, default {default})" if default is not None else f"{text} ({variable})"
-        parser.add_argument(flag, type=kind, default=default if given is None else given, help=text)
+        parser.add_argument(flag, type=kind, default=value, help=text)
 
     host = "0.0.0.0" if "SPACE_ID" in environment else base.host
     option("--host", str, host, "address to listen on", "GRADIO_SERVER_NAME")

@@ -105,11 +105,11 @@ def _predict_routes(service: Service) -> APIRouter:
     async def predict(request: Request) -> JSONResponse:
         """Judge one head CT image (DICOM, PNG, JPEG) or series (zip, multi-frame DICOM, NIfTI) sent as form data."""
         began = time.perf_counter()
-        async with request.form(max_files=1, max_fields=16, max_part_size=4096) as form:
-            upload = _upload(form)
-            given = _form({**request.query_params, **{k: v for k, v in form.items() if k not in FIELDS}})
-            body = await anyio.to_thread.run_sync(_work, service, upload.file, given, limiter=limiter)
-        log.info("predict %s %s in %.2f s", given.task, body["decision"], time.perf_counter() - began)
+        async with request.form(max_files=1, max_fields=16, max_part_size=4096) as parts:
+            upload = _upload(parts)
+            form = _form({**request.query_params, **{k: v for k, v in parts.items() if k not in FIELDS}})
+            body = await anyio.to_thread.run_sync(_body, service, upload.file, form, limiter=limiter)
+        log.info("predict %s %s in %.2f s", form.task, body["decision"], time.perf_counter() - began)
         return JSONResponse(body)
 
     @router.get("/models", response_model=schemas.Models, responses={401: ERRORS[401]})
@@ -139,7 +139,7 @@ def _description_routes(app: FastAPI) -> APIRouter:
     return router
 
 
-def _work(service: Service, source: BinaryIO, form: schemas.PredictForm) -> dict[str, Any]:
+def _body(service: Service, source: BinaryIO, form: schemas.PredictForm) -> dict[str, Any]:
     try:
         if form.task == "triage":
             service.predictor("subtype")  # a client that asks for both questions must hear when one cannot be answered
@@ -165,9 +165,9 @@ def _marks(service: Service, result: Result, force: bool) -> Segmentation | None
     return None if result.shown is None else service.segment(result.shown.image, result.shown.gate, force)
 
 
-def _upload(form: FormData) -> UploadFile:
+def _upload(parts: FormData) -> UploadFile:
     for name in FIELDS:
-        value = form.get(name)
+        value = parts.get(name)
         if isinstance(value, UploadFile):
             if value.size == 0:
                 raise errors.InputError("The file is empty.")
@@ -195,14 +195,12 @@ def _form_schema() -> dict[str, Any]:
 
 def _password(auth: tuple[str, str] | None) -> Callable[[Request], None]:
     """HTTP Basic, compared in constant time; nothing is asked when there is no password."""
-
-    wanted = "" if auth is None else base64.b64encode(":".join(auth).encode()).decode()
+    expected = b"" if auth is None else base64.b64encode(":".join(auth).encode())
 
     def check(request: Request) -> None:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if auth is not None and not (
-            scheme.lower() == "basic" and secrets.compare_digest(given.strip().encode(), wanted.encode())
-        ):
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        right = scheme.lower() == "basic" and secrets.compare_digest(token.strip().encode(), expected)
+        if auth is not None and not right:
             raise HTTPException(401, headers=BASIC)
 
     return check

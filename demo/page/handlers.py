@@ -49,8 +49,8 @@ class Handlers:
 
     def open_uploads(self, paths: list[str] | str | None, key: str | None, reader_first: bool) -> Screens:
         """Read what was uploaded, delete it, show it, answer it."""
-        given = [paths] if isinstance(paths, str) else list(paths or [])
-        yield from self._open(lambda: uploads.read(given), key, reader_first)
+        files = [paths] if isinstance(paths, str) else list(paths or [])
+        yield from self._open(lambda: uploads.read(files), key, reader_first)
 
     def open_example(self, path: Path, key: str | None, reader_first: bool) -> Screens:
         """The same for a bundled example."""
@@ -75,14 +75,15 @@ class Handlers:
     def _answer_case(self, key: str) -> Screens:
         self.service.wait(LOADING_PATIENCE)
         case = self.store.get(key)
-        if case.volume is None:
-            screen = self._shown(key, 0)
-            yield self._reveal_refused(key) if case.hidden else screen
+        if case.volume is not None:
+            yield from self._answer_series(key, case, case.volume)
             return
-        volume, options = case.volume, replace(case.options, explain=False)
+        screen = self._shown(key, 0)
+        yield self._reveal_refused(key) if case.hidden else screen
 
+    def _answer_series(self, key: str, case: Case, volume: Volume) -> Screens:
         def predict(progress: Progress) -> Result:
-            result = self.service.predict(volume, "triage", options, progress)
+            result = self.service.predict(volume, "triage", replace(case.options, explain=False), progress)
             return replace(result, whole=self.service.predict_whole(result, case.options))
 
         work = Watched(predict)
@@ -90,8 +91,7 @@ class Handlers:
             yield Screen(answer=answer.progress(done, total))
         result = work.result()
         series = cast(SeriesTriage, result.answer)
-        peak = series.presence.peak
-        start = case.index if case.hidden or peak is None else peak
+        start = case.index if case.hidden or series.presence.peak is None else series.presence.peak
         self.store.change(key, lambda c: replace(c, series=series, whole=result.whole, index=start))
         yield self._shown(key, start, show=start)
 

@@ -107,28 +107,28 @@ def make(kind: str, case: Case, triage: Triage, opinion: Opinion, view: View) ->
     return Download("strokenext.zip", "application/zip", buffer.getvalue())
 
 
-def _view(given: object, case: Case) -> View:
+def _view(sent: object, case: Case) -> View:
     """What the browser says is on the screen. Raises OptionError for values the library would not draw."""
-    if not isinstance(given, dict):
+    if not isinstance(sent, dict):
         return View()
     default = View()
 
     def number(name: str, otherwise: float) -> float:
-        value = given.get(name, otherwise)
+        value = sent.get(name, otherwise)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise errors.OptionError("The picture's settings could not be understood. Reload the page and try again.")
         return float(value)
 
-    hu = case.images[case.index].unit == "HU"
+    hu, brain = case.images[case.index].unit == "HU", windows.BRAIN
     return View(
-        window=windows.custom(number("width", 80), number("level", 40)) if hu else None,
+        window=windows.custom(number("width", brain.width), number("level", brain.level)) if hu else None,
         brightness=default.brightness if hu else number("brightness", default.brightness),
         contrast=default.contrast if hu else number("contrast", default.contrast),
         opacity=number("opacity", default.opacity),
-        colormap=str(given.get("colours", default.colormap)),
-        encoder=str(given.get("encoder", default.encoder)),
-        style=str(given.get("style", default.style)),
-        marking=given.get("marking", default.marking) is True,
+        colormap=str(sent.get("colours", default.colormap)),
+        encoder=str(sent.get("encoder", default.encoder)),
+        style=str(sent.get("style", default.style)),
+        marking=sent.get("marking", default.marking) is True,
     )
 
 

@@ -33,55 +33,55 @@ PALETTE = {
     "clear": "#74bdf0",
     "alarm": "#ff9c8f",
 }
+#: Gradio's variables, each by its colour of the palette or by a value of its own.
+VARIABLES = {
+    "body_background_fill": "ground",
+    "body_text_color": "text",
+    "body_text_color_subdued": "dim",
+    "background_fill_primary": "panel",
+    "background_fill_secondary": "ground",
+    "block_background_fill": "transparent",
+    "block_border_width": "0px",
+    "block_label_background_fill": "transparent",
+    "block_label_text_color": "dim",
+    "block_info_text_color": "dim",
+    "block_title_text_color": "text",
+    "border_color_primary": "line",
+    "border_color_accent": "accent",
+    "button_primary_background_fill": "accent",
+    "button_primary_background_fill_hover": "#95cff6",
+    "button_primary_text_color": "accent-ink",
+    "button_secondary_background_fill": "raised",
+    "button_secondary_background_fill_hover": "line",
+    "button_secondary_text_color": "text",
+    "button_secondary_border_color": "line",
+    "input_background_fill": "raised",
+    "input_border_color": "edge",
+    "input_placeholder_color": "dim",
+    "checkbox_background_color": "raised",
+    "checkbox_border_color": "edge",
+    "checkbox_background_color_selected": "accent",
+    "checkbox_border_color_selected": "accent",
+    "checkbox_label_background_fill": "transparent",
+    "checkbox_label_background_fill_selected": "line",
+    "checkbox_label_text_color": "text",
+    "checkbox_label_text_color_selected": "text",
+    "slider_color": "accent",
+    "color_accent": "accent",
+    "color_accent_soft": "raised",
+    "link_text_color": "accent",
+    "error_background_fill": "panel",
+    "error_text_color": "alarm",
+    "error_border_color": "alarm",
+}
 
 
 def theme() -> gr.themes.Base:
     """Gradio's base theme in the palette, the same by day and by night."""
-    p = PALETTE
-    values = {
-        "body_background_fill": p["ground"],
-        "body_text_color": p["text"],
-        "body_text_color_subdued": p["dim"],
-        "background_fill_primary": p["panel"],
-        "background_fill_secondary": p["ground"],
-        "block_background_fill": "transparent",
-        "block_border_width": "0px",
-        "block_label_background_fill": "transparent",
-        "block_label_text_color": p["dim"],
-        "block_info_text_color": p["dim"],
-        "block_title_text_color": p["text"],
-        "border_color_primary": p["line"],
-        "border_color_accent": p["accent"],
-        "button_primary_background_fill": p["accent"],
-        "button_primary_background_fill_hover": "#95cff6",
-        "button_primary_text_color": p["accent-ink"],
-        "button_secondary_background_fill": p["raised"],
-        "button_secondary_background_fill_hover": p["line"],
-        "button_secondary_text_color": p["text"],
-        "button_secondary_border_color": p["line"],
-        "input_background_fill": p["raised"],
-        "input_border_color": p["edge"],
-        "input_placeholder_color": p["dim"],
-        "checkbox_background_color": p["raised"],
-        "checkbox_border_color": p["edge"],
-        "checkbox_background_color_selected": p["accent"],
-        "checkbox_border_color_selected": p["accent"],
-        "checkbox_label_background_fill": "transparent",
-        "checkbox_label_background_fill_selected": p["line"],
-        "checkbox_label_text_color": p["text"],
-        "checkbox_label_text_color_selected": p["text"],
-        "slider_color": p["accent"],
-        "color_accent": p["accent"],
-        "color_accent_soft": p["raised"],
-        "link_text_color": p["accent"],
-        "error_background_fill": p["panel"],
-        "error_text_color": p["alarm"],
-        "error_border_color": p["alarm"],
-    }
-    made = gr.themes.Base(font=FONTS, font_mono=MONO, text_size="sm", spacing_size="sm", radius_size="sm")
-    known = {name: value for name, value in values.items() if hasattr(made, name)}
-    dark = {f"{name}_dark": value for name, value in known.items() if hasattr(made, f"{name}_dark")}
-    return made.set(**known, **dark)
+    base = gr.themes.Base(font=FONTS, font_mono=MONO, text_size="sm", spacing_size="sm", radius_size="sm")
+    light = {name: PALETTE.get(value, value) for name, value in VARIABLES.items() if hasattr(base, name)}
+    dark = {f"{name}_dark": value for name, value in light.items() if hasattr(base, f"{name}_dark")}
+    return base.set(**light, **dark)
 
 
 def css() -> str:

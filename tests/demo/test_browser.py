@@ -283,7 +283,7 @@ def test_opacity_zero_and_the_plain_view_are_the_slice_itself(tab):
     tab.page.wait_for_selector('.v-divider[aria-valuenow="100"]')
 
 
-def test_a_refused_picture_has_its_reason_no_number_and_can_be_judged_anyway(tab, tmp_path):
+def test_a_refused_picture_has_its_reason_no_number_until_insisted_on(tab, tmp_path):
     from PIL import Image
 
     path = tmp_path / "photo.jpg"

@@ -186,9 +186,9 @@ class TestHandlers:
         work, _store = desk
         last = drained(work.open_example(EXAMPLES / "series_hemorrhage.zip", None, False))
         points = last.viewer["curve"]["points"]
-        judged = [p["p"] for p in points if p["p"] is not None]
+        predicted = [p["p"] for p in points if p["p"] is not None]
         assert len(points) == last.viewer["count"] == 16
-        assert points[last.viewer["show"]]["p"] == max(judged)
+        assert points[last.viewer["show"]]["p"] == max(predicted)
         for point in points:
             assert (point["p"] is None) == bool(point["reason"])
 

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 import strokenext
 from demo.page import handlers, takeaway, text
 from demo.server import build_api
-from demo.service import Options, Service
+from demo.service import Options
 from demo.sessions import CaseStore
 from demo.settings import Settings, parse
 from strokenext import cli
@@ -88,22 +88,16 @@ class TestService:
             shutil.copytree(model, tmp_path / model.name)
         shutil.copytree(folder, tmp_path / "unet-ich")
         monkeypatch.setenv("STROKENEXT_ASSETS", str(tmp_path))
-        found = Service(Settings(device="cpu"))
-        found.start()
-        state = found.wait(120)
-        assert (state.status, state.segmentation, state.message) == ("ready", True, "The models are ready.")
+        state = started(device="cpu").state()
+        assert (state.segmentation, state.message) == (True, "The models are ready.")
 
     def test_none_is_no_fault_and_a_missing_one_that_was_named_is_said(self, tmp_path):
-        for model, said in (
-            (None, "The models are ready."),
-            (str(tmp_path), "The segmentation model is not available."),
-        ):
-            found = Service(Settings(device="cpu", segmentation=model))
-            found.start()
-            state = found.wait(120)
-            assert (state.status, state.segmentation) == ("ready", False)
-            assert state.message.startswith(said)
-            assert found.segment(strokenext.read_slice(BLEED), Gate(True)) is None
+        absent = "The segmentation model is not available."
+        for model, message in ((None, "The models are ready."), (str(tmp_path), absent)):
+            service = started(device="cpu", segmentation=model)
+            assert not service.state().segmentation
+            assert service.state().message.startswith(message)
+            assert service.segment(strokenext.read_slice(BLEED), Gate(True)) is None
 
 
 class TestApi:
@@ -190,10 +184,7 @@ class TestPage:
         assert screen.viewer["marks"]["index"] == case.index
 
     def test_without_a_model_the_page_is_as_before(self):
-        plain = Service(Settings(device="cpu"))
-        plain.start()
-        assert plain.wait(120).status == "ready"
-        *_, screen = handlers.Handlers(plain, CaseStore()).open_example(BLEED, None, False)
+        *_, screen = handlers.Handlers(started(device="cpu"), CaseStore()).open_example(BLEED, None, False)
         assert screen.viewer["marks"] is None
         assert text.MARKED not in screen.answer
 
@@ -207,9 +198,11 @@ class TestPage:
         page = takeaway.make("html", case, triage, takeaway.Opinion(), takeaway.View()).data.decode()
         assert "Marked regions" in page
         assert "The rim, never the blood." in page
-        drawn = [Image.open(io.BytesIO(takeaway.make("png", case, triage, takeaway.Opinion(), view).data))
-                 for view in (takeaway.View(), takeaway.View(marking=False))]  # fmt: skip
-        differ = (np.asarray(drawn[0]) != np.asarray(drawn[1])).any(axis=2)
+        marked, plain = (
+            np.asarray(Image.open(io.BytesIO(takeaway.make("png", case, triage, takeaway.Opinion(), view).data)))
+            for view in (takeaway.View(), takeaway.View(marking=False))
+        )
+        differ = (marked != plain).any(axis=2)
         assert differ.any()
         assert (differ <= expected.regions[0].mask).all()
         assert takeaway._view({"marking": False, "width": 80, "level": 40}, case).marking is False

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 import strokenext
 from demo.page import handlers, takeaway, text
 from demo.server import build_api
-from demo.service import Options, Service
+from demo.service import Options
 from demo.sessions import CaseStore
 from demo.settings import Settings, parse
 from strokenext import cli
@@ -37,11 +37,20 @@ def folder(tmp_path_factory) -> Path:
     """A volume model with random weights."""
     torch.manual_seed(2)
     config = ModelConfig(
-        name="toy-volume", architecture="cnn3d", arguments={}, task="presence", classes=("non-stroke", "stroke"),
-        preprocess=Preprocess(48, frame="head", level=True, channels="stroke"), planes=Planes(46, 8), threshold=0.5,
-        band=(0.4, 0.6), temperature=1.0, heat_scale=1.0, trained_on="Nothing: random weights for tests.",
+        name="toy-volume",
+        architecture="cnn3d",
+        arguments={},
+        task="presence",
+        classes=("non-stroke", "stroke"),
+        preprocess=Preprocess(48, frame="head", level=True, channels="stroke"),
+        planes=Planes(46, 8),
+        threshold=0.5,
+        band=(0.4, 0.6),
+        temperature=1.0,
+        heat_scale=1.0,
+        trained_on="Nothing: random weights for tests.",
         licence="Apache-2.0",
-    )  # fmt: skip
+    )
     place = tmp_path_factory.mktemp("volume") / "toy-volume"
     save_model(place, build("cnn3d").eval(), config, "# toy-volume\n")
     return place
@@ -63,7 +72,7 @@ def short(volume: Volume, count: int) -> Volume:
 
 
 class TestCommandLine:
-    def test_a_series_is_judged_as_one(self, folder, expected, tmp_path, capsys):
+    def test_a_series_has_one_answer(self, folder, expected, tmp_path, capsys):
         out, table, pictures = tmp_path / "o.json", tmp_path / "o.csv", tmp_path / "p"
         flags = ("--json", str(out), "--csv", str(table), "--overlays", str(pictures), "--device", "cpu")
         assert cli.main(["predict", "--model", str(folder), *flags, str(SERIES)]) == 0
@@ -79,7 +88,7 @@ class TestCommandLine:
         assert {r["probability"] for r in rows[1:]} == {""}
         assert len(list(pictures.rglob("*.png"))) == SLICES
 
-    def test_what_it_cannot_judge_is_a_sentence(self, folder, capsys):
+    def test_what_it_cannot_read_is_a_sentence(self, folder, capsys):
         assert cli.main(["predict", "--model", str(folder), "--device", "cpu", str(EXAMPLES / "normal.dcm")]) == 2
         assert "judges a whole series, and this is one slice" in capsys.readouterr().err
         assert cli.main(["predict", "--model", str(folder), "--task", "triage", str(SERIES)]) == 2
@@ -97,20 +106,16 @@ class TestService:
             shutil.copytree(model, tmp_path / model.name)
         shutil.copytree(folder, tmp_path / "cnn3d-ich")
         monkeypatch.setenv("STROKENEXT_ASSETS", str(tmp_path))
-        found = Service(Settings(device="cpu"))
-        found.start()
-        state = found.wait(120)
-        assert (state.status, state.volume, state.message) == ("ready", True, "The models are ready.")
+        state = started(device="cpu").state()
+        assert (state.volume, state.message) == (True, "The models are ready.")
 
     def test_none_is_no_fault_and_a_missing_one_that_was_named_is_said(self, tmp_path):
-        for volume, said in ((None, "The models are ready."), (str(tmp_path), "The volume model is not available.")):
-            found = Service(Settings(device="cpu", volume=volume))
-            found.start()
-            state = found.wait(120)
-            assert (state.status, state.volume) == ("ready", False)
-            assert state.message.startswith(said)
-            series = strokenext.read_series(SERIES)
-            assert found.predict_whole(found.predict(short(series, 2), "presence"), Options()) is None
+        series = short(strokenext.read_series(SERIES), 2)
+        for volume, message in ((None, "The models are ready."), (str(tmp_path), "The volume model is not available.")):
+            service = started(device="cpu", volume=volume)
+            assert not service.state().volume
+            assert service.state().message.startswith(message)
+            assert service.predict_whole(service.predict(series, "presence"), Options()) is None
 
 
 class TestApi:

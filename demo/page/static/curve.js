@@ -11,27 +11,9 @@
     box.hidden = !curve || state.hidden;
     box.replaceChildren();
     if (box.hidden) return;
-    const n = curve.points.length;
-    const predicted = curve.points.filter((point) => point.p !== null).length;
-    const gap = (point, i) => `<rect class="c-gap" x="${(i / n) * W}" y="0" width="${W / n}" height="${H}"/>`;
-    const gaps = curve.points.map((point, i) => (point.p === null ? gap(point, i) : "")).join("");
-    let line = "";
-    curve.points.forEach((point, i) => {
-      if (point.p === null) return;
-      const joined = i > 0 && curve.points[i - 1].p !== null;
-      line += `${joined ? "L" : "M"}${x(i, n).toFixed(1)} ${y(point.p).toFixed(1)}`;
-    });
-    const bars = curve.points.map((point, i) => {
-      if (point.p === null) return "";
-      return `<rect class="${point.p >= curve.threshold ? "c-bar c-over" : "c-bar"}" x="${((i + 0.15) / n) * W}" y="${y(point.p)}" width="${(0.7 / n) * W}" height="${H - 6 - y(point.p) + 6}"/>`;
-    }).join("");
-    const [low, high] = curve.band;
-    box.innerHTML = `<svg viewBox="0 0 ${W} ${H}" preserveAspectRatio="none" role="img" aria-label="Probability of stroke by slice: ${predicted} of ${n} slices judged">
-      <rect class="c-band" x="0" y="${y(high)}" width="${W}" height="${Math.max(0, y(low) - y(high))}"/>${gaps}${bars}
-      <line class="c-threshold" x1="0" x2="${W}" y1="${y(curve.threshold)}" y2="${y(curve.threshold)}"/>
-      <path class="c-line" d="${line}"/><rect class="c-cursor" x="0" y="0" width="${W / n}" height="${H}"/></svg>
-      <span class="c-scale c-one">1</span><span class="c-scale c-zero">0</span><span class="c-hint"></span>`;
+    box.innerHTML = `${svg(curve)}<span class="c-scale c-one">1</span><span class="c-scale c-zero">0</span><span class="c-hint"></span>`;
     const at = (event) => {
+      const n = curve.points.length;
       const frame = box.querySelector("svg").getBoundingClientRect();
       return Math.min(Math.max(Math.floor(((event.clientX - frame.left) / frame.width) * n), 0), n - 1);
     };
@@ -40,6 +22,23 @@
     box.onpointerleave = () => ns.curveCursor(box, state);
     ns.curveCursor(box, state);
   };
+
+  function svg({ points, threshold, band: [low, high] }) {
+    const n = points.length;
+    const predicted = points.filter((point) => point.p !== null).length;
+    const shapes = points.map(({ p }, i) => {
+      if (p === null) return `<rect class="c-gap" x="${(i / n) * W}" y="0" width="${W / n}" height="${H}"/>`;
+      return `<rect class="${p >= threshold ? "c-bar c-over" : "c-bar"}" x="${((i + 0.15) / n) * W}" y="${y(p)}" width="${(0.7 / n) * W}" height="${H - y(p)}"/>`;
+    });
+    const line = points.map(({ p }, i) => {
+      if (p === null) return "";
+      return `${i > 0 && points[i - 1].p !== null ? "L" : "M"}${x(i, n).toFixed(1)} ${y(p).toFixed(1)}`;
+    });
+    return `<svg viewBox="0 0 ${W} ${H}" preserveAspectRatio="none" role="img" aria-label="Probability of stroke by slice: ${predicted} of ${n} slices judged">
+      <rect class="c-band" x="0" y="${y(high)}" width="${W}" height="${Math.max(0, y(low) - y(high))}"/>${shapes.join("")}
+      <line class="c-threshold" x1="0" x2="${W}" y1="${y(threshold)}" y2="${y(threshold)}"/>
+      <path class="c-line" d="${line.join("")}"/><rect class="c-cursor" x="0" y="0" width="${W / n}" height="${H}"/></svg>`;
+  }
 
   function hint(box, curve, i) {
     const point = curve.points[i];
