@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,10 +200,11 @@ def _run(o: argparse.Namespace) -> None:
             folder, manifest, records, device=o.device, batch=o.batch, progress=progress, data=data | about
         )
     if o.explain:
-        from training.explain.check import check
+        from training.explain.check import explanation
 
         with progress_bar("explain") as progress:
-            result = check(folder, manifest, split, result, device=o.device, progress=progress)
+            heat = explanation(folder, manifest, split, device=o.device, progress=progress)
+        result = replace(result, extra={**result.extra, "explanation": heat})
     print(summary(result))
     print(f"written to {write_result(result, o.out)}")
 

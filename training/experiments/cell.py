@@ -116,10 +116,11 @@ def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Say) -> Result:
     if cell.explain:
         say("explain")
         with timed(clock, "explain"):
-            from training.explain.check import check
+            from training.explain.check import explanation
             from training.splits.split import read_split
 
-            result = check(model, bench.manifest, read_split(split), result, device=bench.device, limit=cell.explain)
+            heat = explanation(model, bench.manifest, read_split(split), device=bench.device, limit=cell.explain)
+            result = replace(result, extra={**result.extra, "explanation": heat})
     write_result(result, bench.result(cell))
     note(cell, plan, bench, result, command, clock)
     return result

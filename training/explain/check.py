@@ -13,27 +13,33 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
 
+import strokenext
 from strokenext.errors import DataError
+from strokenext.preprocess.contract import Preprocess, to_image
+from strokenext.record.find import load_config, resolve
+from strokenext.record.weights import load_model
+from strokenext.saving import write_file
 from strokenext.types import BoolArray
 from training.cache.store import LEAST_ENCLOSED
 from training.data.images import open_image, read_mask
 from training.data.manifest import Manifest, Record, read_manifest
-from training.measure.result import Result
+from training.drawing.phantom.head import Kind, head_phantom
+from training.measure.result import plain
 from training.splits.split import Split, read_split
+from training.terminal import progress_bar
 
-from .heat import View, brain_in_frame, examine, in_frame, randomised
+from .heat import View, brain_in_frame, examine, in_frame, randomised, ratio
 from .summary import summarise, table
 
 Progress = Callable[[int, int], None]
 #: Parts whose slices training did not learn from.
-HELD = ("validation", "test", "external")
+HELD_OUT = ("validation", "test", "external")
 EDEMA = "perihematomal edema"
 #: What is measured where the mask is of edema. Its pieces close a ring in 4 % of the slices of phe_sich, and what their
 #: hull holds besides is brighter than they are (median 128 against 93 of 255): the blood.
@@ -42,25 +48,6 @@ WITH_BLOOD = "convex hull of the perihematomal edema"
 REMOVALS = 60
 #: Pictures that batch norm is measured on again once the weights are shuffled.
 REMEASURED = 16
-
-
-def check(
-    folder: str | Path,
-    manifest: Manifest,
-    split: Split | None,
-    result: Result,
-    *,
-    device: str = "cpu",
-    limit: int = 150,
-    removals: int = REMOVALS,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Result:
-    """The result with `extra["explanation"]`, see `explanation`."""
-    found = explanation(
-        folder, manifest, split, device=device, limit=limit, removals=removals, seed=seed, progress=progress
-    )
-    return replace(result, extra={**result.extra, "explanation": found})
 
 
 def explanation(
@@ -79,8 +66,6 @@ def explanation(
     At most `limit` slices, the sources taking turns; the first `removals` of them also by deletion and insertion.
     Raises DataError when training left no positive slice.
     """
-    from strokenext.record.weights import load_model
-
     model, config = load_model(folder, device)
     rng = np.random.default_rng(seed)
     chosen = selection(manifest, split, config.task, limit, rng)
@@ -89,14 +74,14 @@ def explanation(
     views = ((r, _view(manifest, r, config.preprocess)) for r in chosen)
     first = list(itertools.islice(views, REMEASURED))
     scrambled = randomised(model, [v.prepared.pixels for _, v in first], seed)
-    cases = []
+    scores = []
     for n, (record, view) in enumerate(itertools.chain(first, views)):
         index = 1 if config.task == "presence" else int(record.subtype or 0)
-        cases.append(examine(model, scrambled, view, index, record, rng, n < removals))
+        scores.append(examine(model, scrambled, view, index, record, rng, n < removals))
         if progress is not None:
             progress(n + 1, len(chosen))
     kinds = sorted({_mask_of(r) for r in chosen if "mask" in r.extra})
-    return summarise(cases) | {"masks_of": kinds}
+    return summarise(scores) | {"masks_of": kinds}
 
 
 def selection(manifest: Manifest, split: Split | None, task: str, limit: int, rng: np.random.Generator) -> list[Record]:
@@ -112,23 +97,23 @@ def selection(manifest: Manifest, split: Split | None, task: str, limit: int, rn
     pool = masked or positive
     for i in rng.permutation(len(pool)):
         waiting[pool[int(i)].source].append(pool[int(i)])
-    found: list[Record] = []
-    while len(found) < limit and any(waiting.values()):
+    chosen: list[Record] = []
+    while len(chosen) < limit and any(waiting.values()):
         for source in sorted(waiting):
             usable = None
             while waiting[source] and usable is None:
                 record = waiting[source].pop()
                 usable = record if "mask" not in record.extra or lesion_of(manifest, record) is not None else None
-            if usable is not None and len(found) < limit:
-                found.append(usable)
-    return found
+            if usable is not None and len(chosen) < limit:
+                chosen.append(usable)
+    return chosen
 
 
 def unseen(manifest: Manifest, split: Split | None) -> list[Record]:
     """Records that training did not learn from; without a split those for evaluation only, or all where none is."""
-    held = {path for part in HELD for path in (split.parts.get(part, ()) if split else ())}
-    found = [r for r in manifest if r.evaluation_only or r.path in held]
-    return found if found or split is not None else list(manifest)
+    held_out = {path for part in HELD_OUT for path in (split.parts.get(part, ()) if split else ())}
+    records = [r for r in manifest if r.evaluation_only or r.path in held_out]
+    return records if records or split is not None else list(manifest)
 
 
 def _mask_of(record: Record) -> str:
@@ -149,7 +134,7 @@ def lesion_of(manifest: Manifest, record: Record) -> BoolArray | None:
     return np.asarray(hull) if (hull & ~marked).sum() >= LEAST_ENCLOSED else None
 
 
-def _view(manifest: Manifest, record: Record, preprocess: Any) -> View:
+def _view(manifest: Manifest, record: Record, preprocess: Preprocess) -> View:
     image = open_image(manifest.file(record))
     prepared = preprocess.apply(image)
     lesion = lesion_of(manifest, record) if "mask" in record.extra else None
@@ -158,31 +143,21 @@ def _view(manifest: Manifest, record: Record, preprocess: Any) -> View:
 
 def phantom_ratios(folder: str | Path, seeds: Sequence[int] = (2, 3, 5, 6, 8)) -> dict[str, list[float]]:
     """Mean heat in a lesion over mean heat in the rest of the brain, on drawn heads with a bleed or an infarct."""
-    import strokenext
-    from strokenext.preprocess.contract import to_image
-    from training.drawing.phantom.head import Kind, head_phantom
-
-    from .heat import ratio
-
-    predictor, kinds = strokenext.load(str(folder), device="cpu"), ("hemorrhage", "infarct")
-    found: dict[str, list[float]] = {k: [] for k in kinds}
+    predictor = strokenext.load(str(folder), device="cpu")
+    kinds: tuple[Kind, ...] = ("hemorrhage", "infarct")
+    ratios: dict[str, list[float]] = {k: [] for k in kinds}
     for kind in kinds:
         for seed in seeds:
-            phantom = head_phantom(cast(Kind, kind), size=256, seed=seed, level=0.4)
+            phantom = head_phantom(kind, size=256, seed=seed, level=0.4)
             heat = predictor.predict(phantom.as_slice(), force=True).heat
             if heat is not None:
                 on_image = to_image(heat.total, heat.affine, heat.input_size, phantom.hu.shape)
-                found[kind].append(ratio(on_image, phantom.lesion, phantom.brain) or float("nan"))
-    return found
+                ratios[kind].append(ratio(on_image, phantom.lesion, phantom.brain) or float("nan"))
+    return ratios
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command. Returns 0."""
-    from strokenext.record.weights import load_config, resolve
-    from training.measure.result import plain
-    from training.terminal import progress_bar
-    from training.train.run import write_whole
-
     p = argparse.ArgumentParser(prog="python -m training explain", description=__doc__.splitlines()[0])
     p.add_argument("--model", required=True, help="checkpoint folder, bundled name or Hub id")
     p.add_argument("--manifest", type=Path, help="measure on its slices with lesion masks")
@@ -196,17 +171,19 @@ def main(argv: Sequence[str]) -> int:
     if not (o.manifest or o.phantoms):
         raise DataError("Give --manifest with lesion masks, or --phantoms for the drawn lesions.")
     folder = resolve(o.model)
-    found: dict[str, Any] = {"model": load_config(folder).name, "weights_sha256": load_config(folder).weights_sha256}
+    config = load_config(folder)
+    figures: dict[str, Any] = {"model": config.name, "weights_sha256": config.weights_sha256}
     if o.manifest:
-        split = read_split(o.split) if o.split else None
+        manifest, split = read_manifest(o.manifest), read_split(o.split) if o.split else None
         with progress_bar("explain") as progress:
-            found["explanation"] = explanation(folder, read_manifest(o.manifest), split, device=o.device,
-                                               limit=o.limit, removals=o.removals, progress=progress)  # fmt: skip
-        print(table(found["explanation"]))
+            figures["explanation"] = explanation(
+                folder, manifest, split, device=o.device, limit=o.limit, removals=o.removals, progress=progress
+            )
+        print(table(figures["explanation"]))
     if o.phantoms:
-        found["phantoms"] = phantom_ratios(folder)
-        for kind, values in found["phantoms"].items():
+        figures["phantoms"] = phantom_ratios(folder)
+        for kind, values in figures["phantoms"].items():
             print(f"{kind}: heat in the lesion {', '.join(f'{v:.2f}' for v in values)} times that in the rest")
     if o.out:
-        write_whole(o.out, json.dumps(plain(found), indent=1) + "\n")
+        write_file(o.out, json.dumps(plain(figures), indent=1) + "\n")
     return 0

@@ -37,7 +37,7 @@ LEAST_BRAIN = 0.1
 
 
 @dataclass(frozen=True)
-class Case:
+class HeatScores:
     """Measures of one image; None where there is no mask, no heat, or it was not asked for. `unit` is the patient.
 
     `ratio` is the mean heat in the mask over the mean heat in the rest of the brain, infinite where that has none;
@@ -78,7 +78,7 @@ def examine(
     record: Record,
     rng: np.random.Generator,
     removal: bool = True,
-) -> Case:
+) -> HeatScores:
     """Every measure of one image for the logit of class `index`; deletion and insertion only with `removal`."""
     import torch
 
@@ -91,7 +91,7 @@ def examine(
     total, mask = float(heat.sum()), view.mask if view.mask is not None and view.mask.any() else None
     near = None if mask is None else grown(mask, max(x.shape[-1] // TOLERANCE_GRID, 1))
     curves = deletion_insertion(model, x, index, heat, rng) if removal else (None, None, None)
-    return Case(
+    return HeatScores(
         unit=record.unit,
         source=record.source,
         hit=None if near is None else float(total > 0 and near[peak(grid, x.shape[-1])]),
@@ -112,9 +112,9 @@ def examine(
 
 def heat_grid(model: nn.Module, x: Tensor, index: int) -> FloatArray:
     """(h, w) heat of every encoder together on the model's true grid."""
-    from strokenext.explain import gradcam as explain
+    from strokenext.explain import gradcam
 
-    _, maps = explain.heat(model, x, index)
+    _, maps = gradcam.heat(model, x, index)
     return np.asarray(maps.sum(axis=0), np.float32)
 
 

@@ -11,43 +11,45 @@ from numpy.typing import NDArray
 from training.measure.bootstrap import bootstrap, paired_bootstrap
 from training.measure.estimate import text
 
-from .heat import Case
+from .heat import HeatScores
 
 
-def summarise(cases: Sequence[Case]) -> dict[str, Any]:
+def summarise(scores: Sequence[HeatScores]) -> dict[str, Any]:
     """Means with 95 % intervals over patients, medians of the ratios; hits and energy also minus the centre prior."""
-    found: dict[str, Any] = {"images": len(cases), "no_heat": sum(c.outside is None for c in cases)}
-    for name in (f for f in Case.__dataclass_fields__ if f not in ("unit", "source")):
-        estimate = _estimate(cases, name)
+    summary: dict[str, Any] = {"images": len(scores), "no_heat": sum(c.outside is None for c in scores)}
+    for name in (f for f in HeatScores.__dataclass_fields__ if f not in ("unit", "source")):
+        estimate = _estimate(scores, name)
         if estimate is not None:
-            found[name] = estimate
-    if "ratio" in found:
-        values, units = _column(cases, "ratio")
-        found["ratio_above_one"] = bootstrap(_mean, np.zeros(len(values)), values > 1, units).to_dict()
+            summary[name] = estimate
+    if "ratio" in summary:
+        values, units = _column(scores, "ratio")
+        summary["ratio_above_one"] = bootstrap(_mean, np.zeros(len(values)), values > 1, units).to_dict()
     for name in ("hit", "energy"):
-        difference = _minus_control(cases, name)
+        difference = _minus_control(scores, name)
         if difference is not None:
-            found[f"{name}_minus_control"] = difference
-    found["by_source"] = {s: _of_source([c for c in cases if c.source == s]) for s in sorted({c.source for c in cases})}
-    return found
+            summary[f"{name}_minus_control"] = difference
+    summary["by_source"] = {
+        s: _of_source([c for c in scores if c.source == s]) for s in sorted({c.source for c in scores})
+    }
+    return summary
 
 
-def _of_source(cases: Sequence[Case]) -> dict[str, Any]:
+def _of_source(scores: Sequence[HeatScores]) -> dict[str, Any]:
     names = ("hit", "energy", "mask_share", "ratio", "outside")
-    rows = {n: e for n in names if (e := _estimate(cases, n)) is not None}
-    difference = _minus_control(cases, "hit")
-    return {"images": len(cases), **rows} | ({"hit_minus_control": difference} if difference else {})
+    rows = {n: e for n in names if (e := _estimate(scores, n)) is not None}
+    difference = _minus_control(scores, "hit")
+    return {"images": len(scores), **rows} | ({"hit_minus_control": difference} if difference else {})
 
 
-def _estimate(cases: Sequence[Case], name: str) -> dict[str, Any] | None:
+def _estimate(scores: Sequence[HeatScores], name: str) -> dict[str, Any] | None:
     """A measure with its interval; of ratios the median, which one map without heat in the rest does not carry away."""
-    values, units = _column(cases, name)
+    values, units = _column(scores, name)
     statistic = _median if name.endswith("ratio") else _mean
     return bootstrap(statistic, np.zeros(len(values)), values, units).to_dict() if len(values) else None
 
 
-def _minus_control(cases: Sequence[Case], name: str) -> dict[str, Any] | None:
-    both = [c for c in cases if getattr(c, name) is not None]
+def _minus_control(scores: Sequence[HeatScores], name: str) -> dict[str, Any] | None:
+    both = [c for c in scores if getattr(c, name) is not None]
     if not both:
         return None
     a, _ = _column(both, name)
@@ -56,9 +58,9 @@ def _minus_control(cases: Sequence[Case], name: str) -> dict[str, Any] | None:
     return difference.to_dict() | {"p": p}
 
 
-def _column(cases: Sequence[Case], name: str) -> tuple[NDArray[np.float64], list[str]]:
+def _column(scores: Sequence[HeatScores], name: str) -> tuple[NDArray[np.float64], list[str]]:
     """The defined values of one measure and their units."""
-    rows = [(getattr(c, name), c.unit) for c in cases if getattr(c, name) is not None]
+    rows = [(getattr(c, name), c.unit) for c in scores if getattr(c, name) is not None]
     return np.array([v for v, _ in rows], np.float64), [u for _, u in rows]
 
 
@@ -70,15 +72,14 @@ def _median(_: NDArray[np.int64], values: NDArray[np.float64]) -> float:
     return float(np.median(values))
 
 
-def table(found: dict[str, Any]) -> str:
+def table(summary: dict[str, Any]) -> str:
     """The summary, a measure a line, then the sources."""
-    lines = [
-        f"{found['images']} slices, {found['no_heat']} without heat; masks of {', '.join(found['masks_of']) or '-'}"
-    ]
-    for name, row in found.items():
+    masks = ", ".join(summary["masks_of"]) or "-"
+    lines = [f"{summary['images']} slices, {summary['no_heat']} without heat; masks of {masks}"]
+    for name, row in summary.items():
         if isinstance(row, dict) and "value" in row:
             lines.append(f"  {name:22s} {text(row)}")
-    for source, rows in found["by_source"].items():
-        told = "; ".join(f"{n} {text(row)}" for n, row in rows.items() if n != "images")
-        lines.append(f"  {source}, {rows['images']} slices: {told}")
+    for source, rows in summary["by_source"].items():
+        measured = "; ".join(f"{n} {text(row)}" for n, row in rows.items() if n != "images")
+        lines.append(f"  {source}, {rows['images']} slices: {measured}")
     return "\n".join(lines)

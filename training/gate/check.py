@@ -10,12 +10,10 @@ series, 0 the lowest; nobody labelled which slices show brain, so rates are give
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +22,10 @@ import numpy as np
 from strokenext.errors import NotFoundError, StrokeNeXtError
 from strokenext.gate import check_scope
 from strokenext.io.read import read_series, read_slice
-from strokenext.types import FloatArray, Gate, Slice
+from strokenext.saving import write_file
+from strokenext.types import Gate, Slice
+from training.data.slices_csv import read_rows
+from training.measure.bootstrap import wilson
 from training.measure.estimate import text
 
 from .pictures import ALTERED, NOT_CT
@@ -45,17 +46,20 @@ BODY_PATIENT, BODY_LAST, BODY_UNSURE = "0163", 30, 45
 
 
 @dataclass(frozen=True)
-class Case:
-    """One picture of the shared data: `height` 0..1 in its series, `lesion` marked by an expert."""
+class GatePicture:
+    """One picture of the shared data: `height` 0..1 in its series, `lesion` marked by an expert, `body` no head."""
 
     path: Path
     source: str
-    patient: str
     height: float
     lesion: bool
     blank: bool
     body: bool
     second_half: bool
+
+
+#: A picture and what the gate says of it.
+Checked = tuple[GatePicture, Gate]
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,7 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        if self.n == 0:
-            return 0.0, 1.0
-        z, p = 1.96, self.hits / self.n
-        middle, scale = p + z * z / (2 * self.n), 1 + z * z / self.n
-        half = z * math.sqrt(p * (1 - p) / self.n + z * z / (4 * self.n * self.n))
-        return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+        return wilson(self.hits, self.n)
 
     def row(self) -> str:
         low, high = self.interval
@@ -85,32 +84,31 @@ class Rate:
         return {"group": self.group, "n": self.n, "hits": self.hits, "interval": self.interval, "codes": self.codes}
 
 
-def cases(root: Path) -> list[Case]:
-    """Every slice of the three picture sets."""
-    found: list[Case] = []
+def gate_pictures(root: Path) -> list[GatePicture]:
+    """Every slice of the three picture sets, in the order of their patients and of height."""
+    pictures: list[GatePicture] = []
     for source in ("ct_ich", "phe_sich", "lesion_masks"):
-        with (root / source / "slices.csv").open() as file:
-            rows = list(csv.DictReader(file))
-        patients = sorted({r["patient"] for r in rows})
-        for number, patient in enumerate(patients):
+        rows = read_rows(root / source / "slices.csv")
+        for number, patient in enumerate(sorted({r["patient"] for r in rows})):
             stack = [r for r in rows if r["patient"] == patient]
             if source != "lesion_masks":
                 stack.sort(key=lambda r: int(r["slice"]))
             for i, row in enumerate(stack):
                 height = 0.5 if source == "lesion_masks" else i / max(1, len(stack) - 1)
-                found.append(_case(root / source, row, source, height, bool(number % 2)))
-    return found
+                pictures.append(_picture(root / source, row, height, bool(number % 2)))
+    return pictures
 
 
-def _case(folder: Path, row: dict[str, str], source: str, height: float, second: bool) -> Case:
-    lesion = any(row.get(key, "0") not in ("", "0") for key in ("hemorrhage", "edema_pixels", "lesion_pixels"))
-    low = source == "phe_sich" and row["patient"] == BODY_PATIENT and int(row["slice"]) <= BODY_UNSURE
-    blank = row.get("near_blank", "0") == "1"
-    return Case(folder / row["image"], row.get("source", source), row["patient"], height, lesion, blank, low, second)
-
-
-def verdicts(chosen: Iterable[Case]) -> list[tuple[Case, Gate]]:
-    return [(case, check_scope(read_slice(case.path))) for case in chosen]
+def _picture(folder: Path, row: dict[str, str], height: float, second_half: bool) -> GatePicture:
+    return GatePicture(
+        path=folder / row["image"],
+        source=row.get("source", folder.name),
+        height=height,
+        lesion=any(row.get(key, "0") not in ("", "0") for key in ("hemorrhage", "edema_pixels", "lesion_pixels")),
+        blank=row.get("near_blank", "0") == "1",
+        body=folder.name == "phe_sich" and row["patient"] == BODY_PATIENT and int(row["slice"]) <= BODY_UNSURE,
+        second_half=second_half,
+    )
 
 
 def _rate(group: str, gates: Iterable[Gate], accepted: bool) -> Rate:
@@ -119,9 +117,9 @@ def _rate(group: str, gates: Iterable[Gate], accepted: bool) -> Rate:
     return Rate(group, len(gates), hits, dict(Counter(g.code for g in gates)))
 
 
-def refusals(judged: list[tuple[Case, Gate]]) -> list[Rate]:
+def refusals(checked: Sequence[Checked]) -> list[Rate]:
     """Refused head CT, by source and height."""
-    heads = [(c, g) for c, g in judged if not c.blank and not c.body]
+    heads = [(c, g) for c, g in checked if not c.blank and not c.body]
     rates = []
     for source in ("ct_ich", "phe_sich"):
         for name, low, high in BANDS:
@@ -136,20 +134,16 @@ def refusals(judged: list[tuple[Case, Gate]]) -> list[Rate]:
 
 def series(root: Path) -> list[Rate]:
     """Refused slices of the two DICOM head series, all heights."""
-    rates = []
-    for name in ("ischemic_series", "ge_head_series"):
-        gates = [check_scope(s) for s in read_series(root / "dicom" / name)]
-        rates.append(_rate(f"DICOM {name}, all heights", gates, accepted=False))
-    return rates
-
-
-def acceptances(root: Path, judged: list[tuple[Case, Gate]]) -> list[Rate]:
-    """Accepted pictures that are no head CT with brain."""
-    mr = [
-        check_scope(read_slice(p))
-        for p in sorted((root / "not_ct" / "mr_dwi_png").iterdir())
-        if p.suffix in (".png", ".jpg")
+    return [
+        _rate(f"DICOM {name}, all heights", map(check_scope, read_series(root / "dicom" / name)), accepted=False)
+        for name in ("ischemic_series", "ge_head_series")
     ]
+
+
+def acceptances(root: Path, checked: Sequence[Checked]) -> list[Rate]:
+    """Accepted pictures that are no head CT with brain."""
+    screenshots = [p for p in sorted((root / "not_ct" / "mr_dwi_png").iterdir()) if p.suffix in (".png", ".jpg")]
+    mr = [check_scope(read_slice(p)) for p in screenshots]
     rates = [_rate("diffusion MRI screenshots", mr, accepted=True)]
     for name in ("not_ct_mr_dwi", "scout", "secondary_capture"):
         files = [p for p in sorted((root / "dicom" / name).rglob("*")) if p.is_file() and p.suffix.lower() != ".md"]
@@ -158,9 +152,9 @@ def acceptances(root: Path, judged: list[tuple[Case, Gate]]) -> list[Rate]:
             rates.append(_rate("the same MR slices, header hidden", _readable(files, bare=True), accepted=True))
     neck = [p for p in sorted((root / "dicom" / "transfer_syntaxes").iterdir()) if p.name.startswith("CTImage")]
     rates.append(_rate("DICOM chest and neck slice, every encoding", _readable(neck), accepted=True))
-    body = [g for c, g in judged if c.body and int(c.path.stem.split("_")[1]) <= BODY_LAST]
+    body = [g for c, g in checked if c.body and int(c.path.stem.split("_")[1]) <= BODY_LAST]
     rates.append(_rate("chest, shoulder and neck slices (phe_sich 0163)", body, accepted=True))
-    rates.append(_rate("near-blank slices (phe_sich)", [g for c, g in judged if c.blank], accepted=True))
+    rates.append(_rate("near-blank slices (phe_sich)", [g for c, g in checked if c.blank], accepted=True))
     for name, make in NOT_CT.items():
         gates = [check_scope(Slice(make(np.random.default_rng(seed)), "grey")) for seed in range(SEEDS)]
         rates.append(_rate(f"drawn: {name}", gates, accepted=True))
@@ -175,26 +169,25 @@ def _readable(files: Iterable[Path], bare: bool = False) -> list[Gate]:
             image = read_slice(path)
         except StrokeNeXtError:
             continue  # what cannot be read needs no gate
-        gates.append(check_scope(_picture(image) if bare else image))
+        gates.append(check_scope(_without_header(image) if bare else image))
     return gates
 
 
-def _picture(image: Slice) -> Slice:
+def _without_header(image: Slice) -> Slice:
     pixels = image.pixels
     low, high = np.percentile(pixels, (0.5, 99.5))
     return Slice(np.clip((pixels - low) / max(float(high - low), 1e-6), 0, 1) * 255, "grey")
 
 
-def alterations(judged: list[tuple[Case, Gate]], count: int = 60) -> list[Rate]:
+def alterations(checked: Sequence[Checked], count: int = 60) -> list[Rate]:
     """Refused copies of accepted slices at brain height, after what web sites and slides do to pictures."""
-    usable = [c for c, g in judged if g.accepted and not c.body and 0.4 <= c.height <= 0.85]
+    usable = [c for c, g in checked if g.accepted and not c.body and 0.4 <= c.height <= 0.85]
     picked = [usable[i] for i in np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
     pictures = [read_slice(c.path).pixels for c in picked]
-    return [_rate(name, _altered(pictures, change), accepted=False) for name, change in ALTERED.items()]
-
-
-def _altered(pictures: list[FloatArray], change: Callable[[FloatArray], FloatArray]) -> list[Gate]:
-    return [check_scope(Slice(change(p.copy()), "grey")) for p in pictures]
+    return [
+        _rate(name, (check_scope(Slice(change(p.copy()), "grey")) for p in pictures), accepted=False)
+        for name, change in ALTERED.items()
+    ]
 
 
 def table(tables: dict[str, list[Rate]]) -> str:
@@ -212,8 +205,8 @@ def table(tables: dict[str, list[Rate]]) -> str:
     return "\n".join(lines)
 
 
-def milliseconds(chosen: list[Case]) -> float:
-    """Median processor time of one judgement, ms, on slices already read."""
+def milliseconds(chosen: Sequence[GatePicture]) -> float:
+    """Median processor time of one check, ms, on slices already read."""
     images = [read_slice(c.path) for c in chosen[:: max(1, len(chosen) // 40)]]
     times = []
     for image in images:
@@ -233,17 +226,17 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     if not options.data.is_dir():
         raise NotFoundError(f"The shared data are not at {options.data}; name them with --data.")
-    half = options.half == "second"
-    chosen = [c for c in cases(options.data) if c.body or c.source == "aisd" or c.second_half == half][:: options.every]
-    judged = verdicts(chosen)
+    pictures, half = gate_pictures(options.data), options.half == "second"
+    chosen = [c for c in pictures if c.body or c.source == "aisd" or c.second_half == half][:: options.every]
+    checked = [(c, check_scope(read_slice(c.path))) for c in chosen]
     tables = {
-        "refused": refusals(judged) + series(options.data),
-        "accepted": acceptances(options.data, judged),
-        "altered": alterations(judged),
+        "refused": refusals(checked) + series(options.data),
+        "accepted": acceptances(options.data, checked),
+        "altered": alterations(checked),
     }
     record = {key: [rate.record() for rate in rates] for key, rates in tables.items()}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     facts = {"patients": options.half, "every": options.every, "milliseconds": round(milliseconds(chosen), 1)}
-    options.out.write_text(json.dumps({**facts, **record}, indent=1) + "\n")
+    write_file(options.out, json.dumps({**facts, **record}, indent=1) + "\n")
     print(f"{table(tables)}\nMedian processor time of one check: {facts['milliseconds']} ms")
     return 0

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 from strokenext.types import FloatArray
-from training.drawing.phantom.head import BRAIN_WINDOW, head_phantom
+from strokenext.windows import BRAIN, apply, to_bytes
+from training.drawing.phantom.head import head_phantom
 
 Maker = Callable[[np.random.Generator], FloatArray]
 Change = Callable[[FloatArray], FloatArray]
@@ -59,16 +60,12 @@ def scene(rng: np.random.Generator) -> FloatArray:
     return _grey(cv2.GaussianBlur(picture, (0, 0), 2) + rng.normal(0, 5, picture.shape))
 
 
-def text_page(rng: np.random.Generator, dark: bool = False) -> FloatArray:
+def text_page(rng: np.random.Generator) -> FloatArray:
     page = np.full((520, 400), 250, np.uint8)
     for row in range(40, 500, 18):
         words = "".join(rng.choice(list("abcdefghiklmnoprstu   "), 40))
         cv2.putText(page, words, (25, row), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 20, 1, cv2.LINE_AA)
-    return _grey(255 - page if dark else page)
-
-
-def dark_page(rng: np.random.Generator) -> FloatArray:
-    return text_page(rng, dark=True)
+    return _grey(page)
 
 
 def screen(rng: np.random.Generator) -> FloatArray:
@@ -154,15 +151,28 @@ def brain_window_phantom(rng: np.random.Generator, size: int = 256) -> FloatArra
     """A head phantom through the brain window 80/40."""
     kind = str(rng.choice(("normal", "hemorrhage", "infarct")))
     phantom = head_phantom(kind, size, int(rng.integers(4)), float(rng.uniform(0.05, 0.6)))  # type: ignore[arg-type]
-    return _grey(np.rint(255 * (phantom.hu - BRAIN_WINDOW.low) / BRAIN_WINDOW.width))
+    return _grey(to_bytes(apply(phantom.hu, BRAIN)))
 
 
 NOT_CT: dict[str, Maker] = {
-    "solid colour": solid, "gradient": gradient, "noise": noise, "natural texture": texture, "scene": scene,
-    "page of text": text_page, "white on black text": dark_page, "program window": screen, "drawing": drawing,
-    "chart": chart, "bright disc": bright_disc, "simulated MRI": mri, "montage": montage, "two heads": two_heads,
-    "inverted CT": inverted, "cut-out of brain": part_of_brain, "half a head": half_head,
-}  # fmt: skip
+    "solid colour": solid,
+    "gradient": gradient,
+    "noise": noise,
+    "natural texture": texture,
+    "scene": scene,
+    "page of text": text_page,
+    "white on black text": lambda rng: 255 - text_page(rng),
+    "program window": screen,
+    "drawing": drawing,
+    "chart": chart,
+    "bright disc": bright_disc,
+    "simulated MRI": mri,
+    "montage": montage,
+    "two heads": two_heads,
+    "inverted CT": inverted,
+    "cut-out of brain": part_of_brain,
+    "half a head": half_head,
+}
 
 
 # --- head CT, altered --------------------------------------------------------------------------------------------

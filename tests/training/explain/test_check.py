@@ -50,7 +50,7 @@ def blob(row: int, column: int) -> tuple[Prepared, np.ndarray]:
     return Prepared(pixels, np.eye(2, 3), head, None), pixels[0] > 0
 
 
-def case(row: int, column: int, unit: str = "p") -> hm.Case:
+def case(row: int, column: int, unit: str = "p") -> hm.HeatScores:
     prepared, mask = blob(row, column)
     model = Brightness().eval()
     record = Record("a.png", "s", 1, 1, unit)
