@@ -7,7 +7,7 @@ No value here has room for a patient's name, number, date or place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -19,7 +19,8 @@ BoolArray = NDArray[np.bool_]
 ByteArray = NDArray[np.uint8]
 
 Unit = Literal["HU", "grey"]
-TaskName = Literal["presence", "subtype"]
+#: Called with what is done and what there is in all: slices, files or bytes.
+Progress = Callable[[int, int], None]
 
 #: Class names by task; index 1 is the positive class whose probability the threshold is about.
 CLASSES: dict[str, tuple[str, str]] = {

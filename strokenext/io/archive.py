@@ -10,8 +10,8 @@ from pathlib import Path
 from strokenext.errors import DamagedFileError, InputError, TooLargeError, UnsupportedFormatError
 
 from . import limits, sniff
+from .members import Member, base_name, is_clutter, natural
 from .quiet import guarded
-from .source import Member, base_name, is_clutter, natural
 
 _DAMAGED = "This zip archive is damaged or cut short. Pack or copy it again."
 #: Others (LZMA above all) let a few bytes ask for gigabytes of dictionary.

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from strokenext.errors import InputError, StrokeNeXtError
-from strokenext.types import Slice, Volume
+from strokenext.types import Progress, Slice, Volume
 
 from . import series, sniff
-from .source import Bundle, Member, SeriesSource, base_name, existing, members, read_file
+from .members import Member, base_name
+from .source import Bundle, SeriesSource, existing, members, read_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def read_slice(
         raise type(error)(f"{base_name(name)}: {error}") from None
 
 
-def read_series(source: SeriesSource, *, progress: series.Progress | None = None) -> Volume:
+def read_series(source: SeriesSource, *, progress: Progress | None = None) -> Volume:
     """The slices of a folder, zip, list of files, multi-frame DICOM or NIfTI, from the feet to the head.
 
     The largest axial CT series is taken; everything else is in `left_out` with a reason. `progress` is
@@ -48,7 +49,7 @@ def read_series(source: SeriesSource, *, progress: series.Progress | None = None
     return series.read(members(source), progress)
 
 
-def read_any(source: Any, *, progress: series.Progress | None = None) -> Slice | Volume:
+def read_any(source: Any, *, progress: Progress | None = None) -> Slice | Volume:
     """A volume from folders, archives, NIfTI, lists and files of several images; a slice from anything else."""
     if isinstance(source, list | tuple) and len(source) == 1:
         return read_any(source[0], progress=progress)
@@ -61,6 +62,13 @@ def read_any(source: Any, *, progress: series.Progress | None = None) -> Slice |
     if kind in ("zip", "nifti") or _images(kind, plain) > 1:
         return series.read(_lone(data, getattr(source, "name", "file")) if kind != "zip" else members(data), progress)
     return _slice(data, None)
+
+
+def read_named(source: Any) -> tuple[Slice | Volume, str]:
+    """As `read_any`, with the name of the file, "" when it has none; what is decoded already is passed through."""
+    if isinstance(source, Slice | Volume):
+        return source, ""
+    return read_any(source), os.path.basename(os.fspath(source)) if isinstance(source, str | os.PathLike) else ""
 
 
 def describe(source: Any) -> dict[str, object]:

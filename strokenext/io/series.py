@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from strokenext.errors import InputError
-from strokenext.types import LeftOut, Slice, Volume
+from strokenext.types import LeftOut, Progress, Slice, Volume
 
 from . import archive, limits, sniff
-from .source import Bundle, Member
+from .members import Member
+from .source import Bundle
 
 if TYPE_CHECKING:
     from strokenext.io.dicom.stack import Candidate
-
-#: Called with the steps done and the steps in all.
-Progress = Callable[[int, int], None]
 
 _ORDER_FROM_NAMES = "The order of the slices comes from the file names; pictures state no position."
 

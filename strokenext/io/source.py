@@ -5,30 +5,20 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from strokenext.errors import InputError, NotFoundError
 
-from . import limits, sniff
+from . import archive, limits, sniff
+from .members import Member, base_name, is_clutter, natural
 
 #: What one file may be given as.
 FileSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 #: What a series may be given as.
 SeriesSource = FileSource | Sequence[FileSource]
-
-_CLUTTER = re.compile(r"(^|/)(\.[^/.][^/]*|__MACOSX|Thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Member:
-    """One file of a series: its base name, its size in bytes, and a function that reads it (bounded)."""
-
-    name: str
-    size: int
-    load: Callable[[], bytes]
 
 
 @dataclass(frozen=True)
@@ -37,17 +27,6 @@ class Bundle:
 
     members: tuple[Member, ...]
     listed: bool
-
-
-def base_name(name: object) -> str:
-    """The last part of a path, printable and short; folders are dropped because people name them after patients."""
-    last = re.split(r"[/\\]", str(name).rstrip("/\\"))[-1]
-    return "".join(c if c.isprintable() else "?" for c in last)[:80]
-
-
-def is_clutter(name: str) -> bool:
-    """Whether a relative path belongs to the operating system (.DS_Store, __MACOSX, Thumbs.db)."""
-    return bool(_CLUTTER.search(name.replace("\\", "/")))
 
 
 def read_file(source: FileSource) -> bytes:
@@ -126,8 +105,6 @@ def members(source: SeriesSource) -> Bundle:
 
 
 def _single(source: FileSource, name: str) -> Bundle:
-    from . import archive  # needs Member from here
-
     if isinstance(source, str | os.PathLike):
         path = existing(source)
         with path.open("rb") as stream:
@@ -173,10 +150,3 @@ def _folder(folder: Path) -> tuple[Member, ...]:
 
 def _of_path(path: Path) -> Member:
     return Member(base_name(path.name), path.stat().st_size, lambda: _read_path(path))
-
-
-def natural(name: object) -> tuple[tuple[int, int, str], ...]:
-    """A sort key that puts "slice 10" after "slice 9"."""
-    parts = re.split(r"(\d+)", str(name).casefold())
-    # int() refuses more than 4300 digits, and nobody numbers slices with more than 18
-    return tuple((0, int(p), "") if p.isdecimal() and len(p) <= 18 else (1, 0, p) for p in parts)
