@@ -20,13 +20,20 @@ def write_file(path: str | Path, data: str | bytes) -> None:
     A unique neighbour is written and renamed over `path`; its permissions are those of any new file, and a failure
     leaves the old content. Makes no folders. Raises OSError.
     """
-    target = Path(path)
-    working = target.parent / f".{secrets.token_hex(8)}.part"
+    write_files({Path(path): data})
+
+
+def write_files(files: Mapping[Path, str | bytes]) -> None:
+    """As `write_file` for files that belong together: none gets its name before the content of all is written."""
+    working = {target: target.parent / f".{secrets.token_hex(8)}.part" for target in files}
     try:
-        working.write_bytes(data.encode() if isinstance(data, str) else data)
-        os.replace(working, target)
+        for target, data in files.items():
+            working[target].write_bytes(data.encode() if isinstance(data, str) else data)
+        for target, place in working.items():
+            os.replace(place, target)
     finally:
-        working.unlink(missing_ok=True)  # only there after a failure
+        for place in working.values():
+            place.unlink(missing_ok=True)  # only there after a failure
 
 
 def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> Path:

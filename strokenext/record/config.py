@@ -10,7 +10,8 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from strokenext.errors import ModelError
 from strokenext.preprocess.contract import Preprocess
@@ -19,6 +20,8 @@ from strokenext.regions import Masks
 from strokenext.types import CLASSES
 from strokenext.zoo import list_models
 
+#: What a model answers about: a slice, a whole series at once, or the pixels of a slice.
+Kind = Literal["slice", "series", "segmentation"]
 #: The three files of a model folder, wherever it lies.
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 #: Endings of files that can run code when opened.
@@ -89,6 +92,13 @@ class ModelConfig:
             if found(self):
                 raise ValueError(problem)
 
+    @property
+    def kind(self) -> Kind:
+        """What the model answers about."""
+        if self.masks is not None:
+            return "segmentation"
+        return "slice" if self.planes is None else "series"
+
     def with_weights(self, sha256: str, reference_logits: tuple[float, ...]) -> ModelConfig:
         """The record once its tensor file is written."""
         return replace(self, weights_sha256=sha256, reference_logits=reference_logits)
@@ -139,6 +149,28 @@ class ModelConfig:
         except (ValueError, RecursionError) as error:
             raise ModelError(f"The model's config.json is not valid JSON ({type(error).__name__}).") from error
         return cls.from_dict(record)
+
+
+def load_config(folder: str | Path) -> ModelConfig:
+    """The record of a model folder. Raises ModelError with a sentence when it is missing or wrong."""
+    folder = Path(folder)
+    path = folder / CONFIG
+    if not path.is_file():
+        without = f"The folder {folder} has no {CONFIG}; a model folder holds {CONFIG}, {WEIGHTS} and {CARD}."
+        raise ModelError(refused_pickle(folder) or without)
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"The file {path} cannot be read ({error.strerror}).") from error
+    return ModelConfig.from_json(data)
+
+
+def refused_pickle(path: Path) -> str | None:
+    """The refusal when the path is a pickle or a folder with one, else None."""
+    files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+    pickles = [f.name for f in files if f.suffix.lower() in PICKLES]
+    return pickle_refusal(pickles[0]) if pickles else None
 
 
 def pickle_refusal(name: str) -> str:

@@ -12,10 +12,10 @@ import re
 from pathlib import Path
 
 from strokenext.errors import ModelError, ModelMismatchError, ModelNotFoundError, OptionError
+from strokenext.types import Progress
 
 from . import hub
-from .config import CARD, CONFIG, MAX_CONFIG_BYTES, PICKLES, WEIGHTS, ModelConfig, pickle_refusal
-from .hub import Progress
+from .config import CONFIG, PICKLES, WEIGHTS, ModelConfig, load_config, pickle_refusal, refused_pickle
 
 #: The bundled model that answers a task when none is named.
 DEFAULT_MODELS = {"presence": "strokenext-atto-presence", "subtype": "strokenext-atto-subtype"}
@@ -32,24 +32,10 @@ def bundled() -> list[ModelConfig]:
     return [load_config(assets_folder() / name) for name in _bundled_names()]
 
 
-def load_config(folder: str | Path) -> ModelConfig:
-    """The record of a model folder. Raises ModelError with a sentence when it is missing or wrong."""
-    folder = Path(folder)
-    path = folder / CONFIG
-    if not path.is_file():
-        raise ModelError(_no_config(folder))
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise ModelError(f"The file {path} cannot be read ({error.strerror}).") from error
-    return ModelConfig.from_json(data)
-
-
 def revision_of(folder: str | Path) -> str | None:
     """The commit of a folder in the Hub's cache (".../snapshots/<40 digits>/..."), None for any other folder."""
-    found = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})(?:[/\\]|$)", str(folder))
-    return found.group(1) if found else None
+    commit = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})(?:[/\\]|$)", str(folder))
+    return commit.group(1) if commit else None
 
 
 def resolve(
@@ -57,16 +43,17 @@ def resolve(
     task: str | None = None,
     revision: str | None = None,
     progress: Progress | None = None,
-) -> Path:
-    """The folder of a model whose record is readable and answers `task`; `weights.load_model` verifies its numbers.
+    default: str | None = None,
+) -> tuple[Path, ModelConfig]:
+    """The folder of a model that answers `task`, and its record; `weights.load_network` verifies its numbers.
 
-    `model` None takes the bundled default of the task. `revision` (branch, tag or commit) is for Hub models; the
+    `model` None takes the bundled default of the task. Without a `task` any will do, and where there are several that
+    of the task `default` is taken. `revision` (branch, tag or commit) is for Hub models; the
     commit that was taken is in the folder's path, see `revision_of`. Raises ModelNotFoundError, ModelMismatchError
     (another task), ModelError (not a model, or a pickle), HubUnavailableError and OptionError.
     """
-    if model is None:
-        model = _default(task)
-    folder = _folder(model, task, revision, progress)
+    sought = task or default
+    folder = _folder(_default(sought) if model is None else model, sought, revision, progress)
     config = load_config(folder)
     if task is not None and config.task != task:
         raise ModelMismatchError(
@@ -74,14 +61,16 @@ def resolve(
             f"Choose another model, or ask for task='{config.task}'."
         )
     if not (folder / WEIGHTS).is_file():
-        raise ModelError(_pickle_sentence(folder) or f"The folder {folder} has no {WEIGHTS}.")
-    return folder
+        raise ModelError(refused_pickle(folder) or f"The folder {folder} has no {WEIGHTS}.")
+    return folder, config
 
 
 def _default(task: str | None) -> str:
     if task not in DEFAULT_MODELS:
-        raise OptionError(f"There is no default model for the task '{task}'. Name a model, or choose a task: "
-                          f"{', '.join(DEFAULT_MODELS)}.")  # fmt: skip
+        raise OptionError(
+            f"There is no default model for the task '{task}'. Name a model, or choose a task: "
+            f"{', '.join(DEFAULT_MODELS)}."
+        )
     return DEFAULT_MODELS[task]
 
 
@@ -110,8 +99,8 @@ def _path_exists(name: str) -> bool:
 
 def _bundled_names() -> list[str]:
     folder = assets_folder()
-    found = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}")) if folder.is_dir() else []
-    return [name for name in found if not name.startswith(".")]
+    names = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}")) if folder.is_dir() else []
+    return [name for name in names if not name.startswith(".")]
 
 
 def _bundled_folder(name: str, task: str | None) -> Path | None:
@@ -128,7 +117,7 @@ def _local_folder(path: Path, task: str | None) -> Path:
     if path.is_file():
         if path.name not in (CONFIG, WEIGHTS):
             raise ModelError(
-                _pickle_sentence(path) or f"{path} is not a model; give the folder that holds {CONFIG} and {WEIGHTS}."
+                refused_pickle(path) or f"{path} is not a model; give the folder that holds {CONFIG} and {WEIGHTS}."
             )
         path = path.parent
     if task is not None and not (path / CONFIG).is_file() and (path / task / CONFIG).is_file():
@@ -143,17 +132,3 @@ def _not_found(name: str) -> str:
         return f"No model or folder is called '{name}'. Did you mean {' or '.join(close)}?"
     listing = f"Bundled models: {', '.join(names)}." if names else f"No model is bundled in {assets_folder()}."
     return f"No model or folder is called '{name}'. {listing} A Hub model is written 'owner/repository'."
-
-
-def _no_config(folder: Path) -> str:
-    """Why a folder without config.json is not a model folder."""
-    return _pickle_sentence(folder) or (
-        f"The folder {folder} has no {CONFIG}; a model folder holds {CONFIG}, {WEIGHTS} and {CARD}."
-    )
-
-
-def _pickle_sentence(path: Path) -> str | None:
-    """The refusal when the path is a pickle or a folder with one, else None."""
-    files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
-    found = [f.name for f in files if f.suffix.lower() in PICKLES]
-    return pickle_refusal(found[0]) if found else None

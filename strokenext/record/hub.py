@@ -11,21 +11,17 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strokenext.errors import HubUnavailableError, ModelError, ModelNotFoundError, OptionError, StrokeNeXtError
+from strokenext.types import Progress
 
 from .config import CARD, CONFIG, MAX_CONFIG_BYTES, PICKLES, WEIGHTS, pickle_refusal
 
-#: Called with (bytes so far, bytes in all).
-Progress = Callable[[int, int], None]
-
 #: Largest files that are downloaded, in bytes; the largest StrokeNeXt in float32 has 1.6 GB.
 LIMITS = {CONFIG: MAX_CONFIG_BYTES, WEIGHTS: 4_000_000_000, CARD: 5_000_000}
-
 #: Seconds to wait for the Hub's first answer.
 TIMEOUT = 10
 
@@ -51,14 +47,10 @@ class HubId:
         """Whether the revision is a commit, which can never change."""
         return self.revision is not None and _COMMIT.fullmatch(self.revision) is not None
 
-
-@dataclass(frozen=True)
-class _Connection:
-    """The settings of this call, read from the environment now and not when huggingface_hub was imported."""
-
-    endpoint: str | None
-    cache: str | None
-    offline: bool
+    def folders(self, task: str | None) -> list[str]:
+        """Where in the repository the model may lie, as prefixes ending in a slash or empty."""
+        own = f"{self.subfolder}/" if self.subfolder else ""
+        return [own] if task is None else [own, f"{own}{task}/"]
 
 
 def parse(text: str, revision: str | None = None) -> HubId:
@@ -89,127 +81,73 @@ def fetch(place: HubId, task: str | None = None, progress: Progress | None = Non
     the weights; without it huggingface_hub shows its own bar. Raises ModelNotFoundError, ModelError and
     HubUnavailableError.
     """
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # Its bases are the HTTP library's own error and OSError; hf_xet adds RuntimeError.
-    failures: Any = (*HfHubHTTPError.__bases__, RuntimeError)
-    _check_name(place)
-    connection = _connection()
-    cached = _cached(place, task, connection)
-    if cached is not None and (place.pinned or connection.offline):
-        return cached
-    if connection.offline:
-        raise HubUnavailableError(f"{place} is not in the cache and HF_HUB_OFFLINE is set. Unset it to download it.")
-    try:
-        folder = _download(place, task, connection, progress)
-    except failures as error:
-        reason = _sentence(error, place, connection)
-        if cached is None or not isinstance(reason, HubUnavailableError):
-            raise reason from error
-        _log.warning("The Hub cannot be reached; %s is taken from the cache.", place)
-        return cached
-    if not place.pinned:
-        commit = _commit_of(folder)
-        _log.info("%s is commit %s; ask for '%s@%s' to pin it.", place, commit, place.repo, commit)
-    return folder
-
-
-def _check_name(place: HubId) -> None:
-    """Raises ModelNotFoundError for a name the Hub has no repositories under, such as one with "--"."""
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(place.repo)
-    except HFValidationError as error:
-        raise ModelNotFoundError(f"'{place.repo}' is not a name the Hub allows. Check the spelling.") from error
-
-
-def _connection() -> _Connection:
     from huggingface_hub import constants
+    from huggingface_hub import errors as hf
 
     cache = os.environ.get("HF_HUB_CACHE")
     if cache is None and "HF_HOME" in os.environ:
         cache = str(Path(os.environ["HF_HOME"]) / "hub")
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-    return _Connection(os.environ.get("HF_ENDPOINT") or None, cache, offline or bool(constants.HF_HUB_OFFLINE))
+    offline = constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    # The bases of HfHubHTTPError are the HTTP library's own error and OSError; hf_xet adds RuntimeError.
+    failures: Any = (*hf.HfHubHTTPError.__bases__, RuntimeError)
+    cached = None
+    try:
+        cached = _cached(place, task, cache)
+        if cached is not None and (place.pinned or offline):
+            return cached
+        if offline:
+            sentence = f"{place} is not in the cache and HF_HUB_OFFLINE is set. Unset it to download it."
+            raise HubUnavailableError(sentence)
+        return _download(place, task, cache, progress)
+    except hf.HFValidationError as error:
+        raise ModelNotFoundError(f"'{place.repo}' is not a name the Hub allows. Check the spelling.") from error
+    except failures as error:
+        reason = _sentence(error, place)
+        if cached is None or not isinstance(reason, HubUnavailableError):
+            raise reason from error
+        _log.warning("The Hub cannot be reached; %s is taken from the cache.", place)
+        return cached
 
 
-def _folders(place: HubId, task: str | None) -> list[str]:
-    """Folders of the repository where the model may lie, as prefixes ending in a slash or empty."""
-    own = f"{place.subfolder}/" if place.subfolder else ""
-    return [own] if task is None else [own, f"{own}{task}/"]
-
-
-def _cached(place: HubId, task: str | None, connection: _Connection) -> Path | None:
+def _cached(place: HubId, task: str | None, cache: str | None) -> Path | None:
     """The cached folder with config and weights of the revision's last known commit, None when not complete."""
     from huggingface_hub import try_to_load_from_cache
 
-    for prefix in _folders(place, task):
-        found = [
-            try_to_load_from_cache(place.repo, prefix + name, connection.cache, place.revision)
-            for name in (CONFIG, WEIGHTS)
-        ]
-        if all(isinstance(path, str) for path in found):
-            return Path(str(found[0])).parent
+    for prefix in place.folders(task):
+        paths = [try_to_load_from_cache(place.repo, prefix + name, cache, place.revision) for name in (CONFIG, WEIGHTS)]
+        if all(isinstance(path, str) for path in paths):
+            return Path(str(paths[0])).parent
     return None
 
 
-def _download(place: HubId, task: str | None, connection: _Connection, progress: Progress | None) -> Path:
-    """Weights first, config.json last: its arrival moves the branch's pointer, so a pointer never leads to half."""
-    prefix, commit = _locate(place, task, connection)
-    pinned = HubId(place.repo, place.subfolder, commit)
-    _one(pinned, prefix + WEIGHTS, connection, progress)
-    if _size_and_commit(pinned, prefix + CARD, connection) is not None:
-        _one(pinned, prefix + CARD, connection)
-    _one(pinned, prefix + CONFIG, connection)
-    return _one(place, prefix + CONFIG, connection).parent
+def _download(place: HubId, task: str | None, cache: str | None, progress: Progress | None) -> Path:
+    """One commit's weights first, config.json last, and only then the branch: its pointer never leads to half."""
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=_endpoint())
+    info = api.model_info(place.repo, revision=place.revision, timeout=TIMEOUT, files_metadata=True)
+    sizes = {file.rfilename: file.size for file in info.siblings or []}
+    prefix = next((p for p in place.folders(task) if {p + CONFIG, p + WEIGHTS} <= sizes.keys()), None)
+    if prefix is None:
+        raise ModelError(_wrong_files(place, list(sizes)))
+    names = [prefix + name for name in (WEIGHTS, CARD, CONFIG) if prefix + name in sizes]
+    for name in names:
+        size, limit = sizes[name] or 0, LIMITS[name.removeprefix(prefix)]
+        if size > limit:
+            raise ModelError(f"The file {name} of {place} has {size} bytes; more than {limit} is refused.")
+    options: dict[str, Any] = {"cache_dir": cache, "etag_timeout": TIMEOUT}
+    bar = None if progress is None else _bar(progress)
+    for name in names:
+        drawn = bar if name.endswith(WEIGHTS) else None
+        path = api.hf_hub_download(place.repo, name, revision=info.sha, tqdm_class=drawn, **options)
+    if not place.pinned:  # the branch's pointer
+        api.hf_hub_download(place.repo, prefix + CONFIG, revision=place.revision, **options)
+        _log.info("%s is commit %s; ask for '%s@%s' to pin it.", place, info.sha, place.repo, info.sha)
+    return Path(path).parent
 
 
-def _locate(place: HubId, task: str | None, connection: _Connection) -> tuple[str, str]:
-    """Prefix of the model in the repository, and the commit, after a look at the sizes of its files."""
-    for prefix in _folders(place, task):
-        config = _size_and_commit(place, prefix + CONFIG, connection)
-        if config is not None:
-            if _size_and_commit(place, prefix + WEIGHTS, connection) is None:
-                raise ModelError(_wrong_files(place, connection))
-            return prefix, config[1]
-    raise ModelError(_wrong_files(place, connection))
-
-
-def _size_and_commit(place: HubId, filename: str, connection: _Connection) -> tuple[int | None, str] | None:
-    """(bytes, commit) of a file, None when the repository has no such file. Raises ModelError when too large."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    from huggingface_hub.errors import EntryNotFoundError, FileMetadataError
-
-    url = hf_hub_url(place.repo, filename, revision=place.revision, endpoint=connection.endpoint)
-    try:
-        found = get_hf_file_metadata(url, timeout=TIMEOUT, endpoint=connection.endpoint)
-    except EntryNotFoundError:
-        return None
-    limit = LIMITS[filename.rpartition("/")[2]]
-    if found.size is not None and found.size > limit:
-        raise ModelError(f"The file {filename} of {place} has {found.size} bytes; more than {limit} is refused.")
-    if found.commit_hash is None or not _COMMIT.fullmatch(found.commit_hash):
-        raise FileMetadataError("the answer names no commit")
-    return found.size, found.commit_hash
-
-
-def _one(place: HubId, filename: str, connection: _Connection, progress: Progress | None = None) -> Path:
-    """Download one file into the cache, or find it there."""
-    from huggingface_hub import hf_hub_download
-
-    options: dict[str, Any] = {} if progress is None else {"tqdm_class": _bar(progress)}
-    path = hf_hub_download(
-        place.repo,
-        filename,
-        revision=place.revision,
-        cache_dir=connection.cache,
-        endpoint=connection.endpoint,
-        etag_timeout=TIMEOUT,
-        **options,
-    )
-    return Path(path)
+def _endpoint() -> str | None:
+    return os.environ.get("HF_ENDPOINT") or None
 
 
 def _bar(progress: Progress) -> type:
@@ -232,17 +170,8 @@ def _bar(progress: Progress) -> type:
     return Bar
 
 
-def _commit_of(folder: Path) -> str:
-    parts = [p for p in folder.parts if _COMMIT.fullmatch(p)]
-    return parts[-1] if parts else ""
-
-
-def _wrong_files(place: HubId, connection: _Connection) -> str:
+def _wrong_files(place: HubId, files: list[str]) -> str:
     """Why the repository holds no model of ours: it names a pickle, or what is missing."""
-    from huggingface_hub import HfApi
-
-    info = HfApi(endpoint=connection.endpoint).model_info(place.repo, revision=place.revision, timeout=TIMEOUT)
-    files = [sibling.rfilename for sibling in info.siblings or []]
     here = [f for f in files if f.startswith(f"{place.subfolder}/")] if place.subfolder else files
     pickles = [f for f in here if f.lower().endswith(PICKLES)]
     if pickles and not any(f.endswith(WEIGHTS) for f in here):
@@ -253,11 +182,11 @@ def _wrong_files(place: HubId, connection: _Connection) -> str:
     )
 
 
-def _sentence(error: Exception, place: HubId, connection: _Connection) -> StrokeNeXtError:
+def _sentence(error: Exception, place: HubId) -> StrokeNeXtError:
     """The library's error for one of huggingface_hub's."""
     from huggingface_hub import errors as hf
 
-    site = connection.endpoint or "https://huggingface.co"
+    site = _endpoint() or "https://huggingface.co"
     status = error.response.status_code if isinstance(error, hf.HfHubHTTPError) else None
     if isinstance(error, hf.GatedRepoError):
         return ModelNotFoundError(

@@ -2,14 +2,12 @@
 
 One layout everywhere: `model.safetensors`, `config.json` (`ModelConfig`) and `README.md`, the model card. Loading
 checks the checksum, every name, shape and number, and the stored reference output. Where the files come from is
-the job of `sources`.
+the job of `find`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,31 +15,14 @@ import numpy as np
 
 from strokenext import zoo
 from strokenext.errors import ModelError, ModelMismatchError, ModelNotFoundError, OptionError
+from strokenext.models import build
+from strokenext.saving import write_files
 from strokenext.types import FloatArray
 
-from .config import ModelConfig, ReliabilityBin
-from .find import CARD, CONFIG, DEFAULT_MODELS, WEIGHTS, assets_folder, bundled, load_config, resolve, revision_of
+from .config import CARD, CONFIG, WEIGHTS, ModelConfig, load_config
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-__all__ = [
-    "CARD",
-    "CONFIG",
-    "DEFAULT_MODELS",
-    "WEIGHTS",
-    "ModelConfig",
-    "ReliabilityBin",
-    "assets_folder",
-    "bundled",
-    "load_config",
-    "load_model",
-    "reference_input",
-    "reference_shape",
-    "resolve",
-    "revision_of",
-    "save_model",
-]
 
 #: Allowed difference of a reference logit, absolute and relative; different CPUs agree to about 1e-5.
 REFERENCE_TOLERANCE = 1e-3
@@ -74,9 +55,9 @@ def save_model(folder: str | Path, model: nn.Module, config: ModelConfig, card: 
     """Write the three files into `folder` and return the record with its checksum and reference output.
 
     `half` stores matrices and kernels in float16 (vectors such as norms and biases stay float32); the reference
-    output is that of the stored numbers. Each file replaces its predecessor in one step, all after all are
-    written. Raises ModelMismatchError when the model is not the one that `config` describes, and
-    OptionError when its numbers are not finite. The model itself is left as found.
+    output is that of the stored numbers. Each file replaces its predecessor in one step, all after all are written.
+    Raises ModelMismatchError when the model is not the one that `config` describes, and OptionError when its numbers
+    are not finite. The model itself is left as found.
     """
     from safetensors.torch import save
 
@@ -87,27 +68,34 @@ def save_model(folder: str | Path, model: nn.Module, config: ModelConfig, card: 
     _fill(network, tensors)
     output = _reference_output(network, config)
     written = config.with_weights(hashlib.sha256(data).hexdigest(), output)
-    _write_all(Path(folder), {WEIGHTS: data, CARD: card.encode(), CONFIG: written.to_json().encode()})
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_files({folder / WEIGHTS: data, folder / CARD: card, folder / CONFIG: written.to_json()})
     return written
 
 
 def load_model(folder: str | Path, device: str = "cpu") -> tuple[nn.Module, ModelConfig]:
-    """The network in evaluation mode and float32 on `device`, with its record.
+    """The network of a model folder on `device`, with its record. Raises what `load_network` does."""
+    config = load_config(folder)
+    return load_network(Path(folder), config).to(device), config
+
+
+def load_network(folder: Path, config: ModelConfig) -> nn.Module:
+    """The network that the folder's record describes, in evaluation mode and float32, on the CPU.
 
     Raises ModelMismatchError when checksum, names, shapes or reference output disagree with the record, and
     ModelError when the files cannot be understood.
     """
-    folder = Path(folder)
-    config = load_config(folder)
+    from safetensors.torch import load_file
+
     if not config.weights_sha256 or not config.reference_logits:
         raise ModelError(f"The record in {folder} has no checksum or no reference output, so it cannot be verified.")
     _check_sum(folder, config)
-    shapes = _header(folder / WEIGHTS)
-    _check_shapes(shapes, _skeleton(config), folder)
+    _check_shapes(_header(folder / WEIGHTS), _skeleton(config), folder)
     network = _network(config)
-    _fill(network, _tensors(folder / WEIGHTS))
+    _fill(network, load_file(folder / WEIGHTS, device="cpu"))
     _check_reference(network, config, folder)
-    return network.to(device), config
+    return network
 
 
 def _skeleton(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -127,8 +115,6 @@ def _network(config: ModelConfig) -> nn.Module:
 
 
 def _build(config: ModelConfig) -> nn.Module:
-    from strokenext.models import build
-
     try:
         return build(config.architecture, classes=len(config.classes), **config.arguments)
     except ModelNotFoundError as error:
@@ -182,12 +168,6 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
         raise ModelError(f"{path} is not a readable safetensors file ({error}).") from error
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(path, device="cpu")
-
-
 def _check_shapes(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], folder: Path) -> None:
     problems = [
         *(f"'{n}' is missing" for n in sorted(wanted.keys() - found.keys())),
@@ -235,22 +215,3 @@ def _check_reference(network: nn.Module, config: ModelConfig, folder: Path) -> N
             f"The model in {folder} does not give its recorded reference output "
             f"({np.round(wanted, 4).tolist()}, here {np.round(found, 4).tolist()}), so its answers cannot be trusted."
         )
-
-
-def _write_all(folder: Path, files: dict[str, bytes]) -> None:
-    """Write every file under a temporary name, then give each its own: a reader never meets half a file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary: dict[str, str] = {}
-    try:
-        for name, data in files.items():
-            handle, temporary[name] = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary[name], 0o644)
-        for name, path in temporary.items():
-            os.replace(path, folder / name)
-    finally:
-        for path in temporary.values():
-            Path(path).unlink(missing_ok=True)

@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
     def _listing(self, name: str, revision: str) -> None:
         found = self._commit(name, revision)
         if found is not None:
-            siblings = [{"rfilename": f} for f in found[1]]
+            siblings = [{"rfilename": name, "size": len(data)} for name, data in found[1].items()]
             body = json.dumps({"id": name, "modelId": name, "sha": found[0], "siblings": siblings}).encode()
             self._send(200, {"Content-Type": "application/json"}, body)
 

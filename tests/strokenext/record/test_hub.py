@@ -20,10 +20,19 @@ from strokenext.errors import (
     StrokeNeXtError,
 )
 from strokenext.models import build
+from strokenext.record.find import resolve, revision_of
 from strokenext.record.hub import HubId, parse
-from strokenext.record.weights import load_model, resolve, revision_of, save_model
+from strokenext.record.weights import load_model, save_model
+from strokenext.types import Progress
 from tests.helpers.hub_server import HubServer, Repo, files_of, hub_server
 from tests.helpers.model_folders import CARD, model_folder, record
+
+
+def model_files(
+    model: str, task: str | None = None, revision: str | None = None, progress: Progress | None = None
+) -> Path:
+    """The folder of a model."""
+    return resolve(model, task, revision, progress)[0]
 
 
 @pytest.fixture
@@ -65,7 +74,7 @@ def refused(
     error: type[StrokeNeXtError], sentence: str, model: str = "ward/stroke", revision: str | None = None
 ) -> None:
     with pytest.raises(error, match=sentence) as caught:
-        resolve(model, revision=revision)
+        model_files(model, revision=revision)
     assert type(caught.value) is error
 
 
@@ -101,7 +110,7 @@ def test_revisions_that_are_none(text: str, revision: str | None) -> None:
 
 
 def test_a_model_is_downloaded_pinned_and_verified(hub: HubServer, repo: Repo) -> None:
-    folder = resolve("ward/stroke", task="presence")
+    folder = model_files("ward/stroke", task="presence")
     assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     assert revision_of(folder) == repo.refs["main"]
     assert load_model(folder)[1].name == "small-presence"
@@ -112,22 +121,26 @@ def test_a_model_is_downloaded_pinned_and_verified(hub: HubServer, repo: Repo) -
 
 def test_only_the_three_files_are_taken(hub: HubServer, repo: Repo, files: dict[str, bytes]) -> None:
     repo.commit({**files, "pytorch_model.bin": b"evil", "run.py": b"evil", "big.h5": b"evil"})
-    assert sorted(p.name for p in resolve("ward/stroke").iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(p.name for p in model_files("ward/stroke").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
     assert not [line for line in hub.log if "pytorch_model" in line or "run.py" in line]
 
 
 def test_a_card_is_welcome_but_not_needed(repo: Repo, files: dict[str, bytes]) -> None:
     repo.commit({name: data for name, data in files.items() if name != "README.md"})
-    load_model(resolve("ward/stroke"))
+    load_model(model_files("ward/stroke"))
 
 
 def test_a_second_time_downloads_nothing_and_a_pinned_commit_asks_nothing(hub: HubServer, repo: Repo) -> None:
-    first = resolve("ward/stroke")
+    first = model_files("ward/stroke")
     hub.log.clear()
-    assert resolve("ward/stroke") == first
+    assert model_files("ward/stroke") == first
     assert not downloaded(hub)
     hub.log.clear()
-    assert resolve("ward/stroke", revision=repo.refs["main"]) == first
+    assert model_files("ward/stroke", revision=repo.refs["main"]) == first
     assert hub.log == []
 
 
@@ -135,9 +148,9 @@ def test_revisions_branch_tag_commit_and_the_at_sign(repo: Repo, files: dict[str
     old = repo.refs["main"]
     repo.refs["v1"] = old
     new = repo.commit({**files, "README.md": b"# Second card"})
-    assert revision_of(resolve("ward/stroke")) == new
-    assert revision_of(resolve("ward/stroke", revision="v1")) == old
-    assert revision_of(resolve(f"ward/stroke@{old}")) == old
+    assert revision_of(model_files("ward/stroke")) == new
+    assert revision_of(model_files("ward/stroke", revision="v1")) == old
+    assert revision_of(model_files(f"ward/stroke@{old}")) == old
 
 
 def test_subfolders_named_or_by_task(hub: HubServer, tmp_path: Path) -> None:
@@ -147,11 +160,11 @@ def test_subfolders_named_or_by_task(hub: HubServer, tmp_path: Path) -> None:
     }
     hub.repos["ward/both"] = Repo()
     hub.repos["ward/both"].commit(both)
-    assert resolve("ward/both/presence").name == "presence"
-    assert load_model(resolve("ward/both", task="subtype"))[1].task == "subtype"
+    assert model_files("ward/both/presence").name == "presence"
+    assert load_model(model_files("ward/both", task="subtype"))[1].task == "subtype"
     refused(ModelError, "not a StrokeNeXt model", "ward/both")
     with pytest.raises(ModelMismatchError, match="answers the task 'subtype'"):
-        resolve("ward/both/subtype", task="presence")
+        model_files("ward/both/subtype", task="presence")
 
 
 def test_a_large_file_behind_a_redirect_with_progress(hub: HubServer, tmp_path: Path) -> None:
@@ -160,7 +173,7 @@ def test_a_large_file_behind_a_redirect_with_progress(hub: HubServer, tmp_path: 
     hub.repos["ward/large"].commit(files_of(tmp_path / "m"))
     size = (tmp_path / "m" / "model.safetensors").stat().st_size
     seen: list[tuple[int, int]] = []
-    load_model(resolve("ward/large", progress=lambda done, total: seen.append((done, total))))
+    load_model(model_files("ward/large", progress=lambda done, total: seen.append((done, total))))
     assert size > 1_000_000
     assert seen[-1] == (size, size)
 
@@ -171,7 +184,7 @@ def test_a_private_repository_with_and_without_its_token(repo: Repo, monkeypatch
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     refused(ModelNotFoundError, "no model ward/stroke that you may read")
     monkeypatch.setenv("HF_TOKEN", "hf_right")
-    load_model(resolve("ward/stroke"))
+    load_model(model_files("ward/stroke"))
 
 
 # --- interruptions and no network ------------------------------------------------------------------------------
@@ -182,7 +195,7 @@ def test_a_lost_connection_is_resumed_where_it_broke(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 50_000)  # 10 MB, more than this file has
     hub.cut_after = [100_000]
-    load_model(resolve("ward/stroke"))
+    load_model(model_files("ward/stroke"))
     assert any(line.endswith("model.safetensors bytes=100000-") for line in hub.log)
 
 
@@ -195,29 +208,29 @@ def test_a_download_given_up_leaves_nothing_broken(
     assert not list(cache(tmp_path).rglob("*.incomplete"))
     assert not list(cache(tmp_path).rglob("model.safetensors"))
     hub.cut_after = []
-    load_model(resolve("ward/stroke"))
+    load_model(model_files("ward/stroke"))
 
 
 def test_an_update_that_fails_keeps_the_complete_commit_in_use(
     hub: HubServer, repo: Repo, files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
-    first = resolve("ward/stroke")
+    first = model_files("ward/stroke")
     save_model(tmp_path / "m2", build("small_cnn"), record(threshold=0.6), CARD)
     repo.commit(files_of(tmp_path / "m2"))
     hub.cut_after = [0] * 20
-    assert resolve("ward/stroke") == first
+    assert model_files("ward/stroke") == first
     load_model(first)
     hub.cut_after = []
-    assert load_model(resolve("ward/stroke"))[1].threshold == 0.6
+    assert load_model(model_files("ward/stroke"))[1].threshold == 0.6
 
 
 def test_without_a_network_the_cache_answers(hub: HubServer, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = resolve("ward/stroke")
+    first = model_files("ward/stroke")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
-    assert resolve("ward/stroke") == first
+    assert model_files("ward/stroke") == first
     refused(HubUnavailableError, "cannot be reached.*not in the cache.*bundled model", "ward/other")
 
 
@@ -226,10 +239,10 @@ def test_the_offline_switch_asks_nothing(hub: HubServer, repo: Repo, monkeypatch
     refused(HubUnavailableError, "HF_HUB_OFFLINE is set")
     assert hub.log == []
     monkeypatch.delenv("HF_HUB_OFFLINE")
-    first = resolve("ward/stroke")
+    first = model_files("ward/stroke")
     hub.log.clear()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert resolve("ward/stroke") == first
+    assert model_files("ward/stroke") == first
     assert hub.log == []
 
 
@@ -237,9 +250,9 @@ def test_a_hub_in_trouble_is_like_no_network(hub: HubServer, repo: Repo) -> None
     hub.status = 503
     refused(HubUnavailableError, "cannot be reached")
     hub.status = None
-    first = resolve("ward/stroke")
+    first = model_files("ward/stroke")
     hub.status = 500
-    assert resolve("ward/stroke") == first
+    assert model_files("ward/stroke") == first
 
 
 # --- what is refused -------------------------------------------------------------------------------------------
@@ -274,7 +287,7 @@ def test_weights_that_are_not_the_recorded_ones(repo: Repo, files: dict[str, byt
     other = (tmp_path / "other" / "model.safetensors").read_bytes()
     repo.commit({**files, "model.safetensors": other})
     with pytest.raises(ModelMismatchError, match="checksum differs"):
-        load_model(resolve("ward/stroke"))
+        load_model(model_files("ward/stroke"))
 
 
 def test_a_cache_that_cannot_be_written(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +299,7 @@ def test_a_cache_that_cannot_be_written(repo: Repo, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_fresh_process_honours_the_environment(hub: HubServer, repo: Repo) -> None:
-    code = "from strokenext.record.weights import resolve, revision_of; print(revision_of(resolve('ward/stroke')))"
+    code = "from strokenext.record.find import resolve, revision_of; print(revision_of(resolve('ward/stroke')[0]))"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ.copy()
     )

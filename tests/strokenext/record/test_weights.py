@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,16 +21,9 @@ from strokenext.errors import ModelError, ModelMismatchError, ModelNotFoundError
 from strokenext.models import build
 from strokenext.preprocess.contract import Preprocess
 from strokenext.preprocess.planes import Planes
-from strokenext.record.config import ModelConfig
-from strokenext.record.weights import (
-    bundled,
-    load_config,
-    load_model,
-    reference_input,
-    resolve,
-    revision_of,
-    save_model,
-)
+from strokenext.record.config import ModelConfig, load_config
+from strokenext.record.find import bundled, resolve, revision_of
+from strokenext.record.weights import load_model, reference_input, save_model
 from strokenext.regions import Masks
 from tests.helpers.model_folders import CARD, model_folder, record
 
@@ -139,10 +131,14 @@ def test_saving_again_replaces_all_three_and_leaves_no_temporary_file(folder: Pa
 def test_a_full_disk_leaves_the_old_model_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = load_config(folder)
 
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
+    write = Path.write_bytes
 
-    monkeypatch.setattr(os, "fsync", full)
+    def full(path: Path, data: bytes) -> int:
+        if data.startswith(b"{"):  # the record, last of the three
+            raise OSError(28, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         save_model(folder, build("small_cnn"), record(threshold=0.7), CARD)
     monkeypatch.undo()
@@ -341,20 +337,20 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_bundled_models_by_default_name_and_short_name(assets: Path) -> None:
     assert [c.task for c in bundled()] == ["presence", "subtype"]
-    assert resolve(task="subtype") == assets / "strokenext-atto-subtype"
-    assert resolve("strokenext-atto-presence") == assets / "strokenext-atto-presence"
-    assert resolve("strokenext_atto", task="presence") == assets / "strokenext-atto-presence"
+    assert resolve(task="subtype")[0] == assets / "strokenext-atto-subtype"
+    assert resolve("strokenext-atto-presence")[0] == assets / "strokenext-atto-presence"
+    assert resolve("strokenext_atto", task="presence")[0] == assets / "strokenext-atto-presence"
 
 
 def test_a_path_to_a_folder_or_to_one_of_its_files(folder: Path) -> None:
     for place in (folder, str(folder), folder / "config.json", folder / "model.safetensors"):
-        assert resolve(place, task="presence") == folder
+        assert resolve(place, task="presence")[0] == folder
 
 
 def test_one_folder_may_hold_a_model_per_task(tmp_path: Path) -> None:
     for task in ("presence", "subtype"):
         model_folder(tmp_path, task).rename(tmp_path / task)
-    assert resolve(tmp_path, task="subtype") == tmp_path / "subtype"
+    assert resolve(tmp_path, task="subtype")[0] == tmp_path / "subtype"
 
 
 def test_only_a_folder_of_the_hubs_cache_has_a_revision(folder: Path) -> None:
