@@ -1,17 +1,20 @@
-"""From the paths on the command line to the images and series to judge."""
+"""From the paths on the command line to images and series, and to the failures among them."""
 
 from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from strokenext.errors import InputError, NotFoundError, StrokeNeXtError
+from strokenext.io.members import natural
+from strokenext.io.read import read_any, read_series
 from strokenext.io.sniff import HEAD, IMAGE_KINDS, sniff
+from strokenext.types import Slice, Volume
 
 Look = Literal["dicom", "image", "container"]
 OVERLAY_SUFFIX = ".overlay.png"
@@ -21,7 +24,7 @@ IMAGE_NAMES = frozenset({"png", "jpg", "jpeg"})
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to judge: `path` is a file, or a folder whose DICOM `files` are one series.
+    """One input: `path` is a file, or a folder whose DICOM `files` are one series.
 
     `name` is its place below the folder it was found in, for naming what is written about it.
     """
@@ -33,10 +36,32 @@ class Item:
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that could not be judged, with the sentence why."""
+    """An input that could not be used, with the sentence why."""
 
     path: str
     error: StrokeNeXtError
+
+    def to_json(self) -> dict[str, str]:
+        """Plain JSON values; `code` is the name of the error."""
+        code = type(self.error).__name__.removesuffix("Error")
+        return {"path": self.path, "code": code, "message": str(self.error)}
+
+
+def read(item: Item) -> Slice | Volume:
+    """The decoded image or series. Raises InputError."""
+    return read_series(list(item.files)) if item.files else read_any(item.path)
+
+
+@contextmanager
+def collected(item: Item, failures: list[Failure]) -> Iterator[None]:
+    """Errors in this block become a failure of the item: one file must not end a run over thousands."""
+    try:
+        yield
+    except StrokeNeXtError as error:
+        failures.append(Failure(str(item.path), error))
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "it needs more memory than there is"
+        failures.append(Failure(str(item.path), InputError(f"This file cannot be used: {reason}.")))
 
 
 def find(patterns: Iterable[str]) -> tuple[list[Item], list[Failure]]:
@@ -44,12 +69,10 @@ def find(patterns: Iterable[str]) -> tuple[list[Item], list[Failure]]:
     items: dict[str, Item] = {}
     failures: list[Failure] = []
     for pattern in patterns:
-        found = False
-        for path in _expand(pattern):
-            for item in _items(path, failures):
-                found = True
-                items.setdefault(os.path.abspath(item.path), item)
-        if not found and not any(failure.path == pattern for failure in failures):
+        here = [item for path in _expand(pattern) for item in _items(path, failures)]
+        for item in here:
+            items.setdefault(os.path.abspath(item.path), item)
+        if not here and not any(failure.path == pattern for failure in failures):
             failures.append(Failure(pattern, _nothing(pattern)))
     return list(items.values()), failures
 
@@ -77,7 +100,7 @@ def _expand(pattern: str) -> list[Path]:
     path = Path(pattern)
     if os.path.lexists(path) or not glob.has_magic(pattern):
         return [path] if path.exists() else []
-    return [Path(match) for match in sorted(glob.glob(pattern, recursive=True), key=_natural)]
+    return [Path(match) for match in sorted(glob.glob(pattern, recursive=True), key=natural)]
 
 
 def _items(path: Path, failures: list[Failure]) -> Iterator[Item]:
@@ -89,9 +112,9 @@ def _items(path: Path, failures: list[Failure]) -> Iterator[Item]:
         failures.append(Failure(str(error.filename), NotFoundError("This folder cannot be read.")))
 
     for folder, below, names in os.walk(path, onerror=unreadable):
-        below[:] = sorted((name for name in below if not name.startswith(".")), key=_natural)
+        below[:] = sorted((name for name in below if not name.startswith(".")), key=natural)
         here = Path(folder)
-        files = [here / name for name in sorted(names, key=_natural) if not name.startswith(".")]
+        files = [here / name for name in sorted(names, key=natural) if not name.startswith(".")]
         yield from _folder(here, files, path)
 
 
@@ -112,8 +135,3 @@ def _nothing(pattern: str) -> InputError:
     if glob.has_magic(pattern):
         return NotFoundError("No file matches this pattern.")
     return NotFoundError("There is no such file or folder.")
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort key that puts slice 2 before slice 10."""
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", str(name))]

@@ -5,18 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 
-EPILOG = """\
-exit codes
-  0    every input was judged (an image refused by the scope gate counts as judged)
-  1    some inputs failed; the others were judged and written
-  2    wrong usage, or no input could be used
-  3    no input was found
-  4    a model cannot be found, trusted or downloaded
-  5    the device asked for is not there
-  8    the results cannot be written
-  130  interrupted; what had been judged was written
-  141  the program reading the output went away
+from .exits import EXIT_CODES
 
+FORMATS = """\
 JSON  {"schema": "strokenext-predictions/1", "version", "task", "interrupted",
        "results": [{"path", "kind": "slice"|"series", "prediction": {...}}],
        "errors": [{"path", "code", "message"}]}
@@ -30,6 +21,7 @@ CSV   one line per image and question, and for a series one for the whole and on
 
 Research use only. Not a medical device.
 """
+EPILOG = f"{EXIT_CODES}\n{FORMATS}"
 
 
 def build_parser() -> argparse.ArgumentParser:

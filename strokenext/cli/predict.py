@@ -1,4 +1,4 @@
-"""`predict`: judge every input, go on past the bad ones, write what was judged."""
+"""`predict`: answer about every input, go on past the bad ones, write what was answered."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from strokenext.errors import InputError, OptionError, OutputError, StrokeNeXtError
+from strokenext.errors import OptionError, OutputError
 from strokenext.overlay import png, render
-from strokenext.types import Slice, Volume
+from strokenext.types import CLASSES, Progress, Slice, Volume
 
-from .inputs import OVERLAY_SUFFIX, Failure, Item, find
-from .judge import Judge
+from .exits import INTERRUPTED, NO_READER, exit_code, silence_stdout
+from .inputs import OVERLAY_SUFFIX, Failure, Item, collected, find, read
+from .predictors import Predictors, answer, load_predictors
 from .tables import STDOUT, Outcome, check_target, to_csv, to_json, write
 
 
@@ -24,27 +25,27 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     items, failures = find(options.paths)
     outcomes: list[Outcome] = []
-    stopped = 0
+    task, stopped = options.task or "presence", 0
     try:
         if items:
-            judge = Judge(options)
-            pictures = Pictures(options.overlays)
-            for done in _each(items, judge, pictures):
-                if isinstance(done, Failure):
-                    failures.append(done)
-                    continue
+            predictors = load_predictors(options)
+            task = options.task or predictors.first.task
+            for done in _each(items, predictors, options, failures):
                 outcomes.append(done)
                 if STDOUT not in (options.json, options.csv):
                     tqdm.write(f"{done.path}: {sentence(done.prediction)}", file=sys.stdout)
     except KeyboardInterrupt:
-        stopped = 130
+        stopped = INTERRUPTED
     except BrokenPipeError:
-        from . import silence_stdout
-
         silence_stdout()
-        stopped = 141
-    finally:  # even when the program itself fails, what was judged is kept
-        _finish(options, outcomes, failures, stopped == 130)
+        stopped = NO_READER
+    finally:  # even when the program itself fails, what was answered is kept
+        for failure in failures:
+            print(f"{failure.path}: {failure.error}", file=sys.stderr)
+        if options.json:
+            write(options.json, to_json(outcomes, failures, task, stopped == INTERRUPTED))
+        if options.csv:
+            write(options.csv, to_csv(outcomes, failures))
     return stopped or exit_code(outcomes, failures)
 
 
@@ -57,62 +58,35 @@ def _check(options: argparse.Namespace) -> None:
     check_target(options.csv)
 
 
-def _each(items: list[Item], judge: Judge, pictures: Pictures) -> Iterator[Outcome | Failure]:
+def _each(
+    items: list[Item], predictors: Predictors, options: argparse.Namespace, failures: list[Failure]
+) -> Iterator[Outcome]:
+    pictures = Pictures(options.overlays)
     with tqdm(items, unit="input", disable=None, file=sys.stderr) as bar:
         for item in bar:
-            try:
-                image, answer = judge(item, _steps(bar, item))
-                pictures.draw(item, image, answer)
-                yield Outcome(str(item.path), _kind(image), answer.to_json())
-            except StrokeNeXtError as error:
-                yield Failure(str(item.path), error)
-            except (OSError, MemoryError) as error:  # one file must not end a run over thousands
-                reason = getattr(error, "strerror", None) or "it needs more memory than there is"
-                yield Failure(str(item.path), InputError(f"This file cannot be used: {reason}."))
+            with collected(item, failures):
+                image = read(item)
+                found = answer(image, item.path.name, predictors, options, _steps(bar, item))
+                pictures.draw(item, image, found)
+                yield Outcome(str(item.path), "series" if isinstance(image, Volume) else "slice", found.to_json())
 
 
-def _steps(bar: Any, item: Item) -> Any:
+def _steps(bar: Any, item: Item) -> Progress:
     def progress(done: int, total: int) -> None:
         bar.set_postfix_str(f"{item.path.name} slice {done}/{total}")
 
     return progress
 
 
-def _kind(image: Slice | Volume) -> str:
-    return "series" if isinstance(image, Volume) else "slice"
-
-
-def _finish(options: argparse.Namespace, outcomes: list[Outcome], failures: list[Failure], interrupted: bool) -> None:
-    for failure in failures:
-        print(f"{failure.path}: {failure.error}", file=sys.stderr)
-    if options.json:
-        write(options.json, to_json(outcomes, failures, options.task or "presence", interrupted))
-    if options.csv:
-        write(options.csv, to_csv(outcomes, failures))
-
-
-def exit_code(outcomes: list[Outcome], failures: list[Failure]) -> int:
-    """0 all judged, 1 some failed, and when none was judged the failures' own code where they share one, else 2."""
-    if not failures:
-        return 0
-    if outcomes:
-        return 1
-    codes = {failure.error.exit_code for failure in failures}
-    return codes.pop() if len(codes) == 1 else 2
-
-
 def sentence(prediction: dict[str, Any]) -> str:
     """One line for a person: the decision with its probability, or why there is none."""
     if "presence" in prediction:
-        parts = [sentence(prediction["presence"])]
-        if prediction["subtype"] is not None:
-            parts.append(sentence(prediction["subtype"]))
-        return "; ".join(parts)
+        parts = (prediction["presence"], prediction["subtype"])
+        return "; ".join(sentence(part) for part in parts if part is not None)
     if prediction["decision"] == "refused" or prediction["probability"] is None:
         return f"not judged: {prediction['gate']['reason']}"
-    positive = {"presence": "stroke", "subtype": "hemorrhagic"}[prediction["task"]]
     return (
-        f"{prediction['decision']} (probability of {positive} {prediction['probability']:.3f}, "
+        f"{prediction['decision']} (probability of {CLASSES[prediction['task']][1]} {prediction['probability']:.3f}, "
         f"threshold {prediction['threshold']:.3f})"
     )
 
@@ -129,11 +103,11 @@ class Pictures:
             except OSError as error:
                 raise OutputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
 
-    def draw(self, item: Item, image: Slice | Volume, answer: Any) -> None:
+    def draw(self, item: Item, image: Slice | Volume, found: Any) -> None:
         """One PNG of a slice, or a folder with one per slice of a series."""
         if self.folder is None:
             return
-        first = getattr(answer, "presence", answer)
+        first = getattr(found, "presence", found)
         if isinstance(image, Slice):
             self._save(self._free(self.folder / f"{item.name}{OVERLAY_SUFFIX}"), image, first)
             return

@@ -1,4 +1,4 @@
-"""Outcomes as JSON and CSV, and files that appear whole or not at all."""
+"""Outcomes as JSON and CSV, written to files or standard output."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import io
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strokenext.errors import OptionError, OutputError
+from strokenext.saving import write_file
 from strokenext.version import __version__
 
 from .inputs import Failure
@@ -29,7 +29,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """One judged input: `prediction` is the library's own JSON of a slice or a series."""
+    """One answered input: `prediction` is the library's own JSON of a slice or a series."""
 
     path: str
     kind: str
@@ -44,10 +44,7 @@ def to_json(outcomes: list[Outcome], failures: list[Failure], task: str, interru
         "task": task,
         "interrupted": interrupted,
         "results": [vars(outcome) for outcome in outcomes],
-        "errors": [
-            {"path": f.path, "code": type(f.error).__name__.removesuffix("Error"), "message": str(f.error)}
-            for f in failures
-        ],
+        "errors": [failure.to_json() for failure in failures],
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
@@ -79,32 +76,17 @@ def check_target(target: str | None) -> None:
 
 
 def write(target: str, content: str | bytes) -> None:
-    """To standard output for "-", else to a temporary neighbour that then takes the file's name."""
+    """To standard output for "-", else whole or not at all to a file. Raises OutputError."""
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     if target == STDOUT:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
         return
-    path = Path(target).absolute()
-    handle, temporary = -1, ""
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes it private, a report is an ordinary file
-        os.replace(temporary, path)
+        write_file(target, data)
     except OSError as error:
         raise OutputError(f"'{target}' cannot be written: {error.strerror}.") from error
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _rows(outcome: Outcome) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,8 @@ from PIL import Image
 
 from strokenext import cli
 from strokenext.cli import inputs, tables
-from strokenext.cli.predict import exit_code, sentence
+from strokenext.cli.exits import exit_code
+from strokenext.cli.predict import sentence
 from strokenext.errors import DamagedFileError, NotFoundError, OutputError
 from tests.helpers.places import ROOT
 
