@@ -239,13 +239,13 @@ class Service:
 
     def _load_models(self) -> None:
         settings, absent = self.settings, dict[str, str]()
-        presence = strokenext.load(settings.presence, task="presence", device=settings.device)
+        presence = strokenext.load(settings.presence, task="presence", device=settings.device, kind="slice")
         self._models["presence"] = presence
         self._state = replace(self._state, presence=True, device=str(presence.device))
         others: dict[str, Callable[..., Any]] = {
-            "subtype": partial(strokenext.load, task="subtype"),
-            "volume": strokenext.load_volume,
-            "segmentation": strokenext.load_segmenter,
+            "subtype": partial(strokenext.load, task="subtype", kind="slice"),
+            "volume": partial(strokenext.load, kind="series"),
+            "segmentation": partial(strokenext.load, kind="segmentation"),
         }
         for name, load in others.items():
             wanted = getattr(settings, name)

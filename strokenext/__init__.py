@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from strokenext.explain.gradcam import heat
     from strokenext.explain.methods import METHODS
     from strokenext.segment.segmentation import Segmentation
-    from strokenext.segment.segmenter import Segmenter, load_segmenter
-    from strokenext.slice.cascade import SeriesTriage, triage, triage_series
-    from strokenext.slice.prediction import InputFacts, Prediction, Provenance, SeriesPrediction, Triage
-    from strokenext.slice.predictor import Predictor, load
+    from strokenext.segment.segmenter import Segmenter
+    from strokenext.slice.prediction import Prediction, SeriesPrediction
+    from strokenext.slice.predictor import Predictor
     from strokenext.volume.prediction import VolumePrediction
-    from strokenext.volume.predictor import VolumePredictor, load_volume
+    from strokenext.volume.predictor import VolumePredictor
 
     from . import errors, overlay, windows
+    from .answer.provenance import InputFacts, Provenance
+    from .cascade import SeriesTriage, Triage, triage, triage_series
     from .errors import StrokeNeXtError
     from .gate import check_scope
     from .io.read import describe, read_any, read_series, read_slice
+    from .loader import load
     from .overlay import COLORMAPS, STYLES, colorbar, png, render
     from .regions import Region
     from .show import report, words
@@ -51,13 +53,15 @@ _ROOMS = {
     "explain.methods": ("METHODS",),
     "explain.gradcam": ("heat",),
     "overlay": ("COLORMAPS", "STYLES", "colorbar", "png", "render"),
-    "slice.prediction": ("InputFacts", "Prediction", "Provenance", "SeriesPrediction", "Triage"),
-    "slice.predictor": ("Predictor", "load"),
-    "slice.cascade": ("SeriesTriage", "triage", "triage_series"),
+    "answer.provenance": ("InputFacts", "Provenance"),
+    "slice.prediction": ("Prediction", "SeriesPrediction"),
+    "slice.predictor": ("Predictor",),
     "segment.segmentation": ("Segmentation",),
-    "segment.segmenter": ("Segmenter", "load_segmenter"),
+    "segment.segmenter": ("Segmenter",),
     "volume.prediction": ("VolumePrediction",),
-    "volume.predictor": ("VolumePredictor", "load_volume"),
+    "volume.predictor": ("VolumePredictor",),
+    "loader": ("load",),
+    "cascade": ("SeriesTriage", "Triage", "triage", "triage_series"),
 }
 _MODULES = {
     "errors": "errors",
@@ -104,8 +108,6 @@ __all__ = [
     "list_bundled",
     "list_models",
     "load",
-    "load_segmenter",
-    "load_volume",
     "overlay",
     "png",
     "read_any",

@@ -22,8 +22,8 @@ from tests.helpers.places import ROOT
 ORDER: dict[str, tuple[str, ...]] = {
     "strokenext": (
         "errors", "types", "version", "windows", "saving", "io", "preprocess", "zoo", "regions", "gate",
-        "models", "record", "explain", "overlay", "answer", "slice", "volume", "segment", "load", "show", "cli",
-        "__init__", "__main__",
+        "models", "record", "explain", "overlay", "answer", "slice", "volume", "segment", "loader", "cascade", "show",
+        "cli", "__init__", "__main__",
     ),
     "training": (
         "__init__", "measure", "terminal", "environment", "data", "splits", "drawing", "cache", "train", "explain",
@@ -285,7 +285,7 @@ def test_every_room_of_the_order_is_there() -> None:
 
 def test_the_imports_of_a_file_are_found() -> None:
     """The test of the test: relative, absolute, nested, and type-checking imports."""
-    modules = {i.module for i in ours(ROOT / "strokenext" / "slice" / "prediction.py")}
+    modules = {i.module for i in ours(ROOT / "strokenext" / "segment" / "segmentation.py")}
     assert {"strokenext.overlay", "strokenext.types"} <= modules
     assert any(i.inside and i.module.startswith("torch") for i in imports(ROOT / "strokenext/preprocess/contract.py"))
     assert any(i.typing for i in imports(ROOT / "strokenext" / "__init__.py"))

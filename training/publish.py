@@ -39,10 +39,12 @@ class Upload:
 
 def lay_out_model(checkpoint: str | Path, folder: Path) -> list[Path]:
     """Copy the three files of a verified checkpoint. Raises ModelError when it does not answer as recorded."""
-    from strokenext.record.weights import CARD, CONFIG, WEIGHTS, load_model, resolve
+    from strokenext.record.config import CARD, CONFIG, WEIGHTS
+    from strokenext.record.find import resolve
+    from strokenext.record.weights import load_network
 
-    source = resolve(checkpoint)
-    load_model(source)
+    source, config = resolve(checkpoint)
+    load_network(source, config)
     card = source / CARD
     if not card.is_file() or not card.read_text(encoding="utf-8").startswith("---"):
         raise DataError(f"{source} has no model card with front matter ({CARD}); the Hub needs one.")

@@ -1,1 +1,1 @@
-"""What the answers of every kind of model share: device, decision and provenance."""
+"""What the answers of every kind of model share: what is given, decided, recorded and saved."""

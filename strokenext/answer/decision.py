@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from strokenext.errors import OptionError
 from strokenext.record.config import ModelConfig, ReliabilityBin
@@ -43,6 +44,31 @@ def rule(config: ModelConfig, threshold: float | None = None) -> Rule:
     low = max(0.0, threshold - (config.threshold - config.band[0]))
     high = min(1.0, threshold + (config.band[1] - config.threshold))
     return Rule(float(threshold), (low, high), config.classes)
+
+
+def decided(config: ModelConfig, rule: Rule, probability: float | None) -> dict[str, Any]:
+    """The fields of a `Classification`; a `probability` of None was refused."""
+    return {
+        "task": config.task,
+        "classes": config.classes,
+        "label": None if probability is None else rule.label(probability),
+        "decision": "refused" if probability is None else rule.decision(probability),
+        "probability": probability,
+        "threshold": rule.threshold,
+        "band": rule.band,
+    }
+
+
+def answered(config: ModelConfig, rule: Rule, logits: tuple[float, ...] | None) -> dict[str, Any]:
+    """The fields of a `Calibrated` that follow from a network's raw logits; None was refused."""
+    probability = None if logits is None else calibrated(logits, config.temperature)
+    similar = None if probability is None else reliability(config, probability)
+    return decided(config, rule, probability) | {
+        "logit": None if logits is None else log_odds(logits),
+        "logits": logits,
+        "interval": None if similar is None else (float(similar.interval[0]), float(similar.interval[1])),
+        "similar": None if similar is None else similar.n,
+    }
 
 
 def log_odds(logits: Sequence[float]) -> float:

@@ -41,10 +41,10 @@ def available() -> tuple[str, ...]:
     return (*kinds, "cpu")
 
 
-def place(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on the device, in the memory layout that is fastest there."""
+def place(model: nn.Module, device: torch.device, flat: bool = True) -> nn.Module:
+    """The model on the device, in the memory layout that is fastest there; `flat` where its inputs are pictures."""
     model = model.to(device)
-    return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model
+    return model.to(memory_format=torch.channels_last) if flat and device.type == "cuda" else model
 
 
 def send(pixels: Tensor, device: torch.device) -> Tensor:

@@ -8,7 +8,7 @@ hooks and nothing of the model is written to, so calls from several threads cann
 For a head that pools before it is linear, a cell of the map is the part of the class logit that this cell
 contributes; the maps stay in those units and are never stretched to 0..1.
 
-The other methods are pytorch-grad-cam's, reached through `borrowed`: they get the same maps and gradients
+The other methods are pytorch-grad-cam's, reached through `library`: they get the same maps and gradients
 and return one plain map per encoder, without the library's min-max scaling, hooks or average over layers.
 """
 
@@ -24,9 +24,8 @@ from torch import Tensor, nn
 from strokenext.errors import ModelError, OptionError
 from strokenext.types import FloatArray
 
-from .methods import METHODS, Method, method_named
-
-__all__ = ["METHODS", "Encoded", "Method", "encode", "heat", "maps", "method_named"]
+from . import library
+from .methods import method_named
 
 Features = tuple[Tensor, ...]
 
@@ -117,13 +116,12 @@ def _borrowed(
     name: str, model: nn.Module, x: Tensor, activations: Features, gradients: Features, class_index: int
 ) -> FloatArray:
     """One of pytorch-grad-cam's methods; only Score-CAM asks the encoders about images other than x."""
-    from . import library as borrowed
 
     def logits_of(other: Tensor) -> Tensor:
         return _logits(model, tuple(f.float() for f in _features(model, other)))
 
-    private = borrowed.Private(lambda f: _logits(model, f), activations, logits_of if name == "scorecam" else None)
-    return borrowed.maps(name, private, x, gradients, class_index)
+    private = library.Private(lambda f: _logits(model, f), activations, logits_of if name == "scorecam" else None)
+    return library.maps(name, private, x, gradients, class_index)
 
 
 def _features(model: nn.Module, x: Tensor) -> Features:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from strokenext import overlay
+from strokenext.answer.answer import Answer, Files, pictures
+from strokenext.answer.provenance import InputFacts, Provenance
 from strokenext.regions import Region
-from strokenext.slice.prediction import Files, InputFacts, Provenance, save_record
 from strokenext.types import Gate, Slice, Window
 
 
 @dataclass(frozen=True, eq=False)
-class Segmentation:
+class Segmentation(Answer):
     """The marked regions of one slice, one per class of the model, in its order; a region may be empty.
 
     None of them exists where the image was refused: then `gate.reason` says why. `window` is the one that HU went
@@ -45,10 +45,10 @@ class Segmentation:
         return {
             "task": "segmentation",
             "classes": list(self.classes),
-            "gate": {"accepted": self.gate.accepted, "reason": self.gate.reason, "code": self.gate.code},
+            "gate": dict(vars(self.gate)),
             "regions": None if self.refused else [region.to_json() for region in self.regions],
             "spacing": None if self.image.spacing is None else list(self.image.spacing),
-            "input": {**vars(self.input), "shape": list(self.input.shape)},
+            "input": self.input.to_json(),
             "provenance": self.provenance.to_json(),
         }
 
@@ -66,10 +66,5 @@ class Segmentation:
 
     def files(self) -> Files:
         """slice.png, overlay.png and labels.png; the slice alone where the image was refused."""
-        window = self.window if self.image.unit == "HU" else None
-        plain = {"slice.png": overlay.png(overlay.grey(self.image, window))}
+        plain = pictures(self.image, self.window, None, None)
         return plain if self.refused else plain | {"overlay.png": self.picture(), "labels.png": self.labels()}
-
-    def save(self, folder: str | Path) -> Path:
-        """Write prediction.json and the pictures as a new folder, all or nothing. Raises OutputError."""
-        return save_record(folder, self.to_json(), self.files())

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from html import escape
 
 from strokenext import overlay
+from strokenext.cascade import SeriesTriage, Triage
 from strokenext.segment.segmentation import Segmentation
-from strokenext.slice.cascade import SeriesTriage
-from strokenext.slice.prediction import Prediction, SeriesPrediction, Triage
+from strokenext.slice.prediction import Prediction, SeriesPrediction
 from strokenext.types import ByteArray, Slice, Window
 from strokenext.volume.prediction import VolumePrediction
 

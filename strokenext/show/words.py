@@ -121,7 +121,7 @@ def series(found: SeriesPrediction) -> str:
     total = len(found.slices)
     if found.peak is None:
         return f"None of the {total} slices could be judged."
-    return f"{found.judged} of {total} slices judged; highest on slice {found.peak + 1}; {found.aggregation}."
+    return f"{found.predicted} of {total} slices judged; highest on slice {found.peak + 1}; {found.aggregation}."
 
 
 def whole(found: VolumePrediction) -> str:
@@ -129,7 +129,7 @@ def whole(found: VolumePrediction) -> str:
     total = len(found)
     if found.probability is None:
         return found.gate.reason
-    read = sum(part.heat is not None for part in found.slices) or found.judged
+    read = sum(part.heat is not None for part in found.slices) or found.accepted
     said = f"{read} of {total} slices read at once, as {found.planes} planes."
     if found.peak is not None:
         said += f" Evidence is highest on slice {found.peak + 1}."

@@ -1,95 +1,57 @@
-"""A loaded model that judges slices and series.
-
-`load` once and keep the predictor: the library holds no model of its own. A predictor only reads its
-network, so any number of threads may use it; on a GPU they take turns.
-"""
+"""A loaded model that answers about slices, one by one or over a series."""
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from strokenext.answer import decision
 from strokenext.answer import device as devices
+from strokenext.answer.checkpoint import Checkpoint
 from strokenext.answer.decision import Rule
-from strokenext.errors import InputError, ModelError, ModelMismatchError, OptionError
+from strokenext.answer.provenance import InputFacts
+from strokenext.errors import InputError, ModelError, OptionError
 from strokenext.explain import gradcam as evidence
+from strokenext.explain.methods import Method, method_named
 from strokenext.gate import check_scope
-from strokenext.io.read import read_any
+from strokenext.io.read import read_named
 from strokenext.preprocess.contract import Prepared
-from strokenext.record.config import ModelConfig
-from strokenext.record.weights import load_model, resolve, revision_of
-from strokenext.types import Gate, Heat, Slice, Volume, Window
-from strokenext.version import versions
+from strokenext.types import Gate, Heat, Progress, Slice, Volume
 
-from .prediction import InputFacts, Prediction, Provenance, SeriesPrediction
+from .prediction import Prediction, SeriesPrediction
 
-Progress = Callable[[int, int], None]
 #: Slices of a series that go through the network at once.
 BATCH = 8
 
 
 @dataclass(frozen=True)
-class _Ask:
-    """How to judge; everything checked."""
+class _Options:
+    """How to predict; everything checked."""
 
     rule: Rule
     explain: bool
-    method: evidence.Method
+    method: Method
     target: int | None
     force: bool
 
 
-class Predictor:
-    """One model on one device. `config` is the model's record, `revision` its commit on the Hub, if any."""
+@dataclass(frozen=True)
+class _Output:
+    """What the network gives for one slice."""
 
-    def __init__(
-        self, model: nn.Module, config: ModelConfig, on: str | torch.device = "auto", revision: str | None = None
-    ) -> None:
-        """Takes the network over: it is moved to the device, put in evaluation mode and frozen."""
-        if config.masks is not None:
-            raise ModelMismatchError(
-                f"The model '{config.name}' marks lesions and answers no question. Load it with "
-                "strokenext.load_segmenter."
-            )
-        if len(config.classes) != 2:
-            raise ModelMismatchError(f"The model '{config.name}' is no classifier of two classes.")
-        if config.planes is not None:
-            raise ModelMismatchError(
-                f"The model '{config.name}' judges whole series, not slices. Load it with strokenext.load_volume."
-            )
-        self.device = devices.choose(str(on))
-        self.config = config
-        self.revision = revision
-        self.lock = threading.Lock()
-        self._model = devices.place(model.eval().requires_grad_(False), self.device)
-        self._versions = versions()
+    logits: tuple[float, ...]
+    heat: Heat | None
 
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.config.name
 
-    @property
-    def task(self) -> str:
-        """The question it answers, "presence" or "subtype"."""
-        return self.config.task
+class Predictor(Checkpoint):
+    """One model of slices on one device."""
 
-    @property
-    def classes(self) -> tuple[str, str]:
-        """(negative, positive)."""
-        return self.config.classes[0], self.config.classes[1]
+    kind = "slice"
 
     def predict(
         self,
@@ -102,20 +64,20 @@ class Predictor:
         target: str | None = None,
         name: str | None = None,
     ) -> Prediction:
-        """Judge one slice: a Slice, or anything `read_any` takes (path, bytes, PIL image, array).
+        """The answer about one slice: a Slice, or anything `read_any` takes (path, bytes, PIL image, array).
 
-        `threshold` replaces the model's own and moves the band with it; `force` judges an image that the
+        `threshold` replaces the model's own and moves the band with it; `force` answers about an image that the
         gate refuses; `target` is the class whose evidence is mapped (by default "stroke" for presence and
         the label for subtype); `name` is recorded in place of the file's own. Raises InputError for a
         series, OptionError for options out of range.
         """
-        ask = self._ask(explain, method, threshold, force, target)
-        given, own = as_image(image)
+        options = self._options(explain, method, threshold, force, target)
+        given, own = read_named(image)
         if isinstance(given, Volume):
             raise InputError(
                 f"This is a series of {len(given)} slices. Use predict_volume for the whole of it, or give one slice."
             )
-        return self._judge([given], [own if name is None else name], ask)[0]
+        return self._predict([given], [own if name is None else name], options)[0]
 
     def predict_volume(
         self,
@@ -127,58 +89,56 @@ class Predictor:
         force: bool = False,
         progress: Progress | None = None,
     ) -> SeriesPrediction:
-        """Judge every slice of a Volume (or of anything `read_any` takes that is a series) and pool them.
+        """The answers about every slice of a Volume (or of anything `read_any` takes that is a series), pooled.
 
         `progress` receives (slices done, slices in all). Slices that the gate refuses keep their reason and
         have no probability; the rest give the series' own, see `decision.pooled`.
         """
-        ask = self._ask(explain, method, threshold, force, None)
-        given, _ = as_image(volume)
+        options = self._options(explain, method, threshold, force, None)
+        given, _ = read_named(volume)
         slices = given.slices if isinstance(given, Volume) else (given,)
-        found: list[Prediction] = []
+        predictions: list[Prediction] = []
         for start in range(0, len(slices), BATCH):
             batch = slices[start : start + BATCH]
-            found += self._judge(batch, [""] * len(batch), ask)
+            predictions += self._predict(batch, [""] * len(batch), options)
             if progress is not None:
-                progress(len(found), len(slices))
-        return self._series(tuple(found), ask.rule, given.sha256)
+                progress(len(predictions), len(slices))
+        return self._series(tuple(predictions), options.rule, given.sha256)
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _ask(self, wanted: bool, method: str, threshold: float | None, force: bool, target: str | None) -> _Ask:
+    def _options(
+        self, explain: bool, method: str, threshold: float | None, force: bool, target: str | None
+    ) -> _Options:
         if target is not None and target not in self.classes:
             raise OptionError(f"There is no class '{target}'. Choose one of: {', '.join(self.classes)}.")
         index = None if target is None else self.classes.index(target)
-        return _Ask(decision.rule(self.config, threshold), wanted, evidence.method_named(method), index, force)
+        return _Options(decision.rule(self.config, threshold), explain, method_named(method), index, force)
 
-    def _judge(self, images: Sequence[Slice], names: Sequence[str], ask: _Ask) -> list[Prediction]:
+    def _predict(self, images: Sequence[Slice], names: Sequence[str], options: _Options) -> list[Prediction]:
         """A few slices at once: gate, pixels, one pass of the network, then each its numbers and evidence."""
         gates = [check_scope(image) for image in images]
-        used = [i for i, gate in enumerate(gates) if gate.accepted or ask.force]
+        used = [i for i, gate in enumerate(gates) if gate.accepted or options.force]
         prepared = {i: self.config.preprocess.apply(images[i]) for i in used}
-        answers = self._run(prepared, ask)
+        outputs = self._run(prepared, options)
         return [
-            self._prediction(image, name, gate, prepared.get(i), answers.get(i), ask)
+            self._prediction(InputFacts.of(image, name), image, gate, prepared.get(i), outputs.get(i), options.rule)
             for i, (image, name, gate) in enumerate(zip(images, names, gates, strict=True))
         ]
 
-    def _run(self, prepared: dict[int, Prepared], ask: _Ask) -> dict[int, tuple[tuple[float, ...], Heat | None]]:
+    def _run(self, prepared: dict[int, Prepared], options: _Options) -> dict[int, _Output]:
         """Raw logits and evidence by index."""
         if not prepared:
             return {}
-        with self._turn():
+        with self.turn():
             x = devices.send(torch.from_numpy(np.stack([p.pixels for p in prepared.values()])), self.device)
             encoded = self._encode(x)
-            answers = {}
+            outputs = {}
             for row, (i, pixels) in enumerate(prepared.items()):
                 logits = tuple(float(v) for v in encoded.logits[row].tolist())
-                heat = self._heat(x[row : row + 1], encoded.one(row), logits, pixels, ask) if ask.explain else None
-                answers[i] = (logits, heat)
-        return answers
-
-    def _turn(self) -> AbstractContextManager[object]:
-        """Threads share the CPU freely, since the network is only read; on a GPU one batch at a time holds memory."""
-        return nullcontext() if self.device.type == "cpu" else self.lock
+                one = (x[row : row + 1], encoded.one(row), logits)
+                outputs[i] = _Output(logits, self._heat(*one, pixels, options) if options.explain else None)
+        return outputs
 
     def _encode(self, x: Tensor) -> evidence.Encoded:
         """One pass; where half precision overflows, once more in float32."""
@@ -191,132 +151,54 @@ class Predictor:
         return evidence.encode(self._model, x)
 
     def _heat(
-        self, x: Tensor, encoded: evidence.Encoded, logits: tuple[float, ...], prepared: Prepared, ask: _Ask
+        self, x: Tensor, encoded: evidence.Encoded, logits: tuple[float, ...], prepared: Prepared, options: _Options
     ) -> Heat:
-        index = ask.target
+        index = options.target
         if index is None:
-            label = ask.rule.label(decision.calibrated(logits, self.config.temperature))
+            label = options.rule.label(decision.calibrated(logits, self.config.temperature))
             index = 1 if self.task == "presence" else self.classes.index(label)
-        maps = evidence.maps(self._model, x, encoded, index, ask.method.name)
+        method = options.method
+        maps = evidence.maps(self._model, x, encoded, index, method.name)
         maps.flags.writeable = False
         return Heat(
             maps=maps,
-            encoders=tuple(getattr(self._model, "encoders", ("A",))),
+            encoders=self.encoders,
             class_name=self.classes[index],
-            method=ask.method.name,
+            method=method.name,
             affine=prepared.affine,
             input_size=x.shape[-1],
-            full_scale=self.config.heat_scale if ask.method.absolute else float(maps.sum(axis=0).max()) or 1.0,
-            absolute=ask.method.absolute,
+            full_scale=self.config.heat_scale if method.absolute else float(maps.sum(axis=0).max()) or 1.0,
+            absolute=method.absolute,
         )
 
     def _prediction(
         self,
+        facts: InputFacts,
         image: Slice,
-        name: str,
         gate: Gate,
         prepared: Prepared | None,
-        answer: tuple[tuple[float, ...], Heat | None] | None,
-        ask: _Ask,
+        output: _Output | None,
+        rule: Rule,
     ) -> Prediction:
-        logits, heat = answer if answer is not None else (None, None)
-        probability = None if logits is None else decision.calibrated(logits, self.config.temperature)
-        similar = None if probability is None else decision.reliability(self.config, probability)
         window = None if prepared is None else prepared.window
-        digest = image.sha256 or sha256(image.pixels.tobytes()).hexdigest()
         return Prediction(
-            task=self.task,
-            classes=self.classes,
-            label=None if probability is None else ask.rule.label(probability),
-            decision="refused" if probability is None else ask.rule.decision(probability),
-            probability=probability,
-            logit=None if logits is None else decision.log_odds(logits),
-            logits=logits,
-            threshold=ask.rule.threshold,
-            band=ask.rule.band,
-            interval=None if similar is None else (float(similar.interval[0]), float(similar.interval[1])),
-            similar=None if similar is None else similar.n,
+            **decision.answered(self.config, rule, None if output is None else output.logits),
             gate=gate,
-            heat=heat,
+            heat=None if output is None else output.heat,
             window=window,
-            input=InputFacts(name, digest, image.kind, image.unit, image.shape),
-            provenance=provenance(self.config, self.revision, self.device, self._versions, window, digest),
+            input=facts,
+            provenance=self.provenance(window, facts.sha256),
             image=image,
         )
 
     def _series(self, slices: tuple[Prediction, ...], rule: Rule, digest: str) -> SeriesPrediction:
-        judged = {i: p.probability for i, p in enumerate(slices) if p.probability is not None}
-        probability = decision.pooled(list(judged.values())) if judged else None
-        count = min(decision.TOP, len(judged))
+        predicted = {i: p.probability for i, p in enumerate(slices) if p.probability is not None}
+        count = min(decision.TOP, len(predicted))
         return SeriesPrediction(
-            task=self.task,
-            classes=self.classes,
+            **decision.decided(self.config, rule, decision.pooled(list(predicted.values())) if predicted else None),
             slices=slices,
-            label=None if probability is None else rule.label(probability),
-            decision="refused" if probability is None else rule.decision(probability),
-            probability=probability,
             pooled=count,
-            aggregation=f"mean of the {count} highest accepted slices" if judged else "no slice was accepted",
-            peak=max(judged, key=lambda i: judged[i]) if judged else None,
-            threshold=rule.threshold,
-            band=rule.band,
+            aggregation=f"mean of the {count} highest accepted slices" if predicted else "no slice was accepted",
+            peak=max(predicted, key=lambda i: predicted[i]) if predicted else None,
             sha256=digest,
         )
-
-
-def load(
-    model: str | Path | None = None,
-    task: str | None = None,
-    revision: str | None = None,
-    device: str = "auto",
-    progress: Callable[..., None] | None = None,
-) -> Predictor:
-    """A predictor of a bundled model, a folder, or a Hub repository "owner/repo" at a pinned `revision`.
-
-    `model` None takes the bundled default of the task, `task` None what the model answers (presence where
-    it could be either). Raises ModelNotFoundError, ModelMismatchError, ModelError, HubUnavailableError,
-    DeviceError.
-    """
-    where = devices.choose(device)  # before a download, not after it
-    try:
-        folder = resolve(model, task or "presence", revision, progress)
-    except ModelMismatchError:
-        if task is not None or model is None:
-            raise
-        folder = resolve(model, None, revision, progress)
-    network, config = load_model(folder, "cpu")
-    return Predictor(network, config, where, revision_of(folder))
-
-
-def provenance(
-    config: ModelConfig,
-    revision: str | None,
-    device: torch.device,
-    software: Mapping[str, str],
-    window: Window | None,
-    input_sha256: str,
-) -> Provenance:
-    """Where an answer of this model at this moment comes from."""
-    planes = {} if config.planes is None else {"planes": config.planes.to_dict()}
-    return Provenance(
-        model=config.name,
-        architecture=config.architecture,
-        revision=revision,
-        weights_sha256=config.weights_sha256,
-        preprocess=config.preprocess.to_dict() | planes,
-        window=window,
-        versions=dict(software),
-        device=str(device),
-        precision=devices.precision(device) if config.planes is None else "float32",
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
-        input_sha256=input_sha256,
-        experimental=config.experimental,
-        trained_on=config.trained_on,
-    )
-
-
-def as_image(source: Any) -> tuple[Slice | Volume, str]:
-    """The decoded image and the name of its file, "" when it has none."""
-    if isinstance(source, Slice | Volume):
-        return source, ""
-    return read_any(source), Path(source).name if isinstance(source, str | os.PathLike) else ""

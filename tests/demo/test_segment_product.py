@@ -39,7 +39,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def expected(folder: Path) -> strokenext.Segmentation:
     """The library's own answer."""
-    return strokenext.load_segmenter(folder, device="cpu").segment(BLEED)
+    return strokenext.load(folder, device="cpu", kind="segmentation").segment(BLEED)
 
 
 @pytest.fixture(scope="module")

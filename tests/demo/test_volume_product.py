@@ -22,7 +22,8 @@ from strokenext import cli
 from strokenext.models import build
 from strokenext.preprocess.contract import Preprocess
 from strokenext.preprocess.planes import Planes
-from strokenext.record.weights import ModelConfig, save_model
+from strokenext.record.config import ModelConfig
+from strokenext.record.weights import save_model
 from strokenext.types import Volume
 from tests.helpers.places import EXAMPLES
 from tests.helpers.tiny_models import pair, started
@@ -59,7 +60,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def expected(folder: Path) -> strokenext.VolumePrediction:
     """The library's own answer."""
-    return strokenext.load_volume(folder, device="cpu").predict(SERIES)
+    return strokenext.load(folder, device="cpu", kind="series").predict(SERIES)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ class TestApi:
                 ).json()
                 assert len(body["slices"]) == SLICES
                 assert body["volume"]["probability"] == pytest.approx(expected.probability, abs=1e-5)
-                assert body["volume"]["judged"] == expected.judged
+                assert body["volume"]["judged"] == expected.accepted
                 assert body["probability"] != body["volume"]["probability"]
             one = client.post("/predict", files={"file": ("s", (EXAMPLES / "normal.dcm").read_bytes())}).json()
             assert "volume" not in one
@@ -153,7 +154,7 @@ class TestPage:
         assert case.whole.probability == pytest.approx(expected.probability, abs=1e-5)
         panel = screen.answer
         assert panel.index("<h2>Series</h2>") < panel.index(text.WHOLE)
-        assert f"{expected.judged} of {SLICES} slices read at once, as 46 planes." in panel
+        assert f"{expected.accepted} of {SLICES} slices read at once, as 46 planes." in panel
         assert f'a-whole" data-decision="{expected.decision}"' in panel
         assert "Nothing: random weights for tests." in panel
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from strokenext.models import build
 from strokenext.preprocess.contract import Preprocess
-from strokenext.record.weights import ModelConfig, save_model
+from strokenext.record.config import ModelConfig
+from strokenext.record.weights import save_model
 from strokenext.regions import Masks
 from strokenext.types import BoolArray
 from training.data.manifest import Manifest, Record, Scalar

@@ -40,7 +40,8 @@ def save_pair(assets: Path, size: int = 64) -> Path:
 
     from strokenext.models import build
     from strokenext.preprocess.contract import Preprocess
-    from strokenext.record.weights import ModelConfig, save_model
+    from strokenext.record.config import ModelConfig
+    from strokenext.record.weights import save_model
     from strokenext.types import CLASSES
 
     for seed, (task, name) in enumerate(NAMES.items()):

@@ -7,7 +7,8 @@ import pytest
 
 import strokenext
 from strokenext.preprocess.contract import to_image
-from strokenext.record.weights import assets_folder, load_config
+from strokenext.record.config import load_config
+from strokenext.record.find import assets_folder
 from tests.helpers.places import ROOT
 from training.drawing.phantom.head import head_phantom
 
@@ -17,12 +18,12 @@ NAMES = ("strokenext-atto-presence", "strokenext-atto-subtype")
 
 @pytest.fixture(scope="module")
 def presence() -> strokenext.Predictor:
-    return strokenext.load("strokenext-atto-presence", device="cpu")
+    return strokenext.load("strokenext-atto-presence", device="cpu", kind="slice")
 
 
 @pytest.fixture(scope="module")
 def subtype() -> strokenext.Predictor:
-    return strokenext.load("strokenext-atto-subtype", device="cpu")
+    return strokenext.load("strokenext-atto-subtype", device="cpu", kind="slice")
 
 
 @pytest.mark.parametrize("name", NAMES)

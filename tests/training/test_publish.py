@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from strokenext.errors import DataError, HubUnavailableError, ModelMismatchError
-from strokenext.record.weights import load_model, resolve
+from strokenext.record.find import resolve
+from strokenext.record.weights import load_model
 from tests.helpers.hub_server import Handler, HubServer, Repo, hub_server
 from tests.helpers.model_folders import model_folder
 from training import publish
@@ -76,7 +77,7 @@ def test_model_is_uploaded_as_the_dry_run_says_and_loads_by_revision(
     assert repo.commits[commit] == tree
     assert set(tree) == {"config.json", "model.safetensors", "README.md"}
     assert f"me/stroke@{commit}" in capsys.readouterr().out
-    _, config = load_model(resolve(f"me/stroke@{commit}", "presence"))
+    _, config = load_model(resolve(f"me/stroke@{commit}", "presence")[0])
     assert config.name == "small-presence"
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from strokenext.preprocess.contract import Preprocess
-    from strokenext.record.weights import ModelConfig
+    from strokenext.record.config import ModelConfig
 
 Progress = Callable[[int, int], None]
 
@@ -160,11 +160,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(o: argparse.Namespace) -> None:
-    from strokenext.record.weights import load_config, resolve
+    from strokenext.record.find import resolve
     from training.terminal import progress_bar
 
-    folder = resolve(o.model)
-    one = load_config(folder)
+    folder, one = resolve(o.model)
     if one.planes is not None or one.masks is not None:
         for flag in ("away", "random_labels", "explain"):
             if getattr(o, flag):

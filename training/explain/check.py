@@ -22,7 +22,7 @@ import numpy as np
 import strokenext
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import Preprocess, to_image
-from strokenext.record.find import load_config, resolve
+from strokenext.record.find import resolve
 from strokenext.record.weights import load_model
 from strokenext.saving import write_file
 from strokenext.types import BoolArray
@@ -143,7 +143,7 @@ def _view(manifest: Manifest, record: Record, preprocess: Preprocess) -> View:
 
 def phantom_ratios(folder: str | Path, seeds: Sequence[int] = (2, 3, 5, 6, 8)) -> dict[str, list[float]]:
     """Mean heat in a lesion over mean heat in the rest of the brain, on drawn heads with a bleed or an infarct."""
-    predictor = strokenext.load(str(folder), device="cpu")
+    predictor = strokenext.load(folder, device="cpu", kind="slice")
     kinds: tuple[Kind, ...] = ("hemorrhage", "infarct")
     ratios: dict[str, list[float]] = {k: [] for k in kinds}
     for kind in kinds:
@@ -170,8 +170,7 @@ def main(argv: Sequence[str]) -> int:
     o = p.parse_args(argv)
     if not (o.manifest or o.phantoms):
         raise DataError("Give --manifest with lesion masks, or --phantoms for the drawn lesions.")
-    folder = resolve(o.model)
-    config = load_config(folder)
+    folder, config = resolve(o.model)
     figures: dict[str, Any] = {"model": config.name, "weights_sha256": config.weights_sha256}
     if o.manifest:
         manifest, split = read_manifest(o.manifest), read_split(o.split) if o.split else None

@@ -165,7 +165,7 @@ def main(argv: Sequence[str]) -> int:
     if o.count < 1 or (o.split and not o.manifest):
         raise OptionError("The picture needs at least one slice, and --split a --manifest.")
     sources = from_manifest(o.manifest, o.split, o.part) if o.manifest else from_folder(o.images)
-    predictor = load(o.model, device=o.device)
+    predictor = load(o.model, device=o.device, kind="slice")
     tiles = judge(predictor, sources, o.count, o.seed, o.heat)
     o.out.parent.mkdir(parents=True, exist_ok=True)
     draw(predictor, tiles).savefig(o.out, dpi=120)

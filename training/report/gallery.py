@@ -21,12 +21,12 @@ SIDE = 220
 
 def galleries(entries: Sequence[Entry], manifest: Path | None, models: Sequence[str], count: int) -> list[Section]:
     """A section per result that a given checkpoint made. Raises DataError without manifest or model."""
-    from strokenext.record.weights import load_config, resolve
+    from strokenext.record.find import resolve
 
     if manifest is None or not models:
         raise DataError("The gallery needs --manifest and --model, to draw the images and their heat maps.")
     data = read_manifest(manifest)
-    checkpoints = {load_config(folder).weights_sha256: folder for folder in map(resolve, models)}
+    checkpoints = {config.weights_sha256: folder for folder, config in map(resolve, models)}
     return [
         gallery(e, data, checkpoints[e.result.model["weights_sha256"]], count)
         for e in entries
@@ -43,7 +43,7 @@ def gallery(entry: Entry, manifest: Manifest, checkpoint: Path, count: int) -> S
     p = result.predictions.probabilities(result.model["temperature"])
     wrong = np.where(result.predictions.labels == 1, result.model["threshold"] - p, p - result.model["threshold"])
     worst = [int(i) for i in np.argsort(-wrong, kind="stable")[:count] if wrong[i] > 0]
-    predictor = strokenext.load(str(checkpoint), task=result.model["task"], device="cpu")
+    predictor = strokenext.load(checkpoint, task=result.model["task"], device="cpu", kind="slice")
     known, images = manifest.by_path(), []
     for i in worst:
         path = result.predictions.paths[i]

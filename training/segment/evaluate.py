@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from strokenext.errors import DataError
+from strokenext.loader import load
 from strokenext.preprocess.head import find_head
-from strokenext.segment.segmenter import Segmenter, load_segmenter
+from strokenext.segment.segmenter import Segmenter
 from strokenext.types import Gate, Slice, Window
 from strokenext.windows import grey01
 from training.classify.evaluate import facts
@@ -189,7 +190,7 @@ def run(o: argparse.Namespace, folder: Path) -> None:
     data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": sha256(o.manifest)}
     data |= {"split_sha256": sha256(o.split)} if o.split else {}
     data |= {"training": training_record(o.run)} if o.run else {}
-    segmenter = load_segmenter(folder, device=o.device)
+    segmenter = load(folder, device=o.device, kind="segmentation")
     with progress_bar("evaluate") as progress:
         result = evaluate_masks(segmenter, manifest, split, o.part, progress=progress, data=data)
     print(f"{segmenter.name}, {len(result['cases']['path'])} slices\n{summary(result['metrics'])}")

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from strokenext.errors import DataError
-from strokenext.slice.predictor import Predictor, load
+from strokenext.loader import load
+from strokenext.slice.predictor import Predictor
 from strokenext.types import Volume
-from strokenext.volume.predictor import VolumePredictor, load_volume
+from strokenext.volume.predictor import VolumePredictor
 from training.classify.evaluate import facts, summary
 from training.data.images import open_image
 from training.data.labels import class_name
@@ -115,7 +116,8 @@ def evaluate_volumes(
 
     Raises DataError when no source has labelled patients of both classes.
     """
-    whole, single = load_volume(folder, device=device), load(slices, task="presence", device=device)
+    whole = load(folder, device=device, kind="series")
+    single = load(slices, task="presence", device=device, kind="slice")
     total = len({r.unit for r in records})
     rows: list[Head] = []
     margins: dict[str, list[float | None]] = {"whole": [], "single": []}

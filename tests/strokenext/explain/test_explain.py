@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from strokenext.errors import ModelError, OptionError
 from strokenext.explain import gradcam as explain
-from strokenext.explain.gradcam import METHODS, encode, heat, maps
+from strokenext.explain.gradcam import encode, heat, maps
+from strokenext.explain.methods import METHODS
 from strokenext.models import build
 from strokenext.zoo import ModelRow, list_models
 from tests.helpers.toy import Pair

@@ -21,9 +21,10 @@ from strokenext.errors import InputError, ModelError, ModelMismatchError, ModelN
 from strokenext.overlay import REGION_COLORS, render
 from strokenext.preprocess.contract import Preprocess
 from strokenext.preprocess.head import rotation
-from strokenext.record.weights import ModelConfig, load_config, save_model
+from strokenext.record.config import ModelConfig, load_config
+from strokenext.record.weights import save_model
 from strokenext.regions import Masks, Region, on_picture, without_specks
-from strokenext.segment.segmenter import Segmenter, load_segmenter
+from strokenext.segment.segmenter import Segmenter
 from strokenext.show import words
 from strokenext.types import Slice, Volume
 from tests.helpers.masked_phantoms import bleeding, bright, segmentation_model
@@ -156,7 +157,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def segmenter(folder: Path) -> Segmenter:
-    return load_segmenter(folder, device="cpu")
+    return strokenext.load(folder, device="cpu", kind="segmentation")
 
 
 class TestSegmenter:
@@ -223,13 +224,13 @@ class TestSegmenter:
     def test_what_it_cannot_do_is_a_sentence(self, segmenter: Segmenter, folder: Path, monkeypatch) -> None:
         with pytest.raises(InputError, match="one by one"):
             segmenter.segment(Volume((bleeding(0, 64).as_slice(),) * 2))
-        with pytest.raises(ModelMismatchError, match="load_segmenter"):
-            strokenext.load(folder, device="cpu")
+        with pytest.raises(ModelMismatchError, match=r"marks lesions.*kind='segmentation'"):
+            strokenext.load(folder, device="cpu", kind="slice")
         monkeypatch.setenv("STROKENEXT_ASSETS", str(pair()))
-        with pytest.raises(ModelMismatchError, match="marks nothing"):
-            load_segmenter("strokenext-atto-presence", device="cpu")
+        with pytest.raises(ModelMismatchError, match="no model of the kind 'segmentation'"):
+            strokenext.load("strokenext-atto-presence", device="cpu", kind="segmentation")
         with pytest.raises(ModelNotFoundError):
-            load_segmenter(device="cpu")
+            strokenext.load(device="cpu", kind="segmentation")
         with pytest.raises(OptionError, match="another picture"):
             render(bleeding(0, 64).as_slice(), regions=[region(np.zeros((5, 5), bool))])
 

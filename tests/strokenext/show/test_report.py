@@ -14,9 +14,9 @@ from PIL import Image
 
 import strokenext.slice.predictor as room
 from strokenext import overlay
+from strokenext.cascade import triage
 from strokenext.show import report, words
 from strokenext.show.report import Reader
-from strokenext.slice.cascade import triage
 from strokenext.types import Gate, Slice, Window
 from tests.helpers.toy import head, predictor, series
 

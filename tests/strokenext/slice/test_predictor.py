@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 import strokenext.slice.predictor as room
 from strokenext import saving
 from strokenext.answer import decision, device
+from strokenext.cascade import Triage, triage
 from strokenext.errors import DeviceError, InputError, ModelError, OptionError, OutputError
+from strokenext.loader import load
 from strokenext.show import words
-from strokenext.slice.cascade import triage
-from strokenext.slice.prediction import Prediction, Triage
-from strokenext.slice.predictor import Predictor, load
+from strokenext.slice.prediction import Prediction
+from strokenext.slice.predictor import Predictor
 from strokenext.types import Gate, Slice
 from tests.helpers.places import EXAMPLES
 from tests.helpers.toy import Fixed, config, head, predictor, series
@@ -233,7 +234,7 @@ def test_a_series_pools_its_highest_slices(gate: dict[str, Gate]) -> None:
     assert found.probability == pytest.approx(sum(sorted(alone)[-3:]) / 3, abs=1e-5)
     assert found.peak is not None
     assert found.curve[found.peak] == max(p for p in found.curve if p is not None)
-    assert found.judged == 8
+    assert found.predicted == 8
     assert found.aggregation == "mean of the 3 highest accepted slices"
     assert all(p.heat is None for p in found.slices)
     record = json.loads(json.dumps(found.to_json(), allow_nan=False))
@@ -412,7 +413,7 @@ def test_examples_pass_the_real_gate(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert found.input.unit == "HU"
     assert cv2.imread(str(found.save(tmp_path / "case") / "overlay.png")).shape[:2] == found.input.shape
     over = model.predict_volume(EXAMPLES / "series_hemorrhage.zip")
-    assert over.judged > 0
+    assert over.predicted > 0
     noise = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
     refused = model.predict(noise)
     assert refused.refused

@@ -116,7 +116,7 @@ class TestRecord:
         assert loaded == saved
         assert loaded.planes == Planes(46, 4)
         assert json.loads((tmp_path / "m" / "config.json").read_text())["planes"] == {"depth": 46, "least": 4}
-        found = strokenext.load_volume(tmp_path / "m", device="cpu").predict(series())
+        found = strokenext.load(tmp_path / "m", device="cpu", kind="series").predict(series())
         # The file holds half-precision kernels, so the two differ by their rounding.
         assert found.probability == pytest.approx(predictor().predict(series()).probability, abs=2e-3)
 
@@ -130,11 +130,11 @@ class TestRecord:
             ModelConfig.from_dict(body)
         assert "planes" not in config().to_dict()  # the files of slice models are as they were
 
-    def test_each_loader_names_the_other(self, tmp_path: Path):
+    def test_another_kind_is_refused_with_the_one_to_ask_for(self, tmp_path: Path):
         save_model(tmp_path / "m", network(), record(), "# A card\n")
-        with pytest.raises(ModelMismatchError, match=r"strokenext\.load_volume"):
-            strokenext.load(tmp_path / "m", device="cpu")
-        with pytest.raises(ModelMismatchError, match=r"strokenext\.load\."):
+        with pytest.raises(ModelMismatchError, match=r"whole series.*kind='series'"):
+            strokenext.load(tmp_path / "m", device="cpu", kind="slice")
+        with pytest.raises(ModelMismatchError, match=r"single slices.*kind='slice'"):
             VolumePredictor(network(), config(), "cpu")
 
     def test_a_record_of_too_few_planes_for_the_network_is_a_sentence(self, tmp_path: Path):
@@ -149,7 +149,7 @@ class TestPredict:
         assert found.logit == pytest.approx(z1 - z0)
         assert found.probability == pytest.approx(1 / (1 + np.exp(-found.logit / 2.0)))  # the record's temperature
         assert found.label == ("stroke" if found.probability >= 0.4 else "non-stroke")
-        assert (found.judged, len(found), found.planes) == (6, 6, 46)
+        assert (found.accepted, len(found), found.planes) == (6, 6, 46)
         assert found.provenance.preprocess["planes"] == {"depth": 46, "least": 4}
         assert found.provenance.precision == "float32"
         body = json.loads(json.dumps(found.to_json(), allow_nan=False))
@@ -186,7 +186,7 @@ class TestPredict:
         assert [part.heat is None for part in found.slices] == [True, *[False] * 6, True]
         assert predictor().predict(mixed, force=True).logits != pytest.approx(found.logits)
         known = tuple(Gate(i > 3, "", "x") for i in range(8))
-        assert predictor().predict(mixed, gates=known).judged == 4
+        assert predictor().predict(mixed, gates=known).accepted == 4
 
     def test_too_few_slices_are_refused_in_a_sentence(self):
         found = predictor().predict(series(3))

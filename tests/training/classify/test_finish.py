@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from strokenext.errors import DataError, OptionError
-from strokenext.record.weights import load_config, load_model
+from strokenext.record.config import load_config
+from strokenext.record.weights import load_model
 from tests.helpers.model_folders import record
 from training.cache.store import Cache, build
 from training.classify.card import Training, limits, result_row, write_card

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from strokenext.errors import DataError, OptionError
+from strokenext.loader import load
 from strokenext.regions import Masks
-from strokenext.segment.segmenter import Segmenter, load_segmenter
+from strokenext.segment.segmenter import Segmenter
 from tests.helpers.masked_phantoms import FRAMING, bright, split_of, write_slices
 from tests.helpers.places import RECIPES
 from tests.training.segment.test_feed import recipe
@@ -154,7 +155,7 @@ class TestFinish:
         given = ["--manifest", str(work / "manifest.jsonl"), "--split", str(work / "split.json")]
         folder, out = tmp_path / "unet-toy", tmp_path / "results" / "segmentation" / "patients" / "unet.json"
         assert main(["finish", str(work / "run"), *given, "--into", str(folder)]) == 0
-        config = load_segmenter(folder, device="cpu").config
+        config = load(folder, device="cpu", kind="segmentation").config
         assert (config.task, config.classes, config.name) == ("segmentation", CLASSES, "unet-toy")
         assert config.masks is not None
         assert config.masks.says == SAYS

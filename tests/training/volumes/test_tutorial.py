@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from strokenext.record.weights import load_config
+from strokenext.record.config import load_config
 from tests.helpers.places import ROOT
 
 NOTEBOOK = ROOT / "training" / "volumes" / "tutorial.ipynb"

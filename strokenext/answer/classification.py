@@ -1,0 +1,85 @@
+"""One question of two classes answered: a probability, a decision, and how such probabilities turned out.
+
+A number that does not exist is None, never zero: a refused image has no probability.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from strokenext.types import Gate
+
+from .answer import Answer
+from .provenance import InputFacts, Provenance
+
+
+@dataclass(frozen=True, eq=False)
+class Classification(Answer):
+    """One question about one image or series.
+
+    `probability` is that of the positive class, `label` the side of the threshold it falls on, `decision` the label,
+    "indeterminate" inside `band` [low, high), or "refused".
+    """
+
+    task: str
+    classes: tuple[str, str]
+    label: str | None
+    decision: str
+    probability: float | None
+    threshold: float
+    band: tuple[float, float]
+
+    @property
+    def probabilities(self) -> dict[str, float] | None:
+        """The probability by class name; None when refused."""
+        if self.probability is None:
+            return None
+        return {self.classes[0]: 1.0 - self.probability, self.classes[1]: self.probability}
+
+    @property
+    def refused(self) -> bool:
+        """Whether there are no numbers because the input is outside the model's scope."""
+        return self.probability is None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, finite numbers only."""
+        return {
+            "task": self.task,
+            "label": self.label,
+            "decision": self.decision,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+            "threshold": self.threshold,
+            "band": list(self.band),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated(Classification):
+    """One question answered by one pass of a network, with what validation says of such a probability.
+
+    `probability` is calibrated. `logit` is the raw log-odds z[1] - z[0] before the temperature. `interval` is the 95 %
+    interval of the observed fraction of positives among the `similar` validation examples with a probability like
+    this, None where there were none.
+    """
+
+    logit: float | None
+    logits: tuple[float, ...] | None
+    interval: tuple[float, float] | None
+    similar: int | None
+    gate: Gate
+    input: InputFacts
+    provenance: Provenance
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, finite numbers only."""
+        return super().to_json() | {
+            "interval": None if self.interval is None else list(self.interval),
+            "similar": self.similar,
+            "logit": self.logit,
+            "logits": None if self.logits is None else dict(zip(self.classes, self.logits, strict=True)),
+            "gate": dict(vars(self.gate)),
+            "input": self.input.to_json(),
+            "provenance": self.provenance.to_json(),
+        }
