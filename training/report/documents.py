@@ -33,7 +33,7 @@ _HEADS = (
     "| test set | slices (positive) | groups | AUROC (95 % interval) | sensitivity | specificity "
     "| sensitivity at specificity 0.85 |\n|---|---|---|---|---|---|---|\n"
 )
-#: Rows of the records that the README shows: of two choices of normals the wider one, which is the harder test.
+#: Rows of the records that the README shows: of unseen sources those against every held-back normal slice.
 MAIN_ROWS = frozenset(
     (
         "held-back patients, ct_ich: hemorrhage against the other slices",
