@@ -1,4 +1,4 @@
-"""`python -m training benchmark`: parameters, operations, latency, throughput and peak memory of zoo rows.
+"""Parameters, operations, latency, throughput and peak memory of zoo rows.
 
 Each model is measured in a process of its own, so that its peak memory is its own. Weights are random: they change
 no timing. Grad-CAM is timed three ways on the same input: through the head alone as the library does it, the same
@@ -7,25 +7,20 @@ result by a gradient through the whole network, and pytorch-grad-cam with its ho
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from strokenext import zoo
 from strokenext.errors import DeviceError
-from training.environment import environment
-from training.measure.result import plain
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -260,49 +255,3 @@ def _too_large(name: str, settings: Settings) -> str:
     free = next(int(x.split()[1]) for x in info.read_text().splitlines() if x.startswith("MemAvailable")) / 1e6
     need = 4 * 4 * zoo.row(name).params / 1e9 + 1
     return f"it may need {need:.0f} GB and {free:.0f} GB are free" if need > free else ""
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command's flags."""
-    p = argparse.ArgumentParser(prog="python -m training benchmark", description=__doc__.splitlines()[0])
-    p.add_argument("--models", nargs="+", metavar="NAME", help="zoo rows (default: all)")
-    p.add_argument("--device", default="cpu")
-    p.add_argument("--size", type=int, help="input side in pixels instead of each row's own")
-    p.add_argument("--batch", type=int, default=8, help="largest for throughput (default: 8)")
-    p.add_argument("--repeats", type=int, default=30, help="most passes for a time (default: 30)")
-    p.add_argument("--seconds", type=float, default=1.0, help="after these no further pass, three at least")
-    p.add_argument("--minutes", type=float, default=10.0, help="no row is begun after these (default: 10)")
-    p.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
-    p.add_argument("--reference", metavar="NAME", default="resnet50", help="times are given as multiples of this row's")
-    p.add_argument("--no-gradcam", action="store_true")
-    p.add_argument("--same-process", action="store_true", help="no process per model: faster, memory less exact")
-    p.add_argument("--out", type=Path, default=Path("results/benchmark.json"), help="JSON file")
-    return p
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command. Returns 0."""
-    from training.report.record_tables import benchmark_note, benchmark_table
-
-    o = parser().parse_args(argv)
-    cam, isolated = not o.no_gradcam, not o.same_process
-    settings = Settings(o.device, o.size, o.batch, o.repeats, o.seconds, o.threads, cam, isolated)
-    names = o.models or [r.name for r in zoo.list_models()]
-    zoo.row(o.reference)
-    names = names if o.reference in names else [o.reference, *names]
-    where = environment(o.device) | {"load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None}
-    where |= {"threads": o.threads or where["threads"]}
-    rows, left = benchmark(names, settings, _tell, o.minutes)
-    values = plain({
-        "format": FORMAT, "environment": where, "settings": asdict(settings), "reference": o.reference,
-        "rows": [asdict(r) for r in rows], "skipped": left,
-    })  # fmt: skip
-    print(benchmark_table(values).markdown() + "\n\n" + benchmark_note(values))
-    o.out.parent.mkdir(parents=True, exist_ok=True)
-    o.out.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    return 0
-
-
-def _tell(name: str, outcome: Measured | str) -> None:
-    text = f"left out, {outcome}" if isinstance(outcome, str) else f"{outcome.latency_ms:.1f} ms"
-    print(f"{name}: {text}", file=sys.stderr)

@@ -11,16 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.measure import estimate
-from training.results.coverage import TASKS, lacking, parts
+from training.measure.estimate import text
+from training.results.coverage import NOT_RUN, lacking, parts
+from training.results.explanations import drawn_lesions, explained
 from training.results.sentences import sentences
-from training.results.tree import Material, collect
+from training.results.tree import TASKS, Material, collect
 
-from . import record_tables as other_tables
-from . import tables
-from .checklist import ITEMS
-from .html import Section, Table, to_html
+from . import record_tables, tables
+from .cost import benchmark_note, benchmark_table
+from .gallery import galleries
+from .html import to_html
 from .pdf import to_pdf
+from .section import Section, Table
 from .task_sections import paper, whole
 
 TITLE = "StrokeNeXt: results"
@@ -29,113 +31,116 @@ NOTICE = (
     "where a source has no patients). Image-level splits put slices of one patient on both sides and flatter every "
     "model; they are shown because the paper used one, beside splits by patient."
 )
+#: Where CLAIM and TRIPOD+AI are answered.
+STANDARDS = (
+    "What CLAIM (numbered as in 2020) and TRIPOD+AI (2024) ask for, and where it is answered: `docs/checklist.md`.",
+)
 
 
 def sections(material: Material) -> list[Section]:
     """The report from top to bottom."""
-    found = [Section("In short", bullets=said)] if (said := sentences(material)) else []
-    found.append(_overview(material))
-    for task in TASKS:
-        found += list(paper(material, task))
-    for task in TASKS:
-        found += list(whole(material, task))
-    found += list(_honesty(material))
-    found += list(_others(material))
-    found.append(_not_run(material))
-    if material.experiments:
-        made = other_tables.experiments_table(material.experiments)
-        text = ("WORK and CACHE are the folders given to `experiments`.",)
-        found.append(Section("How each result was made", text, (made,)))
-    rows = tuple((i.asked, i.standard, i.answer) for i in ITEMS)
-    words = "What CLAIM (numbered as in 2020) and TRIPOD+AI (2024) ask for, and where it is answered."
-    found.append(Section("Reporting standards", (words,), (Table(("item", "standard", "answer"), rows),)))
-    return found
+    findings = sentences(material)
+    return [
+        *([Section("In short", bullets=findings)] if findings else []),
+        _overview(material),
+        *(section for task in TASKS for section in paper(material, task)),
+        *(section for task in TASKS for section in whole(material, task)),
+        *_honesty(material),
+        _explanations(material),
+        *_others(material),
+        _not_run(material),
+        *_made(material),
+        Section("Reporting standards", STANDARDS),
+    ]
 
 
 def _overview(material: Material) -> Section:
-    rows = tuple((name, str(n) if n else "missing", f"`{how}`") for name, n, how in parts(material))
-    text = f"Made from {len(material.entries)} result files of classification and the records beside them."
-    return Section("What this report holds", (text,), (Table(("part", "files", "made by"), rows),))
+    rows = tuple((part.name, str(part.files or "missing"), f"`{part.command}`") for part in parts(material))
+    about = f"Made from {len(material.entries)} result files of classification and the records beside them."
+    return Section("What this report holds", (about,), (Table(("part", "files", "made by"), rows),))
 
 
 def _honesty(material: Material) -> Iterator[Section]:
     """Left-out sources and random labels, both tasks."""
-    text = (
+    about = (
         "A model that learned the hospital scores well on patients held back from the same sources and fails on a "
-        "source it never saw. The two AUROCs of a line differ in their test slices; the fall is the point.",
+        "source it never saw. The two AUROCs of a line differ in their test slices; the fall is the point."
     )
-    found = tuple(tables.source_table(material, t) for t in TASKS if material.of(t, "source"))
+    shown = tuple(tables.source_table(material, t) for t in TASKS)
     absent = lacking(material, *(f"{t}, one source left out" for t in TASKS))
-    yield Section("One source left out", text, found, missing=absent)
-    text = (
+    yield Section("One source left out", (about,), shown, missing=absent)
+    about = (
         "Trained and tested on permuted labels: nothing can be learned about stroke, and a fair test gives an AUROC of "
         "0.5. Permuted among patients, all slices of one share a label; what an image-level split then gives above "
-        "0.5 is recognition of patients seen in training.",
+        "0.5 is recognition of patients seen in training."
     )
-    found = tuple(tables.control_table(material, t) for t in TASKS if material.of(t, random=True))
+    shown = tuple(tables.control_table(material, t) for t in TASKS)
     absent = lacking(material, *(f"{t}, random labels" for t in TASKS))
-    yield Section("Random labels", text, found, missing=absent)
+    yield Section("Random labels", (about,), shown, missing=absent)
 
 
-def _others(material: Material) -> Iterator[Section]:
-    """Explanations, segmentation, volumes, gate and cost."""
-    text = [
+def _explanations(material: Material) -> Section:
+    """Whether the heat maps mean anything."""
+    about = (
         "Slices with a lesion mask that training did not learn from: of the validation and test parts and of unseen "
         "sources; a hit may miss by half a cell of a "
         "7 × 7 grid. The centre prior is a Gaussian on the middle of the head: the guess that needs no model."
-    ]
-    found: tuple[Table, ...] = ()
-    if explained := other_tables.explained(material):
-        found = (
-            other_tables.explanation_table(material, other_tables.PLACE),
-            other_tables.explanation_table(material, other_tables.SANITY),
-            other_tables.explanation_sources_table(material),
-        )
-        kinds = sorted({k for _, f in explained for k in f.get("masks_of", [])})
-        text += other_tables.drawn_lesions(material)
-        text += [f"Masks here: {'; '.join(kinds)}."] if kinds else []
-    yield Section(
-        "Do the heat maps mean anything?", tuple(text), found, missing=lacking(material, "explanation checks")
     )
+    checks, words = explained(material), [about]
+    shown: tuple[Table, ...] = ()
+    if checks:
+        kinds = sorted({kind for _, row in checks for kind in row.get("masks_of", [])})
+        words += [*drawn_lesions(material), *([f"Masks here: {'; '.join(kinds)}."] if kinds else [])]
+        shown = (
+            record_tables.explanation_table(material, record_tables.PLACE),
+            record_tables.explanation_table(material, record_tables.SANITY),
+            record_tables.explanation_sources_table(material),
+        )
+    absent = lacking(material, "explanation checks")
+    return Section("Do the heat maps mean anything?", tuple(words), shown, missing=absent)
+
+
+def _others(material: Material) -> Iterator[Section]:
+    """Segmentation, volumes, gate and cost."""
     edema = (
         "The masks of phe_sich mark the edema AROUND the hematoma, not the blood: IoU and Dice say how well the edema "
-        "is found, and must not be read as a score for outlining blood.",
+        "is found, and must not be read as a score for outlining blood."
     )
-    found = masks(material)
-    yield Section("Segmentation", edema, found, missing=lacking(material, "segmentation"))
-    found = (other_tables.record_table(material.volume),) if material.volume else ()
+    known = record_tables.segmentation_table(material.segmentation)
+    masks = known if known.rows else record_tables.record_table(material.segmentation)
+    yield Section("Segmentation", (edema,), (masks,), missing=lacking(material, "segmentation"))
     volumes = material.of("volume")
-    found += (other_tables.volume_table(volumes),) if volumes else ()
+    shown = (record_tables.record_table(material.volume), record_tables.volume_table(volumes))
     beside = tuple(_beside(e.result.extra["against_slices"]) for e in volumes if "against_slices" in e.result.extra)
-    yield Section("Whole volumes: the 3-D network", beside, found, missing=lacking(material, "volumes"))
-    found = tuple(other_tables.gate_tables(material.gate)) if material.gate else ()
-    yield Section("Scope gate", (), found, missing=lacking(material, "scope gate"))
-    notes = tuple(other_tables.benchmark_note(b) for b in material.benchmarks)
-    found = tuple(map(other_tables.benchmark_table, material.benchmarks))
-    yield Section("Cost", notes, found, missing=lacking(material, "cost"))
-
-
-def masks(material: Material) -> tuple[Table, ...]:
-    """The segmentation results: of a known form in a table of their own, else figure by figure."""
-    known = other_tables.segmentation_table(material.segmentation)
-    return (known,) if known.rows else (other_tables.record_table(material.segmentation),)
+    yield Section("Whole volumes: the 3-D network", beside, shown, missing=lacking(material, "volumes"))
+    rates = tuple(record_tables.gate_tables(material.gate)) if material.gate else ()
+    yield Section("Scope gate", (), rates, missing=lacking(material, "scope gate"))
+    notes, costs = map(benchmark_note, material.benchmarks), map(benchmark_table, material.benchmarks)
+    yield Section("Cost", tuple(notes), tuple(costs), missing=lacking(material, "cost"))
 
 
 def _beside(row: Mapping[str, Any]) -> str:
     """How the volume model compares with the pooled slices on the same patients."""
     return (
-        f"Against {row['name']}, on the same patients: AUROC {estimate.text(row['auroc_difference'], signed=True)} "
-        f"(p {estimate.text(row['auroc_p'])}); right alone {row['only_first_right']} against {row['only_other_right']} "
-        f"patients (McNemar p {estimate.text(row['mcnemar_p'])})."
+        f"Against {row['name']}, on the same patients: AUROC {text(row['auroc_difference'], signed=True)} "
+        f"(p {text(row['auroc_p'])}); right alone {row['only_first_right']} against {row['only_other_right']} "
+        f"patients (McNemar p {text(row['mcnemar_p'])})."
     )
 
 
 def _not_run(material: Material) -> Section:
-    found = (other_tables.not_run_table(material.not_run),) if material.not_run else ()
-    absent = [name for name, n, _ in parts(material) if not n and name != "what was not run"]
-    text = (f"Without any result file: {'; '.join(absent)}.",) if absent else ()
-    missing = "" if found else "Nobody wrote down what was not run and why: `results/not_run.toml` is not there."
-    return Section("What was not run", text, found, missing=missing)
+    absent = [part.name for part in parts(material) if not part.files and part.name != NOT_RUN]
+    about = (f"Without any result file: {'; '.join(absent)}.",) if absent else ()
+    missing = "Nobody wrote down what was not run and why: `results/not_run.toml` is not there."
+    shown = record_tables.not_run_table(material.not_run)
+    return Section("What was not run", about, (shown,), missing="" if material.not_run else missing)
+
+
+def _made(material: Material) -> Iterator[Section]:
+    """How each result was made."""
+    if material.experiments:
+        about = "WORK and CACHE are the folders given to `experiments`."
+        yield Section("How each result was made", (about,), (record_tables.experiments_table(material.experiments),))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -155,8 +160,6 @@ def main(argv: Sequence[str]) -> int:
     material = collect(o.results)
     content = sections(material)
     if o.gallery:
-        from .gallery import galleries
-
         content += galleries(material.entries, o.manifest, o.model, o.gallery)
     o.out.mkdir(parents=True, exist_ok=True)
     (o.out / "report.html").write_text(to_html(TITLE, NOTICE, content), encoding="utf-8")

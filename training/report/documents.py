@@ -15,12 +15,14 @@ from pathlib import Path
 from strokenext.errors import DataError
 from strokenext.record.config import CONFIG, ModelConfig
 from training.classify.card import result_row
-from training.results.coverage import TASKS, lacking
+from training.results.coverage import lacking
+from training.results.explanations import drawn_lesions
 from training.results.sentences import sentences
-from training.results.tree import Material, collect
+from training.results.tree import TASKS, Material, collect
 
 from . import record_tables
-from .html import Table
+from .cost import benchmark_note, benchmark_table
+from .section import Table
 from .tables import control_table, gap_table, source_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,9 +79,9 @@ def tables(root: Path = ROOT, results: Path | None = None) -> dict[str, str]:
     material = collect(results or root / "results")
     models = list(bundled_models(root / "assets"))
     volumes = [record_tables.volume_table(material.of("volume")), record_tables.record_table(material.volume)]
-    costs = [f"{record_tables.benchmark_table(b).markdown()}\n\n{record_tables.benchmark_note(b)}"
+    costs = [f"{benchmark_table(b).markdown()}\n\n{benchmark_note(b)}"
              for b in material.benchmarks]  # fmt: skip
-    drawn = _list(record_tables.drawn_lesions(material))
+    drawn = _list(drawn_lesions(material))
     return {
         "bundled-main": _HEADS + "\n".join(_main_rows(m) for m in models),
         "bundled": "\n\n".join(_operating_point(m) + _HEADS + _rows(m) for m in models),

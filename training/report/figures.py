@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import roc_curve
 
 from training.measure.calibration import reliability_bins
-from training.results.tree import Entry
+from training.measure.result import read_result
+from training.results.gap import Protocols
+from training.results.tree import Entry, entry_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,24 +52,24 @@ def _legend(axes: Axes, **options: Any) -> None:
     axes.legend(fontsize=6.5, frameon=False, **options)
 
 
-def gaps(rows: Sequence[tuple[str, float | None, Entry | None, Entry | None]]) -> Figure:
+def gaps(rows: Sequence[Protocols]) -> Figure:
     """Accuracy per model: the paper's, ours at image level, ours by patient, the last two with 95 % intervals."""
     figure, (axes,) = _grid("Accuracy: paper, image level, by patient", 1, (7.4, 0.9 + 0.32 * len(rows)))
-    for n, (_, paper, image, grouped) in enumerate(rows):
-        found = [(e, c, m) for e, c, m in ((image, COLOURS[1], "o"), (grouped, COLOURS[0], "s")) if e is not None]
-        values = [e.result.metrics["at_threshold"]["accuracy"] for e, _, _ in found]
+    for n, row in enumerate(rows):
+        both = [(e, c, m) for e, c, m in ((row.image, COLOURS[1], "o"), (row.grouped, COLOURS[0], "s")) if e]
+        values = [e.metrics["at_threshold"]["accuracy"] for e, _, _ in both]
         if len(values) == 2:
             axes.plot([v["value"] for v in values], [n, n], color="0.75", lw=3, solid_capstyle="round", zorder=1)
-        for (_, colour, marker), v in zip(found, values, strict=True):
+        for (_, colour, marker), v in zip(both, values, strict=True):
             if v["low"] is not None:
                 axes.plot([v["low"], v["high"]], [n, n], color=colour, lw=1, zorder=2)
             axes.plot(v["value"], n, marker, color=colour, ms=5, zorder=3)
-        if paper is not None:
-            axes.plot(paper, n, "D", mfc="none", mec="0.2", ms=5, zorder=3)
+        if row.paper:
+            axes.plot(row.paper.accuracy, n, "D", mfc="none", mec="0.2", ms=5, zorder=3)
     for colour, marker, name in ((COLOURS[1], "o", "here, image level"), (COLOURS[0], "s", "here, by patient")):
         axes.plot([], [], marker, color=colour, label=name)
     axes.plot([], [], "D", mfc="none", mec="0.2", label="paper, image level of TEKNOFEST 2021")
-    axes.set_yticks(range(len(rows)), [r[0] for r in rows], fontsize=7.5)
+    axes.set_yticks(range(len(rows)), [r.title for r in rows], fontsize=7.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x", color="0.9")
     _label(axes, "", "accuracy", "")
@@ -114,7 +118,7 @@ def decision(entries: Sequence[Entry]) -> Figure:
     """Net benefit of each model, of calling everyone positive, and of nobody."""
     figure, panels = _grid("Decision curves", len(entries))
     for axes, e in zip(panels, entries, strict=True):
-        rows: Sequence[dict[str, Any]] = e.result.metrics["decision_curve"]
+        rows: Sequence[dict[str, Any]] = e.metrics["decision_curve"]
         x, top = [r["threshold"] for r in rows], max(max(r["model"] for r in rows), rows[0]["all"], 0.02)
         axes.plot(x, [r["model"] for r in rows], color=COLOURS[0], lw=1.6, label="model")
         axes.plot(x, [r["all"] for r in rows], color=COLOURS[1], lw=1, label="call all")
@@ -129,7 +133,7 @@ def confusion(entries: Sequence[Entry]) -> Figure:
     """Counts at the stored threshold."""
     figure, panels = _grid("Confusion matrices at the stored threshold", len(entries), (2.3, 2.2))
     for axes, e in zip(panels, entries, strict=True):
-        matrix = np.array(e.result.metrics["at_threshold"]["confusion"])
+        matrix = np.array(e.metrics["at_threshold"]["confusion"])
         names = e.result.model.get("classes") or ["negative", "positive"]
         share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -181,3 +185,19 @@ def _flat(row: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float
             yield from _flat(value, f"{prefix}{key} ")
         elif isinstance(value, int | float) and not isinstance(value, bool) and value == value:
             yield f"{prefix}{str(key).replace('_', ' ')}", value
+
+
+def main(argv: Sequence[str]) -> int:
+    """`python -m training scores`: a panel per result file, the same pictures as in the report. Returns 0."""
+    words = "`python -m training scores`: result files to pictures of their confusion matrices and ROC curves."
+    p = argparse.ArgumentParser(prog="python -m training scores", description=words)
+    p.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="written by `python -m training evaluate`")
+    p.add_argument("--out", type=Path, required=True, help="folder for confusion.png and roc.png")
+    o = p.parse_args(argv)
+    entries = [entry_of(read_result(file), ()) for file in o.results]
+    o.out.mkdir(parents=True, exist_ok=True)
+    for name, draw in {"confusion": confusion, "roc": roc}.items():
+        target = o.out / f"{name}.png"
+        draw(entries).savefig(target, dpi=120)
+        print(target)
+    return 0

@@ -13,7 +13,7 @@ from training.data.images import open_image
 from training.data.manifest import Manifest, read_manifest
 from training.results.tree import Entry
 
-from .html import Section
+from .section import Section
 
 #: Side of a picture in pixels.
 SIDE = 220

@@ -7,8 +7,9 @@ import html
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from .section import Section, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,37 +54,6 @@ code{font-size:.92em}
 @media(max-width:60rem){body{display:block}nav{position:static;height:auto;border:0}main{padding:1rem}}
 @media print{body{display:block}nav{display:none}}
 """
-
-
-@dataclass(frozen=True)
-class Table:
-    """Column heads and rows of text."""
-
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """The same for a Markdown document."""
-        lines = [self.heads, ("---",) * len(self.heads), *self.rows]
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-@dataclass(frozen=True, eq=False)
-class Section:
-    """A heading with sentences, tables and figures, any of which may be missing.
-
-    `level` 2 starts a part, 3 is inside one. `missing` says what is not there and which command makes it.
-    `images` are captions with PNG bytes.
-    """
-
-    title: str
-    text: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    figures: Sequence[Figure] = field(default_factory=tuple)
-    images: Sequence[tuple[str, bytes]] = field(default_factory=tuple)
-    level: int = 2
-    missing: str = ""
-    bullets: tuple[str, ...] = ()
 
 
 def to_html(title: str, notice: str, sections: Sequence[Section]) -> str:

@@ -5,46 +5,51 @@ from __future__ import annotations
 import fnmatch
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from training.experiments.plan import read_plan
-from training.report import record_tables as other_tables
 
-from .tree import Material
+from .explanations import explained
+from .tree import TASKS, Material
 
-TASKS = ("presence", "subtype")
 EXPLAIN = "python -m training explain --model NAME --manifest MANIFEST --split SPLIT --out results/explain/NAME.json"
+SEGMENTATION = "python -m training evaluate --model UNET ... --out results/segmentation/unet.json"
+VOLUMES = "python -m training evaluate --model CNN3D ... --out results/volume/cnn3d.json"
 PLANS = Path(__file__).parents[1] / "plans"
 
 
-def parts(material: Material) -> list[tuple[str, int, str]]:
-    """Every part of the report, how many files it has, and the command that makes it."""
-    found = []
+class Part(NamedTuple):
+    """A part of the report, how many files it has, and the command that makes it."""
+
+    name: str
+    files: int
+    command: str
+
+
+#: The part that says which others were left out on purpose.
+NOT_RUN = "what was not run"
+
+
+def parts(material: Material) -> list[Part]:
+    """Every part of the report."""
+    rows = []
     for task in TASKS:
         simulated = len(material.of(task, "simulated", "patients"))
-        found += [
-            (f"{task}, image level", len(material.of(task, "image")), command(f"{task}/image/*")),
-            (f"{task}, by patient", len(material.of(task, "grouped")), command(f"{task}/grouped/*")),
-            (f"{task}, one source left out", len(material.of(task, "source")), command(f"{task}/source-*")),
-            (f"{task}, random labels", len(material.of(task, random=True)), command(f"{task}/*random-labels/*")),
-            (f"{task}, simulated lesions", simulated, command(f"{task}/simulated/*")),
+        rows += [
+            Part(f"{task}, image level", len(material.of(task, "image")), command(f"{task}/image/*")),
+            Part(f"{task}, by patient", len(material.of(task, "grouped")), command(f"{task}/grouped/*")),
+            Part(f"{task}, one source left out", len(material.of(task, "source")), command(f"{task}/source-*")),
+            Part(f"{task}, random labels", len(material.of(task, random=True)), command(f"{task}/*random-labels/*")),
+            Part(f"{task}, simulated lesions", simulated, command(f"{task}/simulated/*")),
         ]
-    volumes = len(material.volume) + len(material.of("volume"))
     return [
-        *found,
-        ("explanation checks", len(other_tables.explained(material)), EXPLAIN),
-        (
-            "segmentation",
-            len(material.segmentation),
-            "python -m training evaluate --model UNET ... --out results/segmentation/unet.json",
-        ),
-        (
-            "volumes",
-            volumes,
-            "python -m training evaluate --model CNN3D ... --out results/volume/cnn3d.json",
-        ),
-        ("scope gate", int(material.gate is not None), "python -m training gate --every 2"),
-        ("cost", len(material.benchmarks), "python -m training benchmark"),
-        ("what was not run", len(material.not_run), "write results/not_run.toml"),
+        *rows,
+        Part("explanation checks", len(explained(material)), EXPLAIN),
+        Part("segmentation", len(material.segmentation), SEGMENTATION),
+        Part("volumes", len(material.volume) + len(material.of("volume")), VOLUMES),
+        Part("scope gate", int(material.gate is not None), "python -m training gate --every 2"),
+        Part("cost", len(material.benchmarks), "python -m training benchmark"),
+        Part(NOT_RUN, len(material.not_run), "write results/not_run.toml"),
     ]
 
 
@@ -59,12 +64,10 @@ def command(cells: str) -> str:
 
 def lacking(material: Material, *names: str) -> str:
     """A sentence for those of the named parts that have no file, with the reason or the command; empty for none."""
-    absent = {name: how for name, n, how in parts(material) if name in names and not n}
-    reasons: dict[str, list[str]] = {}
-    for name, how in absent.items():
-        why = next((row["why"] for row in material.not_run if name in row.get("parts", "").split("; ")), "")
-        reasons.setdefault(why or f"Made by: `{how}`.", []).append(name)
-    return " ".join(
-        f"{'Not measured yet' if why.startswith('Made by') else 'Not run'}: {'; '.join(which)}. {why}"
-        for why, which in reasons.items()
-    )
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for part in parts(material):
+        if part.name in names and not part.files:
+            why = next((row["why"] for row in material.not_run if part.name in row.get("parts", "").split("; ")), "")
+            reason = ("Not run", why) if why else ("Not measured yet", f"Made by: `{part.command}`.")
+            reasons.setdefault(reason, []).append(part.name)
+    return " ".join(f"{state}: {'; '.join(which)}. {why}" for (state, why), which in reasons.items())

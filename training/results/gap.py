@@ -8,6 +8,7 @@ same pictures, patient by patient.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,7 +20,8 @@ from training.measure.estimate import Estimate
 from training.measure.metrics import auroc
 from training.measure.result import Predictions
 
-from .tree import Entry
+from .paper import TABLES, Published, published
+from .tree import Entry, Material, short_titles
 
 #: Fewer shared slices, or fewer of either class among them, say nothing about the gap.
 LEAST_SHARED = 30
@@ -34,6 +36,38 @@ class Gap:
     grouped: float
     difference: Estimate
     shared: Estimate | None = None
+
+
+@dataclass(frozen=True)
+class Protocols:
+    """An architecture under both protocols, beside the paper's figures; None for what there is not."""
+
+    title: str
+    paper: Published | None
+    image: Entry | None
+    grouped: Entry | None
+
+    @property
+    def gaps(self) -> tuple[Gap, Gap] | tuple[None, None]:
+        """Gap in accuracy and in AUROC; (None, None) unless both protocols were run."""
+        if self.image is None or self.grouped is None:
+            return None, None
+        return accuracy_gap(self.image, self.grouped), auroc_gap(self.image, self.grouped)
+
+
+def architectures(task: str, entries: Sequence[Entry]) -> list[str]:
+    """The paper's ten first, in its order, then what else was measured, in the zoo's."""
+    return list(dict.fromkeys([row.architecture for row in TABLES[task]] + [e.architecture for e in entries]))
+
+
+def protocols(material: Material, task: str) -> list[Protocols]:
+    """Every architecture that was run under one of the two protocols."""
+    titles, rows = short_titles(), []
+    for a in architectures(task, material.of(task, "image", "grouped")):
+        image, grouped = material.one(task, "image", a), material.one(task, "grouped", a)
+        if image or grouped:
+            rows.append(Protocols(titles.get(a, a), published(task, a), image, grouped))
+    return rows
 
 
 @cache
@@ -55,8 +89,10 @@ def accuracy_gap(image: Entry, grouped: Entry, *, draws: int = 1000) -> Gap:
 
 def _gap(image: Entry, grouped: Entry, statistic: Statistic, shifts: tuple[float, float], draws: int) -> Gap:
     a, b = image.result.predictions, grouped.result.predictions
-    scores = [e.result.predictions.probabilities(float(e.result.model["temperature"])) - s
-              for e, s in zip((image, grouped), shifts, strict=True)]  # fmt: skip
+    scores = [
+        e.result.predictions.probabilities(float(e.result.model["temperature"])) - s
+        for e, s in zip((image, grouped), shifts, strict=True)
+    ]
     return Gap(
         statistic(a.labels, scores[0]),
         statistic(b.labels, scores[1]),
@@ -104,5 +140,4 @@ def _shared(
     if len(left) < LEAST_SHARED or min((a.labels[left] == c).sum() for c in (0, 1)) < LEAST_OF_A_CLASS:
         return None
     units = [a.units[i] for i in left]
-    found, _ = paired_bootstrap(statistic, a.labels[left], a_scores[left], b_scores[right], units, draws=draws)
-    return found
+    return paired_bootstrap(statistic, a.labels[left], a_scores[left], b_scores[right], units, draws=draws)[0]

@@ -6,12 +6,9 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from training.measure.estimate import text
-from training.report.record_tables import explained
-from training.report.tables import point
 
-from .tree import Entry, Material
-
-TASKS = ("presence", "subtype")
+from .explanations import explained
+from .tree import TASKS, Entry, Material
 
 
 def sentences(material: Material) -> tuple[str, ...]:
@@ -23,7 +20,7 @@ def sentences(material: Material) -> tuple[str, ...]:
 
 
 def _area(entry: Entry) -> float:
-    value = entry.result.metrics["ranking"]["auroc"]["value"]
+    value = entry.auroc["value"]
     return float("nan") if value is None else float(value)
 
 
@@ -36,7 +33,7 @@ def _span(values: Sequence[float], sign: str = "") -> str:
 def _gap(material: Material, task: str) -> Iterator[str]:
     pairs = [(e, material.one(task, "grouped", e.architecture)) for e in material.of(task, "image")]
     both = [(e, g) for e, g in pairs if g is not None]
-    calls = [(point(e, "accuracy"), point(g, "accuracy")) for e, g in both]
+    calls = [(e.point("accuracy"), g.point("accuracy")) for e, g in both]
     differences = [a - b for a, b in calls if a is not None and b is not None]
     if differences:
         areas = [_area(e) - _area(g) for e, g in both]

@@ -31,7 +31,8 @@ _WORDS = {
     "image": "image level", "grouped": "by patient", "patients": "by patient", "kfold": "by patient, fold",
     "source": "unseen source", "simulated": "by patient, trained with simulated lesions",
 }  # fmt: skip
-_RANDOM = "random-labels"
+_RANDOM = "-random-labels"
+TASKS = ("presence", "subtype")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,19 +65,43 @@ class Entry:
         return known if _same(name, self.architecture) else f"{known} [{name}]"
 
     @property
-    def where(self) -> str:
+    def tested(self) -> str:
         """Protocol, detail and part in words."""
         part = str(self.result.data.get("part") or "test")
-        extra = [f"{self.detail}"] if self.detail else []
-        extra += [] if part in ("test", self.protocol) else [part]
-        extra += ["random labels"] if self.random else []
-        return ", ".join([_WORDS.get(self.protocol, self.protocol) or "all labelled", *extra])
+        protocol = _WORDS.get(self.protocol, self.protocol) or "all labelled"
+        return ", ".join(x for x in (protocol, self.detail, "" if part in ("test", self.protocol) else part) if x)
+
+    @property
+    def where(self) -> str:
+        """As `tested`, and whether it is the control."""
+        return f"{self.tested}, random labels" if self.random else self.tested
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Every measure, by its place."""
+        return self.result.metrics
+
+    @property
+    def auroc(self) -> Mapping[str, Any]:
+        """AUROC with its interval."""
+        return dict(self.metrics["ranking"]["auroc"])
+
+    def point(self, name: str) -> float | None:
+        """A measure at the stored threshold; None where it is undefined."""
+        row = self.metrics["at_threshold"].get(name)
+        value = row.get("value") if isinstance(row, Mapping) else row
+        return None if value is None else float(value)
 
     @property
     def training(self) -> Mapping[str, Any]:
         """What the run says of itself: seconds, epochs, device, size, history. Empty where it was not recorded."""
-        found = self.result.data.get("training") or {}
-        return found if isinstance(found, Mapping) else {}
+        record = self.result.data.get("training")
+        return record if isinstance(record, Mapping) else {}
+
+    @property
+    def permuted_among(self) -> str:
+        """Among what the control's labels were permuted, "images" or "patients"; empty where the run says nothing."""
+        return str((self.training.get("recipe") or {}).get("random_labels") or "")
 
     @property
     def hours(self) -> float | None:
@@ -111,13 +136,16 @@ class Material:
 
     def of(self, task: str, *protocols: str, random: bool = False) -> list[Entry]:
         """The entries of a task, of these protocols (all when none is named), in the order of every table."""
-        found = [e for e in self.entries if e.task == task and e.random == random]
-        return [e for e in found if not protocols or e.protocol in protocols]
+        return [
+            e
+            for e in self.entries
+            if e.task == task and e.random == random and (not protocols or e.protocol in protocols)
+        ]
 
     def one(self, task: str, protocol: str, architecture: str) -> Entry | None:
         """The first plain entry of an architecture (no detail, test part); None where there is none."""
-        found = [e for e in self.of(task, protocol) if e.architecture == architecture and _is_test(e)]
-        return next((e for e in found if not e.detail), found[0] if found and protocol != "source" else None)
+        tests = [e for e in self.of(task, protocol) if e.architecture == architecture and _is_test(e)]
+        return next((e for e in tests if not e.detail), tests[0] if tests and protocol != "source" else None)
 
 
 def _is_test(entry: Entry) -> bool:
@@ -152,15 +180,25 @@ def entry_of(result: Result, folders: Sequence[str]) -> Entry:
     """Where a result stands, from its folders `<task>/<protocol>[-<detail>]`, else from what it says itself."""
     task = str(result.model["task"])
     protocol, detail = str(result.data.get("protocol", "")), ""
-    random = "random" in str(result.data.get("control", ""))
+    random = bool(result.data.get("control"))
     if folders and folders[0] in ("segmentation", "volume"):
         task = folders[0]
     elif len(folders) >= 2:
         task = folders[0]
         name = "-".join(folders[1:])
-        random = random or _RANDOM in name
-        protocol, _, detail = name.replace(f"-{_RANDOM}", "").partition("-")
+        random = random or name.endswith(_RANDOM)
+        protocol, _, detail = name.removesuffix(_RANDOM).partition("-")
     return Entry(result, task, protocol, detail, random)
+
+
+def record_title(name: str, values: Mapping[str, Any]) -> str:
+    """Title of the architecture that a record of any form names, with its protocol; else the file's name."""
+    model, data = values.get("model") or {}, values.get("data")
+    model = model if isinstance(model, Mapping) else {"name": model}
+    architecture = str(model.get("architecture") or values.get("architecture") or "")
+    title = short_titles().get(architecture) or str(model.get("name") or "")
+    protocol = str(data.get("protocol") or "") if isinstance(data, Mapping) else ""
+    return ", ".join(x for x in (title, protocol) if x) + (f" ({name})" if title else "") or name
 
 
 def ordered(entries: Sequence[Entry]) -> list[Entry]:

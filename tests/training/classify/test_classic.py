@@ -22,7 +22,8 @@ from training.__main__ import main
 from training.classify.objective import Classify
 from training.drawing.phantom.head import head_phantom
 from training.measure.result import read_result
-from training.report import figures, score_figure
+from training.report import figures
+from training.results.tree import entry_of
 from training.train.feed import Batch
 from training.train.recipe import Recipe, read_recipe
 from training.train.run import read_history
@@ -96,7 +97,7 @@ def test_custom_cnn_from_class_folders_to_an_answer(
 
     command("scores", result, "--out", tmp_path / "figures")
     assert {f.name for f in (tmp_path / "figures").iterdir()} == {"confusion.png", "roc.png"}
-    (axes,) = figures.confusion([score_figure.entry(result)]).axes
+    (axes,) = figures.confusion([entry_of(read_result(result), ())]).axes
     counts = sum(int(text.get_text().splitlines()[0]) for text in axes.texts)
     assert counts == 6
     assert [t.get_text() for t in axes.get_xticklabels()] == ["ischemic", "hemorrhagic"]

@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 
 from strokenext.errors import DataError
+from tests.helpers.places import ROOT
 from tests.helpers.result_tree import HISTORY, hand_made, one, write_tree
 from training.__main__ import main
 from training.measure.estimate import text
 from training.measure.measures import measure
 from training.measure.result import Result, read_result, write_result
 from training.report import command as report
-from training.report import documents, figures, tables
-from training.report import record_tables as other_tables
-from training.report.html import Table
-from training.report.pdf import column_widths
+from training.report import documents, figures, record_tables, tables
+from training.report.pdf import Pages
 from training.results import gap, pairs
 from training.results.coverage import lacking
 from training.results.paper import TABLES
@@ -85,7 +84,7 @@ def test_missing_parts_are_named_with_the_command_that_makes_them(written: Path,
     for part in ("subtype, by patient", "subtype, random labels", "segmentation", "volumes", "cost", "scope gate"):
         assert f"Not measured yet: {part}. Made by: <code>python -m training" in page
     assert "Not measured yet: presence, image level" not in page
-    assert {name: n for name, n, _ in report.parts(material)}["presence, one source left out"] == 2
+    assert {part.name: part.files for part in report.parts(material)}["presence, one source left out"] == 2
 
 
 def test_an_empty_folder_still_gives_a_report_of_what_is_missing(tmp_path: Path) -> None:
@@ -104,8 +103,8 @@ def test_every_page_of_the_pdf_has_something_on_it(written: Path) -> None:
     for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", data, re.DOTALL):
         with contextlib.suppress(zlib.error):
             content = zlib.decompress(stream)
-            if b"BT\n" in content:
-                drawn.append(content.count(b"BT\n") + 10 * content.count(b" Do\n"))
+            if b"BT " in content:
+                drawn.append(content.count(b"BT ") + 10 * content.count(b" Do "))
     assert pages == len(drawn) >= 5
     assert min(drawn) > 4  # more than the page's number and the title at its foot
 
@@ -192,7 +191,7 @@ def test_the_summary_says_the_gap_the_control_and_the_place_of_strokenext(materi
         (material.one("presence", "image", a), material.one("presence", "grouped", a))
         for a in ("strokenext_atto", "resnet50")
     ]
-    gaps = [tables.point(a, "accuracy") - tables.point(b, "accuracy") for a, b in protocols]  # type: ignore[operator]
+    gaps = [a.point("accuracy") - b.point("accuracy") for a, b in protocols]  # type: ignore[union-attr,operator]
     assert f"by {np.mean(gaps):+.3f} in the median ({min(gaps):+.3f} to {max(gaps):+.3f})" in said
     assert "Trained on meaningless labels, an image-level split gives an AUROC of" in said
     assert "On a, when it was never trained on" in said
@@ -209,7 +208,7 @@ def test_named_test_sets_and_the_commands_behind_results_are_shown(material: Mat
         ("unseen source X", "ResNet50", "by patient", "9 (4)", "3", "0.800 (0.700 to 0.900)", "0.50", "0.75", "0.40"),
     )
     made = {"cell": "presence/grouped/x", "train": "python -m training train", "training_seconds": 90}
-    assert other_tables.experiments_table([made]).rows[0][:3] == (
+    assert record_tables.experiments_table([made]).rows[0][:3] == (
         "presence/grouped/x", "`python -m training train`", "1.5",
     )  # fmt: skip
 
@@ -224,7 +223,7 @@ def test_a_volume_result_stays_out_of_the_tables_of_slices(tmp_path: Path) -> No
 def test_figures_of_a_record_of_unknown_form_are_listed() -> None:
     row = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 12, "units": 3}
     record = {"model": {"architecture": "unet"}, "metrics": {"iou": row, "by_source": {"x": {"dice": 0.25}}, "n": 4}}
-    found = other_tables.record_table({"unet": record}).rows
+    found = record_tables.record_table({"unet": record}).rows
     assert found[0] == ("U-Net (unet)", "iou", "0.500 (0.400 to 0.600)", "12 (3)")
     assert found[1][1:3] == ("by source: x: dice", "0.250")
 
@@ -241,7 +240,7 @@ def test_segmentation_shows_lesions_and_slices_without_any() -> None:
     }
     free = {"slices": 9, "patients": 2, "slices_marked": row | {"value": 0.1}, "marked_share_of_head": row}
     record = {"model": {"architecture": "unet"}, "metrics": {"phe_sich, edema": lesions, "normal slices, ct_ich": free}}
-    rows = other_tables.segmentation_table({"unet": record}).rows
+    rows = record_tables.segmentation_table({"unet": record}).rows
     assert rows[0][1:5] == ("phe_sich, edema", "12 (3)", "0.500 (0.400 to 0.600)", "0.600 (0.400 to 0.600)")
     assert rows[1][1:5] == ("normal slices, ct_ich", "9 (2)", "–", "–")
     assert rows[1][7] == "0.100 (0.400 to 0.600)"
@@ -272,7 +271,7 @@ def test_convergence_reads_nested_and_flat_histories() -> None:
 
 
 def test_what_was_not_run_comes_from_its_file(material: Material, tmp_path: Path) -> None:
-    assert other_tables.not_run_table(material.not_run).rows == (
+    assert record_tables.not_run_table(material.not_run).rows == (
         ("the full sizes", "no GPU", "atto", "python -m training x"),
     )
     reason = '[[not_run]]\nwhat = "x"\nwhy = "no such slices."\nparts = ["subtype, by patient"]\n'
@@ -307,8 +306,22 @@ def test_readme_tables_are_filled_and_drift_is_seen(folder: Path, tmp_path: Path
 
 
 def test_wide_tables_fit_the_page() -> None:
-    table = Table(("a", "b", "c"), (("x" * 30, "words " * 60, "1.0"),))
-    widths = column_widths(table, 100)
-    assert sum(widths) + 2 * len(widths) <= 100
-    assert widths[0] >= 30
-    assert widths[2] >= 3
+    pages = Pages("title")
+    widths = pages.column_widths([("a", "b", "c"), ("x" * 30, "words " * 60, "1.0")])
+    assert sum(widths) <= pages.epw + 1e-6
+    assert widths[0] > pages.get_string_width("x" * 30)
+    assert widths[2] > pages.get_string_width("1.0")
+    assert widths[1] > widths[0]
+    wide = [[f"head{i} of" for i in range(30)], ["0.123"] * 30]
+    assert sum(pages.column_widths(wide)) <= pages.epw + 1e-6
+    assert pages.font_size_pt < 7
+
+
+def test_every_item_of_the_checklist_has_an_answer() -> None:
+    lines = (ROOT / "docs" / "checklist.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")][1:]
+    assert len(rows) >= 20
+    for item, standard, answer in rows:
+        assert item
+        assert re.search(r"(CLAIM|TRIPOD\+AI) \d", standard)
+        assert answer.endswith(".")
