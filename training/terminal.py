@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from strokenext.record.config import ModelConfig
 
 #: What `finished_lines` shows of each set, where it was measured.
-SHOWN = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity",
-         "balanced_accuracy": "balanced accuracy", "dice": "Dice", "lesions_found": "lesions found",
-         "slices_marked": "slices with a mark"}  # fmt: skip
+SHOWN = {
+    "auroc": "AUROC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "balanced_accuracy": "balanced accuracy",
+    "dice": "Dice",
+    "lesions_found": "lesions found",
+    "slices_marked": "slices with a mark",
+}
 
 
 @contextmanager

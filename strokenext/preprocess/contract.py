@@ -8,8 +8,8 @@ so a picture from an unseen hospital arrives looking like the ones the model was
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -116,7 +116,9 @@ class Preprocess:
         if image.padding is not None:
             grey = np.where(image.padding, np.float32(0), grey)
         framed = _FRAMERS[self.frame](grey, self.size)
-        return _levelled(framed) if self.level else framed
+        if not self.level:
+            return framed
+        return replace(framed, grey=levelled(framed.grey, [brain_level(framed.grey, framed.head)]))
 
     def stack(self, framed: Framed) -> FloatArray:
         """(3, S, S) float32 channels of one framed picture."""
@@ -207,13 +209,17 @@ def _warp(grey: FloatArray, affine: NDArray[np.float64], size: int) -> FloatArra
     return np.asarray(cv2.warpAffine(grey, affine, (size, size), flags=cv2.INTER_LINEAR), dtype=np.float32)
 
 
-def _levelled(framed: Framed) -> Framed:
-    """Multiply the grey levels so that the brain's median is BRAIN, whatever window the picture came through."""
-    level = brain_level(framed.grey, framed.head)
-    if level <= 0:
-        return framed
-    gain = float(np.clip(BRAIN / level, *GAIN_LIMITS))
-    return Framed(np.clip(framed.grey * np.float32(gain), 0, 1).astype(np.float32), framed.head, framed.affine)
+def levelled(grey: FloatArray, levels: Sequence[float], error: float = 1.0) -> FloatArray:
+    """Grey levels 0..1 of a slice or of (n, S, S) times the one gain that brings their median brain level to BRAIN.
+
+    One gain for all, so that a slice full of blood stays brighter than its neighbours. `levels` are the slices' own,
+    0 where a slice has no brain to read it from; `error` is a factor that the gain is off by.
+    """
+    known = [level for level in levels if level > 0]
+    if not known:
+        return grey
+    gain = float(np.clip(BRAIN / float(np.median(known)), *GAIN_LIMITS)) * error
+    return np.asarray(np.clip(grey * np.float32(gain), 0, 1), dtype=np.float32)
 
 
 _FRAMERS: dict[Frame, Callable[[FloatArray, int], Framed]] = {

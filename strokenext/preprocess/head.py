@@ -26,6 +26,8 @@ SYMMETRY_SIZE = 64
 TILT_PENALTY = 0.0008
 #: Share of the head's shorter half-axis that skull and scalp can take; the brain level is read inside it.
 SKULL_SHARE = 0.22
+#: Grey levels 0..1 between which tissue lies, and how many pixels of it a level is read from.
+TISSUE, LEAST_TISSUE = (0.012, 0.985), 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +78,13 @@ def brain_level(grey: FloatArray, mask: BoolArray) -> float:
     """Median grey level 0..1 of the tissue well inside the head, bone and air left out; 0 when there is none."""
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     inside = grey[distance > SKULL_SHARE * float(distance.max(initial=0.0))]
-    tissue = inside[(inside > 0.012) & (inside < 0.985)]
-    return float(np.median(tissue)) if tissue.size >= 20 else 0.0
+    return tissue_level(inside)
+
+
+def tissue_level(grey: FloatArray) -> float:
+    """Median of the grey levels 0..1 that are neither air nor bone; 0 where there are too few."""
+    tissue = grey[(grey > TISSUE[0]) & (grey < TISSUE[1])]
+    return float(np.median(tissue)) if tissue.size >= LEAST_TISSUE else 0.0
 
 
 def _to_full(point: tuple[float, float], sx: float, sy: float) -> tuple[float, float]:

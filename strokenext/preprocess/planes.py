@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from strokenext.errors import InputError, ModelError
 from strokenext.types import FloatArray, Slice, Window
 
-from .contract import BRAIN, GAIN_LIMITS, Preprocess
+from .contract import Preprocess, levelled
 from .head import brain_level
 
 #: The grey level that becomes 0 in the model's input, and the distance that becomes 1: air -1.2, brain 0.3, bone 2.2.
@@ -78,19 +78,6 @@ class Planes:
         window = Window(*preprocess.window) if slices[0].unit == "HU" else None
         pixels = normalised(resampled(grey, at, self.depth))[None]
         return Stacked(pixels, plane_of(at, self.depth), tuple(f.affine for f in framed), window)
-
-
-def levelled(grey: FloatArray, levels: Sequence[float]) -> FloatArray:
-    """(n, S, S) grey levels 0..1 times one gain that brings the slices' median brain level to BRAIN.
-
-    One gain for all, so that a slice full of blood stays brighter than its neighbours. `levels` are the slices'
-    own, 0 where a slice has no brain to read it from.
-    """
-    known = [level for level in levels if level > 0]
-    if not known:
-        return grey
-    gain = float(np.clip(BRAIN / float(np.median(known)), *GAIN_LIMITS))
-    return np.asarray(np.clip(grey * np.float32(gain), 0, 1), dtype=np.float32)
 
 
 def plane_of(at: NDArray[np.float64], depth: int) -> NDArray[np.float64]:

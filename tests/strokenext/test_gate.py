@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from strokenext.gate import MIN_SIDE, check_scope, measure
 from strokenext.types import FloatArray, Header, Slice
+from strokenext.windows import BRAIN
 from tests.helpers.places import SHARED
-from training.drawing.phantom.head import BRAIN_WINDOW, Kind, Phantom, head_phantom
+from training.drawing.phantom.head import Kind, Phantom, head_phantom
 from training.gate.pictures import ALTERED, NOT_CT
 
 
@@ -26,7 +27,7 @@ def phantom(kind: Kind = "normal", level: float = 0.15, size: int = 256) -> Phan
 def picture(kind: Kind = "normal", level: float = 0.15, size: int = 256) -> FloatArray:
     """8-bit grey levels of a phantom through the brain window."""
     hu = phantom(kind, level, size).hu
-    return np.clip(np.rint(255 * (hu - BRAIN_WINDOW.low) / BRAIN_WINDOW.width), 0, 255).astype(np.float32)
+    return np.clip(np.rint(255 * (hu - BRAIN.low) / BRAIN.width), 0, 255).astype(np.float32)
 
 
 def code(pixels: FloatArray) -> str:

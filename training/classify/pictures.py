@@ -18,7 +18,7 @@ from torch import Tensor
 
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import stack_channels
-from training.drawing.batch_augment import Drawn, changed, draw_numbers, mixed, relevelled, resample, uniform
+from training.drawing.batch_augment import Augmentation, mixed, relevelled, resample, uniform
 from training.splits.random_labels import random_labels
 from training.train.feed import Batch, Held, parts_of, shard
 
@@ -166,9 +166,9 @@ class PicturesFeed:
     def _pictures(self, positions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """(N, 1, S, S) augmented grey levels and (N,) labels of the examples at these positions."""
         recipe, rows = self.recipe, self.rows_at(positions)
-        drawn: Drawn = draw_numbers(recipe.seed, positions, recipe.augment, recipe.window[0])
+        drawn = Augmentation.draw(recipe.seed, positions, recipe.augment, recipe.window[0])
         grey, inner = self.pixels.of(rows)
-        grey = changed(grey, inner, drawn, recipe.size, recipe.level)
+        grey = drawn.apply(grey, inner, recipe.size, recipe.level)
         labels = torch.tensor([self.labels[int(r)] for r in rows], device=self.device)
         return grey, labels
 

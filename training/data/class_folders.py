@@ -22,11 +22,13 @@ from .reading import LabelledFile, LeftOut, Reading, files_below
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _DICOM = (".dcm", ".dicom", ".ima", "")
 _KINDS = {"overlay": "overlay", "overlays": "overlay", "mask": "mask", "masks": "mask", "maske": "mask"}
-_PARTS = {
-    "train": "train", "training": "train", "egitim": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dogrulama": "validation",
-    "test": "test", "testing": "test", "external test": "external", "external": "external",
-}  # fmt: skip
+_PART_NAMES = {
+    "train": ("train", "training", "egitim"),
+    "validation": ("validation", "valid", "val", "dogrulama"),
+    "test": ("test", "testing"),
+    "external": ("external test", "external"),
+}
+_PARTS = {name: part for part, names in _PART_NAMES.items() for name in names}
 #: Files named "58 (1).jpg": patient 58, slice 1, as in the Kaggle set.
 _NUMBERED = re.compile(r"^(\d+) ?\((\d+)\)$")
 

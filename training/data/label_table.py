@@ -15,10 +15,14 @@ from .slices_csv import read_rows
 #: Columns that name a file, its folder (a patient, a series), or either.
 FILES, FOLDERS, EITHER = ("path", "file", "image", "filename"), ("folder", "series", "patient"), ("name", "id")
 #: Columns with a label, and what the numbers 0 and 1 mean in each.
+PRESENCE, SUBTYPE = ("normal", "stroke"), ("ischemic", "hemorrhagic")
 LABEL_COLUMNS = {
-    "label": ("normal", "stroke"), "class": ("normal", "stroke"), "diagnosis": ("normal", "stroke"),
-    "subtype": ("ischemic", "hemorrhagic"), "presence": ("normal", "stroke"),
-}  # fmt: skip
+    "label": PRESENCE,
+    "class": PRESENCE,
+    "diagnosis": PRESENCE,
+    "subtype": SUBTYPE,
+    "presence": PRESENCE,
+}
 Row = Mapping[str, str]
 
 
@@ -48,8 +52,10 @@ def read_labelled_tree(name: str, root: Path, table: Path) -> Reading:
         called, meant = _meant(relative, named, key, by_patient=bool(patients) and key != "patient")
         bare[called] |= {relative.parent} if called in (relative.name, relative.stem) and not patients else set()
         if len({(_label(row), row.get("patient")) for row in meant}) > 1 or len(bare[called]) > 1:
-            raise DataError(f"In {table} '{called}' does not say which file it means: {relative.as_posix()} is one of "
-                            "several. Add a column path with each file's path under the folder.")  # fmt: skip
+            raise DataError(
+                f"In {table} '{called}' does not say which file it means: {relative.as_posix()} is one of several. "
+                "Add a column path with each file's path under the folder."
+            )
         text, word = _label(meant[0]) if meant else ("", None)
         if word is None:
             reason = f"the label '{text}' is not understood" if meant else "no row of the label table names it"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from strokenext.preprocess.contract import BRAIN, GAIN_LIMITS
+from strokenext.preprocess.contract import levelled
+from strokenext.preprocess.head import tissue_level
 from strokenext.types import BoolArray, FloatArray
 
 
@@ -47,8 +48,8 @@ def bend(rng: np.random.Generator, planes: FloatArray) -> FloatArray:
     coarse = rng.normal(0, rng.uniform(0.004, 0.014) * size, (cells, cells, 2)).astype(np.float32)
     shift = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
     x, y = grid[None, :] + shift[..., 0], grid[:, None] + shift[..., 1]
-    parts = [cv2.remap(np.ascontiguousarray(planes[..., i : i + 3]), x, y, cv2.INTER_LINEAR).reshape(size, size, -1)
-             for i in range(0, planes.shape[-1], 3)]  # fmt: skip
+    threes = [np.ascontiguousarray(planes[..., i : i + 3]) for i in range(0, planes.shape[-1], 3)]
+    parts = [cv2.remap(three, x, y, cv2.INTER_LINEAR).reshape(size, size, -1) for three in threes]
     return np.asarray(np.concatenate(parts, axis=-1), dtype=np.float32)
 
 
@@ -88,22 +89,16 @@ def soften(grey: FloatArray, sigma: float) -> FloatArray:
     return np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma), dtype=np.float32)
 
 
-def relevel(grey: FloatArray, inner: BoolArray, jitter: float = 1.0) -> FloatArray:
-    """Bring the brain's median back to BRAIN as `strokenext.preprocess.contract` does, times a small error."""
-    tissue = grey[inner]
-    tissue = tissue[(tissue > 0.012) & (tissue < 0.985)]
-    if tissue.size < 20:
-        return grey
-    gain = float(np.clip(BRAIN / float(np.median(tissue)), *GAIN_LIMITS)) * jitter
-    return np.asarray(np.clip(grey * np.float32(gain), 0, 1), dtype=np.float32)
+def relevel(grey: FloatArray, inner: BoolArray, error: float = 1.0) -> FloatArray:
+    """Bring the brain's median back to BRAIN as `strokenext.preprocess` does, times a small error."""
+    return levelled(grey, [tissue_level(grey[inner])], error)
 
 
 def erase(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
     """Cut off a border as tight crops do, rarely."""
     if rng.random() < 0.08:
         side, depth = int(rng.integers(4)), int(grey.shape[0] * rng.uniform(0.02, 0.1))
-        turned = np.rot90(grey, side)
-        turned = turned.copy()
+        turned = np.rot90(grey, side).copy()
         turned[:depth] = 0
         grey = np.ascontiguousarray(np.rot90(turned, -side))
     return grey

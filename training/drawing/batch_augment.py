@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, conv2d, grid_sample
 
 from strokenext.preprocess.contract import BRAIN, GAIN_LIMITS
+from strokenext.preprocess.head import LEAST_TISSUE, TISSUE
 
 #: Grey level up to which a pixel is air: it stays black whatever the contrast.
 AIR = 0.004
 #: The brain's level is found again after augmentation with this error (standard deviation, as a share).
 LEVEL_ERROR = 0.03
-#: A blur of fewer pixels changes nothing and is left away.
+#: A blur of fewer pixels changes nothing and is omitted.
 SHARP = 0.2
 #: Sides of the rectangle that `erase` blacks out, as shares of the picture's side.
 ERASED = (0.1, 0.3)
@@ -53,13 +54,13 @@ class Augment:
 
 def uniform(seed: int, positions: Sequence[int], count: int) -> NDArray[np.float64]:
     """(N, count) numbers in 0..1 by hashing seed, position and column (SplitMix64, Steele et al. 2014)."""
-    start = _mixed64(np.uint64(seed) + _GOLDEN) + np.asarray(list(positions), dtype=np.uint64) * _GOLDEN
+    start = _hashed(np.uint64(seed) + _GOLDEN) + np.asarray(list(positions), dtype=np.uint64) * _GOLDEN
     columns = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
-    bits = _mixed64(_mixed64(start)[:, None] + columns)
+    bits = _hashed(_hashed(start)[:, None] + columns)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _mixed64(x: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+def _hashed(x: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -67,7 +68,7 @@ def _mixed64(x: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class Augmentation:
     """What happens to each of N examples; every field is (N,) or (N, k) float64.
 
     `matrix` (N, 2, 3) is `affine_grid`'s, from output to input in -1..1; `contrast` and `brightness` apply around
@@ -86,50 +87,49 @@ class Drawn:
     gain: NDArray[np.float64]
     box: NDArray[np.float64]
 
+    @classmethod
+    def draw(cls, seed: int, positions: Sequence[int], how: Augment, window_width: float) -> Augmentation:
+        """The numbers of the examples at these positions; `window_width` in HU is what grey 0..1 stands for."""
+        u = uniform(seed, positions, 20)
+        either = 2 * u - 1
+        angle = np.radians(how.rotate) * either[:, 0]
+        zoom = 1 / (1 + how.scale * either[:, 1])
+        mirror = np.where(u[:, 2] < how.flip, -1.0, 1.0)  # left and right only: upside down is no anatomy
+        shift = 2 * how.shift * either[:, 3:5]
+        cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
+        matrix = np.stack([mirror * cos, -mirror * sin, shift[:, 0], sin, cos, shift[:, 1]], axis=1).reshape(-1, 2, 3)
+        jitter = how.window / window_width
+        error = LEVEL_ERROR if how.contrast > 0 or how.brightness > 0 or jitter > 0 else 0.0
+        sides = ERASED[0] + (ERASED[1] - ERASED[0]) * u[:, 11:13]
+        sides = sides * (u[:, 13:14] < how.erase)
+        return cls(
+            matrix=matrix,
+            contrast=1 + how.contrast * either[:, 5],
+            brightness=how.brightness * either[:, 6],
+            low=jitter * either[:, 7],
+            high=1 + jitter * either[:, 8],
+            noise=how.noise * u[:, 9],
+            key=(u[:, 16] * 2**32).astype(np.int64),
+            blur=how.blur * u[:, 10],
+            gain=np.exp(error * stats.norm.ppf(np.clip(u[:, 17], 1e-9, 1 - 1e-9))),
+            box=np.concatenate([u[:, 14:16] * (1 - sides), sides], axis=1),
+        )
 
-def draw_numbers(seed: int, positions: Sequence[int], how: Augment, window_width: float) -> Drawn:
-    """The numbers of the examples at these positions; `window_width` in HU is what grey 0..1 stands for."""
-    u = uniform(seed, positions, 20)
-    either = 2 * u - 1
-    angle = np.radians(how.rotate) * either[:, 0]
-    zoom = 1 / (1 + how.scale * either[:, 1])
-    mirror = np.where(u[:, 2] < how.flip, -1.0, 1.0)  # left and right only: upside down is no anatomy
-    shift = 2 * how.shift * either[:, 3:5]
-    cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
-    matrix = np.stack([mirror * cos, -mirror * sin, shift[:, 0], sin, cos, shift[:, 1]], axis=1).reshape(-1, 2, 3)
-    jitter = how.window / window_width
-    touched = how.contrast > 0 or how.brightness > 0 or jitter > 0
-    sides = ERASED[0] + (ERASED[1] - ERASED[0]) * u[:, 11:13]
-    sides = sides * (u[:, 13:14] < how.erase)
-    return Drawn(
-        matrix=matrix,
-        contrast=1 + how.contrast * either[:, 5],
-        brightness=how.brightness * either[:, 6],
-        low=jitter * either[:, 7],
-        high=1 + jitter * either[:, 8],
-        noise=how.noise * u[:, 9],
-        key=(u[:, 16] * 2**32).astype(np.int64),
-        blur=how.blur * u[:, 10],
-        gain=np.exp(LEVEL_ERROR * stats.norm.ppf(np.clip(u[:, 17], 1e-9, 1 - 1e-9))) if touched else np.ones(len(u)),
-        box=np.concatenate([u[:, 14:16] * (1 - sides), sides], axis=1),
-    )
+    def apply(self, grey: Tensor, inner: Tensor, size: int, level: bool) -> Tensor:
+        """(N, 1, C, C) cached grey levels to (N, 1, size, size) augmented ones, relevelled with `level`."""
 
+        def per(values: NDArray[np.float64]) -> Tensor:
+            return torch.from_numpy(values.astype(np.float32)).to(grey.device).view(-1, 1, 1, 1)
 
-def changed(grey: Tensor, inner: Tensor, drawn: Drawn, size: int, level: bool) -> Tensor:
-    """(N, 1, C, C) cached grey levels to (N, 1, size, size) augmented ones, relevelled where the contract says so."""
-
-    def per(values: NDArray[np.float64]) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(grey.device).view(-1, 1, 1, 1)
-
-    warped = resample(grey, size, drawn.matrix, drawn.blur)
-    out = (warped - BRAIN) * per(drawn.contrast) + BRAIN + per(drawn.brightness)
-    out = (out - per(drawn.low)) / per(drawn.high - drawn.low)
-    if drawn.noise.any():
-        out = out + per(drawn.noise) * grain(torch.from_numpy(drawn.key).to(grey.device), size)
-    out = torch.where(warped <= AIR, warped, out.clamp(0, 1))
-    if level:
-        out = (relevelled(out, resample(inner, size, drawn.matrix)) * per(drawn.gain)).clamp(0, 1)
-    return erased(out, drawn.box)
+        warped = resample(grey, size, self.matrix, self.blur)
+        out = (warped - BRAIN) * per(self.contrast) + BRAIN + per(self.brightness)
+        out = (out - per(self.low)) / per(self.high - self.low)
+        if self.noise.any():
+            out = out + per(self.noise) * grain(torch.from_numpy(self.key).to(grey.device), size)
+        out = torch.where(warped <= AIR, warped, out.clamp(0, 1))
+        if level:
+            out = (relevelled(out, resample(inner, size, self.matrix)) * per(self.gain)).clamp(0, 1)
+        return erased(out, self.box)
 
 
 def resample(
@@ -170,10 +170,10 @@ def softened(pictures: Tensor, sigma: NDArray[np.float64]) -> Tensor:
 
 def relevelled(grey: Tensor, inner: Tensor) -> Tensor:
     """Bring the brain's median of each (N, 1, S, S) to BRAIN, as `strokenext.preprocess` does for one picture."""
-    tissue = (inner > 0.5) & (grey > 0.012) & (grey < 0.985)
+    tissue = (inner > 0.5) & (grey > TISSUE[0]) & (grey < TISSUE[1])
     values = torch.where(tissue, grey, torch.nan).flatten(1)
     middle = values.nanmedian(dim=1).values
-    enough = (tissue.flatten(1).sum(dim=1) >= 20) & (middle > 0)
+    enough = (tissue.flatten(1).sum(dim=1) >= LEAST_TISSUE) & (middle > 0)
     gain = torch.where(enough, (BRAIN / middle).clamp(*GAIN_LIMITS), torch.ones_like(middle))
     return (grey * gain.view(-1, 1, 1, 1)).clamp(0, 1)
 
@@ -209,9 +209,14 @@ def inside(box: NDArray[np.float64], size: int, device: torch.device) -> Tensor:
 
 
 def mixed(
-    grey: Tensor, other: Tensor, truth: Tensor, other_truth: Tensor, numbers: NDArray[np.float64],
-    mixup: float, cutmix: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    grey: Tensor,
+    other: Tensor,
+    truth: Tensor,
+    other_truth: Tensor,
+    numbers: NDArray[np.float64],
+    mixup: float,
+    cutmix: float,
+) -> tuple[Tensor, Tensor]:
     """Each picture mixed with another (Zhang 2018) or with a box of it (Yun 2019), and the (N, K) soft targets.
 
     `mixup` and `cutmix` are the Beta distributions' parameters, 0 for none; where both are above 0 each example

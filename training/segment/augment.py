@@ -16,7 +16,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from training.drawing.batch_augment import changed, draw_numbers, resample, uniform
+from training.drawing.batch_augment import Augmentation, resample, uniform
 
 if TYPE_CHECKING:
     from training.train.recipe import Recipe
@@ -49,7 +49,7 @@ def augmented(
 
     Masks keep soft edges; what comes from outside the picture is known to hold nothing.
     """
-    drawn = draw_numbers(recipe.seed, positions, recipe.augment, recipe.window[0])
+    drawn = Augmentation.draw(recipe.seed, positions, recipe.augment, recipe.window[0])
     bend = bending(recipe.seed + 7, positions) if recipe.augment.rotate else torch.zeros(len(positions), 2, 2, 2)
     places = sampling(drawn.matrix, bend.to(grey.device), grey.shape[-1]).to(grey.device)
 
@@ -57,7 +57,7 @@ def augmented(
         return grid_sample(planes, places, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     still = np.tile(np.eye(2, 3), (len(positions), 1, 1))
-    pixels = changed(read(grey), read(inner), replace(drawn, matrix=still), size, recipe.level)
+    pixels = replace(drawn, matrix=still).apply(read(grey), read(inner), size, recipe.level)
     unknown = to_size(read(1 - known), size)
     return pixels, to_size(read(masks), size), (unknown < 0.5).float()
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from strokenext.preprocess.planes import Planes, levelled, normalised, resampled
+from strokenext.preprocess.contract import levelled
+from strokenext.preprocess.head import tissue_level
+from strokenext.preprocess.planes import Planes, normalised, resampled
 from strokenext.types import ByteArray, FloatArray
 from training.cache.store import Cache
 from training.drawing import augment
@@ -110,12 +112,7 @@ def _warped(slices: Slices, matrix: np.ndarray, size: int) -> _Head:
 
 def _levels(head: _Head) -> list[float]:
     """Each slice's brain level, 0 where too little tissue tells it; as `strokenext.preprocess.head.brain_level`."""
-    found = []
-    for grey, inner in zip(head.grey, head.inner, strict=True):
-        tissue = grey[inner > 0.5]
-        tissue = tissue[(tissue > 0.012) & (tissue < 0.985)]
-        found.append(float(np.median(tissue)) if tissue.size >= 20 else 0.0)
-    return found
+    return [tissue_level(grey[inner > 0.5]) for grey, inner in zip(head.grey, head.inner, strict=True)]
 
 
 def _degraded(rng: np.random.Generator, grey: FloatArray) -> FloatArray:

@@ -18,8 +18,8 @@ import strokenext
 from strokenext.errors import InputError, ModelError, ModelMismatchError, OptionError
 from strokenext.models import build
 from strokenext.overlay import part_of_scale
-from strokenext.preprocess.contract import BRAIN, Preprocess
-from strokenext.preprocess.planes import CENTRE, SPREAD, Planes, levelled, normalised, plane_of, resampled
+from strokenext.preprocess.contract import BRAIN, Preprocess, levelled
+from strokenext.preprocess.planes import CENTRE, SPREAD, Planes, normalised, plane_of, resampled
 from strokenext.record.config import ModelConfig
 from strokenext.record.weights import load_model, save_model
 from strokenext.types import Gate, Slice, Volume

@@ -209,13 +209,13 @@ def test_numbers_are_even_and_independent_of_company() -> None:
 def test_geometry_flips_left_and_right_and_turns_by_degrees() -> None:
     blob = torch.zeros(200, 1, 64, 64)
     blob[:, :, 10:14, 40:44] = 1  # up and to the right
-    drawn = ta.draw_numbers(0, range(200), replace(STILL, flip=0.5), 80.0)
-    out = ta.changed(blob, torch.zeros_like(blob), drawn, 64, False)
+    drawn = ta.Augmentation.draw(0, range(200), replace(STILL, flip=0.5), 80.0)
+    out = drawn.apply(blob, torch.zeros_like(blob), 64, False)
     upper, right = out[:, :, :32].sum(dim=(1, 2, 3)), out[..., 32:].sum(dim=(1, 2, 3))
     assert torch.allclose(upper, torch.full((200,), 16.0), atol=0.1)  # never upside down
     assert float((right > 8).float().mean()) == pytest.approx(0.5, abs=0.1)
-    drawn = ta.draw_numbers(0, range(200), replace(STILL, rotate=20.0), 80.0)
-    out = ta.changed(blob, torch.zeros_like(blob), drawn, 64, False)[:, 0]
+    drawn = ta.Augmentation.draw(0, range(200), replace(STILL, rotate=20.0), 80.0)
+    out = drawn.apply(blob, torch.zeros_like(blob), 64, False)[:, 0]
     at = torch.stack([(out.sum(dim=d) * (torch.arange(64) - 31.5)).sum(1) / out.sum((1, 2)) for d in (1, 2)])
     turned = torch.rad2deg(torch.atan2(at[1], at[0])) - float(np.degrees(np.arctan2(11.5 - 31.5, 41.5 - 31.5)))
     assert turned.abs().max() == pytest.approx(20, abs=1.5)
@@ -228,25 +228,25 @@ def test_another_window_moves_hounsfield_units_and_the_brain_is_levelled_back() 
     flat[..., :4] = 0
     inner = torch.zeros_like(flat)
     inner[..., 8:24, 8:24] = 1
-    drawn = ta.draw_numbers(1, range(300), replace(STILL, window=8.0), 80.0)
-    plain = ta.changed(flat, inner, drawn, 32, False)
+    drawn = ta.Augmentation.draw(1, range(300), replace(STILL, window=8.0), 80.0)
+    plain = drawn.apply(flat, inner, 32, False)
     low, high = (torch.from_numpy(v).float() * 80 for v in (drawn.low, drawn.high))
     assert low.abs().max() <= 8
     assert (high - 80).abs().max() <= 8
     assert torch.allclose(plain[:, 0, 16, 16], (36 - low) / (high - low), atol=1e-5)
     assert not plain[..., :3].any()  # air stays black
-    again = ta.changed(flat, inner, drawn, 32, True)[:, 0, 16, 16]
+    again = drawn.apply(flat, inner, 32, True)[:, 0, 16, 16]
     assert float(again.median()) == pytest.approx(BRAIN, abs=0.01)
     assert float(again.std()) == pytest.approx(BRAIN * ta.LEVEL_ERROR, rel=0.25)
 
 
 def test_erasing_blurring_and_noise_do_what_they_say() -> None:
     flat = torch.full((100, 1, 64, 64), 0.5)
-    erased = ta.changed(flat, flat, ta.draw_numbers(2, range(100), replace(STILL, erase=0.5), 80.0), 64, False)
+    erased = ta.Augmentation.draw(2, range(100), replace(STILL, erase=0.5), 80.0).apply(flat, flat, 64, False)
     gone = (erased == 0).float().mean(dim=(1, 2, 3))
     assert float((gone > 0).float().mean()) == pytest.approx(0.5, abs=0.15)
     assert gone.max() <= 0.33**2
-    noisy = ta.changed(flat, flat, ta.draw_numbers(2, range(100), replace(STILL, noise=0.05), 80.0), 64, False)
+    noisy = ta.Augmentation.draw(2, range(100), replace(STILL, noise=0.05), 80.0).apply(flat, flat, 64, False)
     assert noisy.std(dim=(1, 2, 3)).max() == pytest.approx(0.05, rel=0.1)
     point = torch.zeros(3, 1, 33, 33)
     point[..., 16, 16] = 1

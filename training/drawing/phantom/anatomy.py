@@ -60,12 +60,13 @@ class Person:
     def draw(cls, seed: int) -> Person:
         rng = np.random.default_rng(seed)
         u = rng.uniform
+        width, length, height = u(63, 67), u(79, 84), u(72, 76)
+        turn, centre = np.deg2rad(u(-4, 4)), (u(-3, 3), u(-4, 2))
+        side, calibre, opening = float(rng.choice((-1.0, 1.0))), u(0.85, 1.15), u(0.7, 1.1)
+        gyri, warp = Noise(rng, 26.0, band=True), (Noise(rng, 34.0), Noise(rng, 34.0))
         return cls(
-            width=u(63, 67), length=u(79, 84), height=u(72, 76), turn=np.deg2rad(u(-4, 4)), centre=(u(-3, 3), u(-4, 2)),
-            side=float(rng.choice((-1.0, 1.0))), ventricles=u(0.85, 1.15), sulci=u(0.7, 1.1),
-            gyri=Noise(rng, 26.0, band=True), warp=(Noise(rng, 34.0), Noise(rng, 34.0)),
-            blob=Noise(rng, 20.0), slow=Noise(rng, 45.0),
-        )  # fmt: skip
+            width, length, height, turn, centre, side, calibre, opening, gyri, warp, Noise(rng, 20.0), Noise(rng, 45.0)
+        )
 
 
 def depth_and_radius(person: Person, x: Array, y: Array, z: float) -> tuple[Array, Array]:
@@ -97,10 +98,8 @@ def skull_and_scalp(person: Person, x: Array, y: Array, z: float, depth: Array, 
     marrow = np.clip(1 - np.abs(share - 0.5) / 0.26, 0, 1) * np.clip((bone - 3.5) / 2, 0, 1)
     skull = TABLE - (TABLE - DIPLOE) * np.minimum(1, 1.8 * marrow) + 120 * person.blob(3 * x, 3 * y, z) * marrow
     beyond = out - bone
-    soft = np.select(
-        [beyond < muscle, beyond < muscle + scalp - 1.7, beyond < muscle + scalp],
-        [MUSCLE - 4.0, FAT + 14 * person.blob(2 * y, 2 * x, z), SKIN], AIR,
-    )  # fmt: skip
+    layers = [beyond < muscle, beyond < muscle + scalp - 1.7, beyond < muscle + scalp]
+    soft = np.select(layers, [MUSCLE - 4.0, FAT + 14 * person.blob(2 * y, 2 * x, z), SKIN], AIR)
     return np.where(out < bone, skull, soft)
 
 
@@ -144,9 +143,15 @@ def ellipsoid(points: Points, centre: tuple[float, ...], axes: tuple[float, ...]
 
 #: Centre line and calibre of the left lateral ventricle: frontal horn, body, atrium, occipital horn (mm).
 _LATERAL = (
-    (14.0, -36, 3, 3.2), (10.0, -26, 10, 6.0), (7.5, -12, 17, 5.4), (9.5, 3, 21, 5.4), (14.5, 19, 20, 6.2),
-    (24.0, 31, 7, 6.6), (22.5, 43, 2, 3.8), (21, 54, 1, 1.6),
-)  # fmt: skip
+    (14.0, -36, 3, 3.2),
+    (10.0, -26, 10, 6.0),
+    (7.5, -12, 17, 5.4),
+    (9.5, 3, 21, 5.4),
+    (14.5, 19, 20, 6.2),
+    (24.0, 31, 7, 6.6),
+    (22.5, 43, 2, 3.8),
+    (21, 54, 1, 1.6),
+)
 
 
 def ventricles(person: Person, ax: Array, y: Array, z: float) -> Array:

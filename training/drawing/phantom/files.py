@@ -18,15 +18,30 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from strokenext.windows import apply, to_bytes
+from strokenext.windows import BRAIN, apply, to_bytes
 
-from .head import BRAIN_WINDOW, FIELD_OF_VIEW, STROKE_WINDOW, THICKNESS, Kind, Phantom, head_phantom, phantom_series
+from .head import FIELD_OF_VIEW, STROKE, THICKNESS, Kind, Phantom, head_phantom, phantom_series
 
 INTERCEPT = -1024
 ZIP_TIME = (2000, 1, 1, 0, 0, 0)
 SERIES_SLICES, SERIES_SIZE = 16, 256
 #: kind, seed and level of each single example: one head at one level, so that only the lesion differs.
 SINGLES: tuple[tuple[Kind, int, float], ...] = (("normal", 3, 0.4), ("hemorrhage", 3, 0.4), ("infarct", 3, 0.4))
+
+#: Type 2 tags, which must be there and may be empty.
+EMPTY = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyID",
+    "PositionReferenceIndicator",
+    "AcquisitionNumber",
+)
 
 README = """# Examples
 
@@ -77,10 +92,7 @@ def to_dicom(phantom: Phantom, role: str, number: int = 1) -> bytes:
 def _image_tags(phantom: Phantom) -> Dataset:
     """Geometry, pixels and the empty type 2 tags of a CT image."""
     ds = Dataset()
-    for keyword in (
-        "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber",
-        "ReferringPhysicianName", "StudyID", "PositionReferenceIndicator", "AcquisitionNumber",
-    ):  # fmt: skip
+    for keyword in EMPTY:
         setattr(ds, keyword, None)
     ds.ImageType = ["DERIVED", "PRIMARY", "AXIAL"]
     ds.Modality, ds.Manufacturer, ds.KVP, ds.BodyPartExamined = "CT", "StrokeNeXt phantom", "120", "HEAD"
@@ -95,7 +107,7 @@ def _image_tags(phantom: Phantom) -> Dataset:
     ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = rows, columns, 1, "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
     ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = 1, INTERCEPT, "HU"
-    windows = (BRAIN_WINDOW, STROKE_WINDOW)
+    windows = (BRAIN, STROKE)
     ds.WindowCenter, ds.WindowWidth = [w.level for w in windows], [w.width for w in windows]
     ds.WindowCenterWidthExplanation = [w.name.upper() for w in windows]
     stored = np.clip(np.rint(phantom.hu) - INTERCEPT, 0, 4095).astype("<u2")
@@ -106,7 +118,7 @@ def _image_tags(phantom: Phantom) -> Dataset:
 
 def to_png(phantom: Phantom) -> bytes:
     """The slice through the brain window, 8-bit grey PNG."""
-    done, encoded = cv2.imencode(".png", to_bytes(apply(phantom.hu, BRAIN_WINDOW)), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    done, encoded = cv2.imencode(".png", to_bytes(apply(phantom.hu, BRAIN)), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     if not done:
         raise RuntimeError("OpenCV could not write a PNG")
     return encoded.tobytes()
@@ -117,8 +129,8 @@ def to_zip(series: tuple[Phantom, ...], role: str) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for number, phantom in enumerate(series, 1):
-            archive.writestr(zipfile.ZipInfo(f"{role}/IM{number:04d}.dcm", ZIP_TIME), to_dicom(phantom, role, number),
-                             zipfile.ZIP_DEFLATED, 9)  # fmt: skip
+            entry = zipfile.ZipInfo(f"{role}/IM{number:04d}.dcm", ZIP_TIME)
+            archive.writestr(entry, to_dicom(phantom, role, number), zipfile.ZIP_DEFLATED, 9)
     return out.getvalue()
 
 

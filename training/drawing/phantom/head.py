@@ -1,6 +1,6 @@
 """A synthetic head CT in Hounsfield units: the project's own example pictures and test images.
 
-Nothing here comes from a patient: `phantom_anatomy` draws the head, this file scans it (slice thickness,
+Nothing here comes from a patient: `anatomy` draws the head, this file scans it (slice thickness,
 blur, noise, head holder) and hands out slices and series.
 
 `python -m training examples assets/examples` rebuilds the committed examples.
@@ -15,10 +15,11 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from strokenext.types import BoolArray, Edges, FloatArray, Header, Slice, Window
+from strokenext.types import BoolArray, Edges, FloatArray, Header, Slice
+from strokenext.windows import BRAIN, preset
 
 from . import anatomy
-from .anatomy import Array, Person
+from .anatomy import DEEP_GREY, GREY, WHITE, Array, Person
 from .lesions import LESIONS, Lesion
 
 Kind = Literal["normal", "hemorrhage", "infarct", "subdural", "subarachnoid"]
@@ -29,7 +30,7 @@ LOWEST, HIGHEST = -4.0, 76.0  # mm: level 0 cuts the third ventricle, level 1 gr
 THICKNESS = 5.0  # mm, averaged over three planes: partial volume is what makes CT look soft
 BLUR = 0.45  # mm, standard deviation of the in-plane point spread
 NOISE = 3.2  # HU, standard deviation in the finished slice
-BRAIN_WINDOW, STROKE_WINDOW = Window(80, 40, "brain"), Window(40, 40, "stroke")
+STROKE = preset("stroke")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,7 @@ class Phantom:
     def as_slice(self) -> Slice:
         """The phantom as the library's own value, as if it had come from a CT file."""
         header = Header(modality="CT", image_type=("DERIVED", "PRIMARY", "AXIAL"), body_part="HEAD", axial=True)
-        return Slice(
-            self.hu, "HU", self.spacing, Edges("R", "L", "A", "P"), (BRAIN_WINDOW, STROKE_WINDOW), header, "phantom"
-        )
+        return Slice(self.hu, "HU", self.spacing, Edges("R", "L", "A", "P"), (BRAIN, STROKE), header, "phantom")
 
 
 def head_phantom(
@@ -103,21 +102,17 @@ def _plane(person: Person, kind: str, x: Array, y: Array, z: float) -> tuple[Arr
 def _brain(person: Person, x: Array, y: Array, z: float, depth: Array, lesion: Lesion) -> Array:
     """Grey and white matter, CSF and falx at every pixel of the cavity."""
     ax = np.abs(x)
-    sulcus = anatomy.sulci(person, x, y, z, depth) - person.sulci * (
-        1 - 0.9 * lesion.swelling
-    ) * anatomy.sulcal_opening(depth)
+    opening = person.sulci * (1 - 0.9 * lesion.swelling) * anatomy.sulcal_opening(depth)
+    sulcus = anatomy.sulci(person, x, y, z, depth) - opening
     wave = 2.2 * person.warp[1](1.6 * x, 1.6 * y, z)
-    fissure = np.minimum(
-        anatomy.sylvian(ax + wave, y + wave, z) - 1.1 * (1 - 0.8 * lesion.swelling), anatomy.interhemispheric(ax, y, z)
-    )
+    sylvian = anatomy.sylvian(ax + wave, y + wave, z) - 1.1 * (1 - 0.8 * lesion.swelling)
+    fissure = np.minimum(sylvian, anatomy.interhemispheric(ax, y, z))
     ventricle, outside = anatomy.ventricles(person, ax, y, z), depth - 0.9
     to_csf = np.minimum(np.minimum(sulcus, fissure), outside)
     nuclei = anatomy.nuclei(ax, y, z)
     ribbon = np.clip((anatomy.CORTEX + 0.5 * person.blob(x, y, z) - to_csf) / 1.2 + 0.5, 0, 1)
     grey = np.maximum(ribbon, np.clip(0.5 - nuclei / 1.5, 0, 1))
-    tissue = (
-        anatomy.WHITE + (anatomy.GREY - anatomy.WHITE) * ribbon + (anatomy.DEEP_GREY - anatomy.WHITE) * (grey - ribbon)
-    )
+    tissue = WHITE + (GREY - WHITE) * ribbon + (DEEP_GREY - WHITE) * (grey - ribbon)
     tissue = tissue + 0.9 * person.slow(x, y, z) + 4.0 * np.exp(-np.maximum(depth, 0) / 7.0) - 1.0
     tissue = lesion.tissue(tissue, grey)
     fluid = np.maximum(np.clip(0.5 - to_csf / 0.8, 0, 1), np.clip(0.5 - ventricle / 1.0, 0, 1))

@@ -1,4 +1,4 @@
-"""Lesions of the synthetic head: what each kind does to one plane of `phantom_anatomy`."""
+"""Lesions of the synthetic head: what each kind does to one plane of `anatomy`."""
 
 from __future__ import annotations
 
@@ -104,6 +104,9 @@ def _subarachnoid(person: Person, x: Array, y: Array, z: float, depth: Array) ->
 
 
 LESIONS: dict[str, Callable[[Person, Array, Array, float, Array], Lesion]] = {
-    "normal": _nothing, "hemorrhage": _hemorrhage, "infarct": _infarct, "subdural": _subdural,
+    "normal": _nothing,
+    "hemorrhage": _hemorrhage,
+    "infarct": _infarct,
+    "subdural": _subdural,
     "subarachnoid": _subarachnoid,
-}  # fmt: skip
+}

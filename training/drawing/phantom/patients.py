@@ -13,9 +13,9 @@ from pathlib import Path
 
 import cv2
 
-from strokenext.windows import apply, to_bytes
+from strokenext.windows import BRAIN, apply, to_bytes
 
-from .head import BRAIN_WINDOW, Kind, phantom_series
+from .head import Kind, phantom_series
 
 COLUMNS = ("image", "patient", "slice", "patient_label", "hemorrhage", "types", "fracture", "label_trust")
 #: Kinds of head in turn: as many with a bleed as without.
@@ -34,7 +34,7 @@ def write_patients(folder: Path, patients: int = 14, slices: int = 12, size: int
         for number, phantom in enumerate(phantom_series(kind, slices, size, seed=patient), 1):
             image = f"images/{name}_{number:02d}.png"
             bleeds = int(phantom.lesion.mean() > SHOWN)
-            cv2.imwrite(str(folder / image), to_bytes(apply(phantom.hu, BRAIN_WINDOW)))
+            cv2.imwrite(str(folder / image), to_bytes(apply(phantom.hu, BRAIN)))
             label = "normal" if kind == "normal" else "stroke"
             rows.append((image, name, number, label, bleeds, kind if bleeds else "", 0, "phantom"))
     with (folder / "slices.csv").open("w", newline="", encoding="utf-8") as stream:
