@@ -24,9 +24,11 @@ def one(
     """A result of 100 slices of 20 patients in two sources."""
     p = made(100, signal, seed)
     about = {
-        "protocol": protocol.partition("-")[0], "part": "test", "seconds_per_image": 0.0123,
+        "protocol": protocol.partition("-")[0],
+        "part": "test",
+        "seconds_per_image": 0.0123,
         "training": {"seconds": 1800.0, "epochs": 2, "size": 96, "device": "a big GPU", "history": HISTORY},
-    }  # fmt: skip
+    }
     model = {"name": architecture, "architecture": architecture, "task": task, "threshold": 0.5, "temperature": 1.2}
     environment = {"hardware": "a processor", "threads": 2}
     return Result(model, about | data, environment, measure(p, 0.5, 1.2, draws=40), p)
@@ -61,7 +63,10 @@ def hand_made(architecture: str, protocol: str, right: np.ndarray, units: list[s
     labels = np.arange(n) % 2
     logits = np.where(right == (labels == 1), 2.0, -2.0)
     p = replace(
-        base.predictions.where(np.arange(100) < n), paths=tuple(f"s{i}" for i in range(n)), units=tuple(units),
-        labels=labels, logits=logits,
-    )  # fmt: skip
+        base.predictions.where(np.arange(100) < n),
+        paths=tuple(f"s{i}" for i in range(n)),
+        units=tuple(units),
+        labels=labels,
+        logits=logits,
+    )
     return replace(base, predictions=p)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from strokenext import zoo
 from strokenext.errors import DeviceError
+from strokenext.models import build
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,8 +74,6 @@ def measure_row(name: str, settings: Settings) -> Measured:
     """Measure one model in this process. Raises DeviceError when the device is not there."""
     import torch
 
-    from strokenext.models import build
-
     device = torch.device(settings.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise DeviceError("There is no CUDA device here. Choose --device cpu.")
@@ -95,9 +94,18 @@ def measure_row(name: str, settings: Settings) -> Measured:
     memory = peak_memory(device) - before
     cam = _gradcam(model, one, settings) if settings.gradcam and row.kind == "slice" else (None, None, None)
     return Measured(
-        name, sum(p.numel() for p in model.parameters()), flops(name, shape) / 1e9, shape, latency, p90(times),
-        len(times), 1000 * batch / together, batch, memory, *cam,
-    )  # fmt: skip
+        name,
+        sum(p.numel() for p in model.parameters()),
+        flops(name, shape) / 1e9,
+        shape,
+        latency,
+        p90(times),
+        len(times),
+        1000 * batch / together,
+        batch,
+        memory,
+        *cam,
+    )
 
 
 def shape_of(name: str, settings: Settings) -> tuple[int, ...]:
@@ -110,8 +118,6 @@ def flops(name: str, shape: tuple[int, ...]) -> float:
     """Floating-point operations of one image by torch's own counter, on the meta device: no memory, no time."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
-
-    from strokenext.models import build
 
     with torch.device("meta"):
         model, x = build(name).eval(), torch.empty(1, *shape)

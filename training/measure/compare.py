@@ -39,14 +39,21 @@ def _row(first: Result, other: Result, draws: int, seed: int) -> dict[str, Any]:
         raise DataError(f"{first.name} and {other.name} were not evaluated for one task on the same slices.")
     order = np.array([where[p] for p in a.paths])
     if not np.array_equal(b.labels[order], a.labels) or [b.units[i] for i in order] != list(a.units):
-        raise DataError(f"{first.name} and {other.name} were judged by different labels or patients (a control run, or "
-                        "data prepared again); their difference would mean nothing.")  # fmt: skip
+        raise DataError(
+            f"{first.name} and {other.name} were judged by different labels or patients (a control run, or data "
+            "prepared again); their difference would mean nothing."
+        )
     difference, p = paired_bootstrap(auroc, a.labels, a.logits, b.logits[order], a.units, draws=draws, seed=seed)
     only_first, only_other, p_mcnemar = mcnemar(_unit_right(first), _unit_right(other))
     return {
-        "name": other.name, "auroc": auroc(b.labels, b.logits), "auroc_difference": difference.to_dict(),
-        "auroc_p": p, "only_first_right": only_first, "only_other_right": only_other, "mcnemar_p": p_mcnemar,
-    }  # fmt: skip
+        "name": other.name,
+        "auroc": auroc(b.labels, b.logits),
+        "auroc_difference": difference.to_dict(),
+        "auroc_p": p,
+        "only_first_right": only_first,
+        "only_other_right": only_other,
+        "mcnemar_p": p_mcnemar,
+    }
 
 
 def _unit_right(result: Result) -> NDArray[np.bool_]:

@@ -101,9 +101,12 @@ def per_class(predictions: Predictions, p: NDArray[np.float64], threshold: float
         there, said = predictions.labels == label, called == label
         both, n, k = int((there & said).sum()), int(there.sum()), int(said.sum())
         found[str(label)] = {
-            "n": n, "called": k, "precision": both / k if k else float("nan"),
-            "recall": both / n if n else float("nan"), "f1": 2 * both / (n + k) if n + k else float("nan"),
-        }  # fmt: skip
+            "n": n,
+            "called": k,
+            "precision": both / k if k else float("nan"),
+            "recall": both / n if n else float("nan"),
+            "f1": 2 * both / (n + k) if n + k else float("nan"),
+        }
     return found
 
 
@@ -130,9 +133,12 @@ def calibration(predictions: Predictions, temperature: float) -> dict[str, float
     p = predictions.probabilities(temperature)
     intercept, slope = intercept_slope(predictions.labels, p)
     return {
-        "temperature": temperature, "ece": ece(predictions.labels, p), "brier": brier(predictions.labels, p),
-        "intercept": intercept, "slope": slope,
-    }  # fmt: skip
+        "temperature": temperature,
+        "ece": ece(predictions.labels, p),
+        "brier": brier(predictions.labels, p),
+        "intercept": intercept,
+        "slope": slope,
+    }
 
 
 def calibration_intervals(predictions: Predictions, temperature: float, draws: int, seed: int) -> dict[str, Any]:
@@ -156,9 +162,13 @@ def by_patient(
     ways = {how: bootstrap(m.auroc, a.labels, a.scores, draws=draws, seed=seed).to_dict() for how, a in found.items()}
     row = m.classification(main.labels, main.scores, threshold)
     return {
-        "auroc": ways[AGGREGATES[0]], "n": len(main.labels), "positives": int(main.labels.sum()), "how": AGGREGATES[0],
-        "ways": ways, "called": {k: row[k] for k in ("sensitivity", "specificity", "accuracy", "confusion")},
-    }  # fmt: skip
+        "auroc": ways[AGGREGATES[0]],
+        "n": len(main.labels),
+        "positives": int(main.labels.sum()),
+        "how": AGGREGATES[0],
+        "ways": ways,
+        "called": {k: row[k] for k in ("sensitivity", "specificity", "accuracy", "confusion")},
+    }
 
 
 def by_source(

@@ -82,10 +82,8 @@ def classification(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5)
     (tn, fp), (fn, tp) = matrix = sk.confusion_matrix(y, called, labels=[0, 1]).tolist()
     found["mcc"] = float(sk.matthews_corrcoef(y, called)) if 0 < y.sum() < len(y) else float("nan")
     found["balanced_accuracy"] = balanced_accuracy(y, called, 0.5)
-    for name, top, bottom in (
-        ("sensitivity", tp, tp + fn), ("specificity", tn, tn + fp), ("ppv", tp, tp + fp), ("npv", tn, tn + fn),
-    ):  # fmt: skip
-        found[name] = top / bottom if bottom else float("nan")
+    rates = {"sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp), "ppv": (tp, tp + fp), "npv": (tn, tn + fn)}
+    found |= {name: top / bottom if bottom else float("nan") for name, (top, bottom) in rates.items()}
     found["confusion"] = matrix
     return found
 
@@ -98,11 +96,9 @@ def predictive_values(
     for prevalence in prevalences:
         tp, fp = prevalence * sensitivity, (1 - prevalence) * (1 - specificity)
         tn, fn = (1 - prevalence) * specificity, prevalence * (1 - sensitivity)
-        rows.append({
-            "prevalence": prevalence,
-            "ppv": tp / (tp + fp) if tp + fp > 0 else float("nan"),
-            "npv": tn / (tn + fn) if tn + fn > 0 else float("nan"),
-        })  # fmt: skip
+        ppv = tp / (tp + fp) if tp + fp > 0 else float("nan")
+        npv = tn / (tn + fn) if tn + fn > 0 else float("nan")
+        rows.append({"prevalence": prevalence, "ppv": ppv, "npv": npv})
     return rows
 
 
@@ -156,7 +152,5 @@ def source_probe(labels: ArrayLike, sources: ArrayLike) -> dict[str, object]:
     if len(units) > 1 and (table.sum(axis=1) > 0).all():
         v = float(stats.contingency.association(table.astype(int), method="cramer"))
     per_source = {str(u): {"n": int(a), "positives": int(b)} for u, a, b in zip(units, n, positives, strict=True)}
-    return {
-        "auroc": auroc(y, score), "accuracy": float(((score >= 0.5) == (y == 1)).mean()), "cramers_v": v,
-        "per_source": per_source,
-    }  # fmt: skip
+    accuracy = float(((score >= 0.5) == (y == 1)).mean())
+    return {"auroc": auroc(y, score), "accuracy": accuracy, "cramers_v": v, "per_source": per_source}

@@ -39,7 +39,7 @@ ENDINGS = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
-class Source:
+class LabelledFile:
     """A file and what is known of it: presence and subtype, 0, 1 or None."""
 
     file: Path
@@ -68,7 +68,7 @@ class Tile:
     def caption(self) -> str:
         """Two lines: the true label; the predicted one with its confidence, and a word where that needs one."""
         p = self.prediction
-        assert p.label is not None  # judged by force
+        assert p.label is not None  # predicted by force
         assert p.probabilities is not None
         words = [] if p.gate.accepted else ["out of scope"]
         words += ["indeterminate"] if p.decision == "indeterminate" else []
@@ -76,14 +76,14 @@ class Tile:
         return f"true: {self.truth or 'not known'}\npredicted: {p.label} {p.probabilities[p.label]:.2f}{aside}"
 
 
-def from_manifest(manifest: Path, split: Path | None = None, part: str = "test") -> list[Source]:
+def from_manifest(manifest: Path, split: Path | None = None, part: str = "test") -> list[LabelledFile]:
     """The slices of a manifest, or of one part of its split."""
     data = read_manifest(manifest)
     records = tuple(data) if split is None else read_split(split).records(data, part)
-    return [Source(data.file(r), r.presence, r.subtype) for r in records]
+    return [LabelledFile(data.file(r), r.presence, r.subtype) for r in records]
 
 
-def from_folder(folder: Path) -> list[Source]:
+def from_folder(folder: Path) -> list[LabelledFile]:
     """The pictures and DICOM files below class folders with their labels; else every file, labelled by the folder's
     own name where that is a class. Raises DataError for a folder that is not there or holds nothing.
     """
@@ -91,18 +91,20 @@ def from_folder(folder: Path) -> list[Source]:
         raise DataError(f"There is no folder {folder}.")
     labelled = read_class_folders(folder.name, folder).images
     if labelled:
-        return [Source(f.file, f.presence, f.subtype) for f in labelled]
+        return [LabelledFile(f.file, f.presence, f.subtype) for f in labelled]
     files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
     if not files:
         raise DataError(f"There is no image in {folder}.")
-    return [Source(f, *LABELS.get(class_of(folder.resolve().name) or "", (None, None))) for f in files]
+    return [LabelledFile(f, *LABELS.get(class_of(folder.resolve().name) or "", (None, None))) for f in files]
 
 
-def judge(predictor: Predictor, sources: Sequence[Source], count: int, seed: int = 0, heat: bool = False) -> list[Tile]:
-    """`count` of the sources, drawn by the seed, judged. Labelled ones are preferred; a file that is no image of a
+def predict_tiles(
+    predictor: Predictor, files: Sequence[LabelledFile], count: int, seed: int = 0, heat: bool = False
+) -> list[Tile]:
+    """Predictions of `count` of the files, drawn by the seed. Labelled ones are preferred; a file that is no image of a
     slice is passed over. Raises DataError when none can be read.
     """
-    known = [s for s in sources if s.truth(predictor.task) is not None] or list(sources)
+    known = [f for f in files if f.truth(predictor.task) is not None] or list(files)
     tiles: list[Tile] = []
     for i in np.random.default_rng(seed).permutation(len(known)):
         if len(tiles) == count:
@@ -130,8 +132,8 @@ def draw(predictor: Predictor, tiles: Sequence[Tile]) -> Figure:
         axes.imshow(overlay.render(tile.image, tile.prediction.heat, window=tile.prediction.window))
         axes.set_title(tile.caption(), fontsize=8, color={True: RIGHT, False: WRONG, None: UNKNOWN}[tile.right])
         axes.axis("off")
-    judged = [t.right for t in tiles if t.right is not None]
-    score = f": {sum(judged)} of {len(judged)} right" if judged else ""
+    right = [t.right for t in tiles if t.right is not None]
+    score = f": {sum(right)} of {len(right)} right" if right else ""
     config = predictor.config
     figure.suptitle(
         f"{config.name} ({config.architecture}), {config.task}, threshold {config.threshold:.2f}{score}", fontsize=9
@@ -164,9 +166,9 @@ def main(argv: Sequence[str]) -> int:
         raise OptionError(f"The picture {o.out.name} must end in one of {', '.join(ENDINGS)}.")
     if o.count < 1 or (o.split and not o.manifest):
         raise OptionError("The picture needs at least one slice, and --split a --manifest.")
-    sources = from_manifest(o.manifest, o.split, o.part) if o.manifest else from_folder(o.images)
+    files = from_manifest(o.manifest, o.split, o.part) if o.manifest else from_folder(o.images)
     predictor = load(o.model, device=o.device, kind="slice")
-    tiles = judge(predictor, sources, o.count, o.seed, o.heat)
+    tiles = predict_tiles(predictor, files, o.count, o.seed, o.heat)
     o.out.parent.mkdir(parents=True, exist_ok=True)
     draw(predictor, tiles).savefig(o.out, dpi=120)
     print(f"{len(tiles)} slices in {o.out}")

@@ -94,10 +94,16 @@ def main(argv: Sequence[str]) -> int:
     where = environment(o.device) | {"load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None}
     where |= {"threads": o.threads or where["threads"]}
     rows, left = benchmark(names, settings, _tell, o.minutes)
-    values = plain({
-        "format": FORMAT, "environment": where, "settings": asdict(settings), "reference": o.reference,
-        "rows": [asdict(r) for r in rows], "skipped": left,
-    })  # fmt: skip
+    values = plain(
+        {
+            "format": FORMAT,
+            "environment": where,
+            "settings": asdict(settings),
+            "reference": o.reference,
+            "rows": [asdict(r) for r in rows],
+            "skipped": left,
+        }
+    )
     print(benchmark_table(values).markdown() + "\n\n" + benchmark_note(values))
     o.out.parent.mkdir(parents=True, exist_ok=True)
     write_file(o.out, json.dumps(values, indent=1) + "\n")

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_curve
 
 from training.measure.calibration import reliability_bins
 from training.measure.result import read_result
-from training.results.gap import Protocols
+from training.results.gap import BothProtocols
 from training.results.tree import Entry, entry_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _legend(axes: Axes, **options: Any) -> None:
     axes.legend(fontsize=6.5, frameon=False, **options)
 
 
-def gaps(rows: Sequence[Protocols]) -> Figure:
+def gaps(rows: Sequence[BothProtocols]) -> Figure:
     """Accuracy per model: the paper's, ours at image level, ours by patient, the last two with 95 % intervals."""
     figure, (axes,) = _grid("Accuracy: paper, image level, by patient", 1, (7.4, 0.9 + 0.32 * len(rows)))
     for n, row in enumerate(rows):
@@ -103,9 +103,9 @@ def reliability(entries: Sequence[Entry]) -> Figure:
         p, t = e.result.predictions, float(e.result.model["temperature"])
         for colour, (name, scale) in zip(COLOURS[1::-1], (("before", 1.0), (f"after, T {t:.2f}", t)), strict=True):
             bins = [b for b in reliability_bins(p.labels, p.probabilities(scale), p.units) if b.n]
-            x, y = [b.mean for b in bins], [b.positives / b.n for b in bins]
-            error = [[max(v - b.interval[0], 0) for v, b in zip(y, bins, strict=True)],
-                     [max(b.interval[1] - v, 0) for v, b in zip(y, bins, strict=True)]]  # fmt: skip
+            x, y = [b.mean for b in bins], np.array([b.positives / b.n for b in bins])
+            low, high = np.array([b.interval for b in bins]).T
+            error = np.maximum([y - low, high - y], 0)
             axes.errorbar(x, y, yerr=error, fmt="o-", ms=3, lw=1, elinewidth=0.7, color=colour, label=name)
         axes.plot([0, 1], [0, 1], color="0.8", lw=0.7)
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")

@@ -8,7 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from strokenext import load, overlay
 from strokenext.errors import DataError
+from strokenext.record.find import resolve
 from training.data.images import open_image
 from training.data.manifest import Manifest, read_manifest
 from training.results.tree import Entry
@@ -21,8 +23,6 @@ SIDE = 220
 
 def galleries(entries: Sequence[Entry], manifest: Path | None, models: Sequence[str], count: int) -> list[Section]:
     """A section per result that a given checkpoint made. Raises DataError without manifest or model."""
-    from strokenext.record.find import resolve
-
     if manifest is None or not models:
         raise DataError("The gallery needs --manifest and --model, to draw the images and their heat maps.")
     data = read_manifest(manifest)
@@ -36,14 +36,11 @@ def galleries(entries: Sequence[Entry], manifest: Path | None, models: Sequence[
 
 def gallery(entry: Entry, manifest: Manifest, checkpoint: Path, count: int) -> Section:
     """The slices furthest on the wrong side of the threshold, each image beside its overlay."""
-    import strokenext
-    from strokenext import overlay
-
     result = entry.result
     p = result.predictions.probabilities(result.model["temperature"])
     wrong = np.where(result.predictions.labels == 1, result.model["threshold"] - p, p - result.model["threshold"])
     worst = [int(i) for i in np.argsort(-wrong, kind="stable")[:count] if wrong[i] > 0]
-    predictor = strokenext.load(checkpoint, task=result.model["task"], device="cpu", kind="slice")
+    predictor = load(checkpoint, task=result.model["task"], device="cpu", kind="slice")
     known, images = manifest.by_path(), []
     for i in worst:
         path = result.predictions.paths[i]

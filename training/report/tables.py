@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from training.measure.estimate import DASH, text
-from training.results.gap import Gap, architectures, protocols
+from training.results.gap import Gap, architectures, both_protocols
 from training.results.paper import Published, published
 from training.results.tree import Entry, Material, short_titles
 
@@ -119,7 +119,7 @@ def gap_table(material: Material, task: str) -> Table:
         return text(gap.difference.to_dict() if gap else None, signed=True)
 
     return Table.of(
-        protocols(material, task),
+        both_protocols(material, task),
         {
             "model": lambda p: p.title,
             "paper: accuracy": lambda p: text(p.paper and p.paper.accuracy),
@@ -137,7 +137,7 @@ def shared_table(material: Material, task: str) -> Table:
     """The gap on the slices that both protocols test on, of the models that have enough of them."""
     heads = ("model", "measure", "slices in both test parts", "patients", "image-level training minus by patient")
     rows = []
-    for p in protocols(material, task):
+    for p in both_protocols(material, task):
         for measure, gap in zip(("accuracy", "AUROC"), p.gaps, strict=True):
             if p.image and gap and gap.shared:
                 shared = gap.shared

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.measure.estimate import text
 from training.results.coverage import lacking
-from training.results.gap import protocols
+from training.results.gap import both_protocols
 from training.results.pairs import comparisons
 from training.results.tree import Entry, Material
 
@@ -28,7 +28,7 @@ def paper(material: Material, task: str) -> Iterator[Section]:
     absent = lacking(material, *(f"{task}, {p}" for p in ("image level", "by patient")))
     shown = tables.paper_table(material, task)
     yield Section(f"The paper's table and ours: {task}", (about,), (shown,), missing=absent)
-    if rows := protocols(material, task):
+    if rows := both_protocols(material, task):
         about = (
             "The gap is image level minus by patient. Its interval resamples the patients of both test parts together, "
             "so patients who stand in both are paired."

@@ -39,7 +39,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Protocols:
+class BothProtocols:
     """An architecture under both protocols, beside the paper's figures; None for what there is not."""
 
     title: str
@@ -60,13 +60,13 @@ def architectures(task: str, entries: Sequence[Entry]) -> list[str]:
     return list(dict.fromkeys([row.architecture for row in TABLES[task]] + [e.architecture for e in entries]))
 
 
-def protocols(material: Material, task: str) -> list[Protocols]:
+def both_protocols(material: Material, task: str) -> list[BothProtocols]:
     """Every architecture that was run under one of the two protocols."""
     titles, rows = short_titles(), []
     for a in architectures(task, material.of(task, "image", "grouped")):
         image, grouped = material.one(task, "image", a), material.one(task, "grouped", a)
         if image or grouped:
-            rows.append(Protocols(titles.get(a, a), published(task, a), image, grouped))
+            rows.append(BothProtocols(titles.get(a, a), published(task, a), image, grouped))
     return rows
 
 

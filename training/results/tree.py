@@ -28,9 +28,13 @@ from training.measure.result import FORMAT, Result, read_result
 #: Order of protocols in every table.
 PROTOCOLS = ("image", "grouped", "patients", "kfold", "simulated", "source", "published", "")
 _WORDS = {
-    "image": "image level", "grouped": "by patient", "patients": "by patient", "kfold": "by patient, fold",
-    "source": "unseen source", "simulated": "by patient, trained with simulated lesions",
-}  # fmt: skip
+    "image": "image level",
+    "grouped": "by patient",
+    "patients": "by patient",
+    "kfold": "by patient, fold",
+    "source": "unseen source",
+    "simulated": "by patient, trained with simulated lesions",
+}
 _RANDOM = "-random-labels"
 TASKS = ("presence", "subtype")
 

@@ -17,7 +17,17 @@ from training.__main__ import main
 from training.data.manifest import Manifest, Record, write_manifest
 from training.drawing.phantom.head import head_phantom
 from training.report import batch_figure
-from training.report.batch_figure import RIGHT, UNKNOWN, WRONG, Source, Tile, draw, from_folder, from_manifest, judge
+from training.report.batch_figure import (
+    RIGHT,
+    UNKNOWN,
+    WRONG,
+    LabelledFile,
+    Tile,
+    draw,
+    from_folder,
+    from_manifest,
+    predict_tiles,
+)
 from training.splits.split import Split, write_split
 
 
@@ -92,13 +102,13 @@ def test_class_folders_give_the_truth_and_overlays_are_no_images(pictures: Path)
 
 
 def test_slices_without_the_tasks_label_are_left_out_where_others_have_one(pictures: Path) -> None:
-    tiles = judge(toy.predictor("subtype"), from_folder(pictures), 16)
+    tiles = predict_tiles(toy.predictor("subtype"), from_folder(pictures), 16)
     assert sorted(str(t.truth) for t in tiles) == ["hemorrhagic", "ischemic"]
-    unlabelled = [Source(f.file) for f in from_folder(pictures)] + [Source(pictures / "notes.txt")]
-    assert [t.truth for t in judge(toy.predictor("subtype"), unlabelled, 16)] == [None] * 3
-    assert len(judge(toy.predictor(), from_folder(pictures), 2)) == 2
+    unlabelled = [LabelledFile(f.file) for f in from_folder(pictures)] + [LabelledFile(pictures / "notes.txt")]
+    assert [t.truth for t in predict_tiles(toy.predictor("subtype"), unlabelled, 16)] == [None] * 3
+    assert len(predict_tiles(toy.predictor(), from_folder(pictures), 2)) == 2
     with pytest.raises(DataError, match="None of the 1 files"):
-        judge(toy.predictor(), [Source(pictures / "notes.txt")], 4)
+        predict_tiles(toy.predictor(), [LabelledFile(pictures / "notes.txt")], 4)
 
 
 def test_manifest_and_split_choose_the_slices(pictures: Path, tmp_path: Path) -> None:
@@ -116,7 +126,7 @@ def test_manifest_and_split_choose_the_slices(pictures: Path, tmp_path: Path) ->
 def test_the_stage_writes_the_picture(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(batch_figure, "load", lambda model, device: toy.predictor())
+    monkeypatch.setattr(batch_figure, "load", lambda model, **_: toy.predictor())
     out = tmp_path / "figures" / "batch.png"
     assert main(["figure", "toy", "--images", str(pictures), "--heat", "--count", "2", "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"2 slices in {out}\n"

@@ -199,8 +199,15 @@ def test_the_summary_says_the_gap_the_control_and_the_place_of_strokenext(materi
 
 
 def test_named_test_sets_and_the_commands_behind_results_are_shown(material: Material) -> None:
-    row = {"slices": 9, "positives": 4, "groups": 3, "auroc": {"value": 0.8, "low": 0.7, "high": 0.9},
-           "sensitivity": 0.5, "specificity": 0.75, "sensitivity_at_specificity_0.85": 0.4}  # fmt: skip
+    row = {
+        "slices": 9,
+        "positives": 4,
+        "groups": 3,
+        "auroc": {"value": 0.8, "low": 0.7, "high": 0.9},
+        "sensitivity": 0.5,
+        "specificity": 0.75,
+        "sensitivity_at_specificity_0.85": 0.4,
+    }
     e = entry(
         replace(one("resnet50", "grouped"), extra={"rows": {"validation": row, "unseen source X": row}}), "grouped"
     )
@@ -209,8 +216,10 @@ def test_named_test_sets_and_the_commands_behind_results_are_shown(material: Mat
     )
     made = {"cell": "presence/grouped/x", "train": "python -m training train", "training_seconds": 90}
     assert record_tables.experiments_table([made]).rows[0][:3] == (
-        "presence/grouped/x", "`python -m training train`", "1.5",
-    )  # fmt: skip
+        "presence/grouped/x",
+        "`python -m training train`",
+        "1.5",
+    )
 
 
 def test_a_volume_result_stays_out_of_the_tables_of_slices(tmp_path: Path) -> None:
