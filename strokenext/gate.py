@@ -19,7 +19,7 @@ import numpy as np
 
 from strokenext.preprocess.head import AIR, brain_level, find_head
 
-from .types import BoolArray, ByteArray, FloatArray, Gate, Slice
+from .types import NEUTRAL_MODALITIES, BoolArray, ByteArray, FloatArray, Gate, Slice
 from .windows import BRAIN, grey01
 
 #: Shorter sides than this hold too little detail for any finding.
@@ -36,11 +36,11 @@ ENCLOSED = 0.87
 #: tongue and neck muscle between jaw and spine are enclosed so far too, up to 0.31 of the head.
 HALF_ENCLOSED = 0.6
 OPEN_BRAIN = 0.40
-#: Modalities that say nothing against CT: not stated, "other", secondary capture, scanned document.
-NEUTRAL = (None, "", "CT", "OT", "SC", "DOC")
 #: DICOM body parts that no head scan carries. Neck and spine are left to the pixels: combined scans name them.
-OTHER_PARTS = ("CHEST", "THORAX", "LUNG", "HEART", "BREAST", "ABDOMEN", "LIVER", "PELVIS", "HIP", "KNEE", "LEG", "FOOT",
-               "ANKLE", "HAND", "WRIST", "ELBOW", "ARM", "SHOULDER", "EXTREMITY", "COLON", "KIDNEY")  # fmt: skip
+OTHER_PARTS = (
+    *("CHEST", "THORAX", "LUNG", "HEART", "BREAST", "ABDOMEN", "LIVER", "PELVIS", "HIP", "KNEE", "LEG", "FOOT"),
+    *("ANKLE", "HAND", "WRIST", "ELBOW", "ARM", "SHOULDER", "EXTREMITY", "COLON", "KIDNEY"),
+)
 #: Length of a head or vertex slice in mm, from neonates to the largest adults with ears and nose.
 HEAD_MM = (40.0, 290.0)
 
@@ -86,35 +86,41 @@ _NO_SKULL = (
 #: Asked in this order; the first broken rule gives the reason.
 RULES: tuple[_Rule, ...] = (
     _Rule(
-        "no-background", lambda e: e.area > 0.93 and (e.white < 0.9 or e.saturation < 0.6),
+        "no-background",
+        lambda e: e.area > 0.93 and (e.white < 0.9 or e.saturation < 0.6),
         "The picture has no dark background around a head, so it is not taken for a head CT slice: it looks like a "
         "photograph, a document or a very tight crop.",
     ),
     _Rule("no-skull", lambda e: e.bone < 0.07 or e.saturation + e.white < 1.1, _NO_SKULL),
     _Rule(
-        "cropped", lambda e: e.cut > 0.16 and e.skull < 0.85,
+        "cropped",
+        lambda e: e.cut > 0.16 and e.skull < 0.85,
         "The picture cuts through the head, so part of the brain is missing. Give the whole slice.",
     ),
     _Rule(
-        "several", lambda e: e.rings > 1,
+        "several",
+        lambda e: e.rings > 1,
         "The picture shows several slices. Give one slice at a time, or the series as a folder or zip.",
     ),
     _Rule(
-        "vertex", lambda e: e.brain < 0.07 and e.bone > 0.5,
+        "vertex",
+        lambda e: e.brain < 0.07 and e.bone > 0.5,
         "Almost everything in the picture is as bright as bone and almost no brain is visible: a slice at the top of "
         "the skull, or no head CT at all.",
     ),
     _Rule(
-        "no-brain", lambda e: e.open_brain < OPEN_BRAIN and (e.brain < 0.09 or (e.brain < 0.2 and e.skull < 0.6)),
+        "no-brain",
+        lambda e: e.open_brain < OPEN_BRAIN and (e.brain < 0.09 or (e.brain < 0.2 and e.skull < 0.6)),
         "The slice shows almost no brain inside the skull: it lies at the skull base, the face or the neck, or it is "
         "another part of the body.",
     ),
     _Rule("no-skull", lambda e: e.white < 0.45, _NO_SKULL),
     _Rule(
-        "drawing", lambda e: e.texture < 0.004,
+        "drawing",
+        lambda e: e.texture < 0.004,
         "The picture is a drawing: its tissue has none of the grain of a CT image.",
     ),
-)  # fmt: skip
+)
 
 
 def check_scope(image: Slice) -> Gate:
@@ -147,7 +153,7 @@ def measure(grey: FloatArray) -> Evidence | None:
 def _header(image: Slice) -> Gate | None:
     """What the file itself rules out."""
     header = image.header
-    if header.modality not in NEUTRAL:
+    if header.modality and header.modality not in NEUTRAL_MODALITIES:
         return _no("modality", f"The file says it is {header.modality}, not CT.")
     if {"LOCALIZER", "SCOUT"} & {str(v).upper() for v in header.image_type}:
         return _no("localizer", "This is a localizer (scout) image, not an axial slice.")

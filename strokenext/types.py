@@ -8,7 +8,7 @@ No value here has room for a patient's name, number, date or place.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -55,6 +55,10 @@ class Edges(NamedTuple):
     right: str
     top: str
     bottom: str
+
+
+#: Modalities that say nothing against CT: "other", secondary capture and document scan.
+NEUTRAL_MODALITIES = frozenset({"CT", "OT", "SC", "DOC"})
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Gate:
-    """Whether the model may judge this image; `reason` is a sentence when it may not."""
+    """Whether the image is in the models' scope; `reason` is a sentence when it may not."""
 
     accepted: bool
     reason: str = ""
@@ -212,8 +216,3 @@ class Heat:
         sums = self.maps.reshape(len(self.maps), -1).sum(axis=1)
         whole = float(sums.sum())
         return {e: (float(s) / whole if whole > 0 else 0.0) for e, s in zip(self.encoders, sums, strict=True)}
-
-
-def with_notes(image: Slice, *notes: str) -> Slice:
-    """The same slice with sentences added to its notes."""
-    return replace(image, notes=image.notes + notes)

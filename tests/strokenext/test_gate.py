@@ -64,10 +64,15 @@ def test_what_is_no_head_ct_slice_is_refused_with_a_sentence(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("solid colour", "blank"), ("montage", "several"), ("two heads", "several"), ("inverted CT", "inverted"),
-        ("simulated MRI", "no-skull"), ("drawing", "drawing"), ("half a head", "cropped"),
+        ("solid colour", "blank"),
+        ("montage", "several"),
+        ("two heads", "several"),
+        ("inverted CT", "inverted"),
+        ("simulated MRI", "no-skull"),
+        ("drawing", "drawing"),
+        ("half a head", "cropped"),
     ],
-)  # fmt: skip
+)
 def test_the_reason_fits_the_picture(name: str, expected: str) -> None:
     assert code(NOT_CT[name](np.random.default_rng(3))) == expected
 
@@ -93,11 +98,13 @@ def test_a_small_picture_is_named_with_its_size() -> None:
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        (Header(modality="MR"), "modality"), (Header(image_type=("ORIGINAL", "PRIMARY", "LOCALIZER")), "localizer"),
-        (Header(modality="CT", axial=False), "not-axial"), (Header(modality="CT", body_part="CHEST"), "body-part"),
+        (Header(modality="MR"), "modality"),
+        (Header(image_type=("ORIGINAL", "PRIMARY", "LOCALIZER")), "localizer"),
+        (Header(modality="CT", axial=False), "not-axial"),
+        (Header(modality="CT", body_part="CHEST"), "body-part"),
         (Header(scope_problem="The file says that this is a report page."), "header"),
     ],
-)  # fmt: skip
+)
 def test_the_header_alone_can_refuse(header: Header, expected: str) -> None:
     assert check_scope(replace(phantom().as_slice(), header=header)).code == expected
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from strokenext.types import Edges, Header, Window
+from strokenext.types import NEUTRAL_MODALITIES, Edges, Header, Window
 
 from .codecs import syntax_name
 
@@ -25,8 +25,6 @@ AXIAL_WITHIN_DEGREES = 37.0
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _SCOUT = re.compile(r"LOCALI[SZ]ER|SCOUT|SURVIEW|TOPOGRAM|SCANOGRAM")
 _MAPS = frozenset({"PERFUSION", "RCBF", "RCBV", "CBF", "CBV", "MTT", "TTP", "TMAX", "DOSE_INFO", "SCREEN SAVE"})
-#: Modalities that make no statement against CT: "other", secondary capture and document scan.
-_NEUTRAL = frozenset({"CT", "OT", "SC", "DOC"})
 _OTHER_PARTS = re.compile(
     r"CHEST|THORAX|LUNG|HEART|ABDOMEN|PELVIS|LIVER|KIDNEY|[TLS]?SPINE|HIP|LEG|KNEE|ANKLE|FOOT|ARM|ELBOW|HAND|WRIST|"
     r"SHOULDER|EXTREMITY|BREAST|COLON|BLADDER|PROSTATE|AORTA|WHOLEBODY|FEMUR|TIBIA"
@@ -60,10 +58,10 @@ class Frame:
     instance: float | None
     location: float | None
     secondary_capture: bool
-    localizer: bool
     contrast: bool
     inverted: bool  # MONOCHROME1
     series: tuple[str, str]  # study and series UID, for grouping only
+    unfit: str | None = None  # a sentence when the image cannot be part of a head CT series
 
     @cached_property
     def normal(self) -> tuple[float, float, float] | None:
@@ -126,13 +124,13 @@ def frame(ds: Dataset, index: int) -> Frame:
         instance=_number(ds, "InstanceNumber"),
         location=_first(layers, "SliceLocation"),
         secondary_capture=capture,
-        localizer=localizer,
         contrast=bool(ds.get("ContrastBolusAgent")) or "ContrastBolusAgentSequence" in ds,
         inverted=_code(ds, "PhotometricInterpretation") == "MONOCHROME1",
         series=(str(ds.get("StudyInstanceUID", "")), str(ds.get("SeriesInstanceUID", ""))),
     )
     stated = replace(facts.header, axial=None if cosines is None else facts.tilt <= AXIAL_WITHIN_DEGREES)
-    return replace(facts, header=replace(stated, scope_problem=_scope_problem(stated, localizer)))
+    unfit = _unfit(stated, localizer)
+    return replace(facts, header=replace(stated, scope_problem=unfit or _other_part(stated)), unfit=unfit)
 
 
 def edges(cosines: tuple[float, ...] | None) -> Edges | None:
@@ -149,9 +147,9 @@ def _letter(direction: tuple[float, ...]) -> str:
     return ("LR", "PA", "HF")[axis][0 if direction[axis] > 0 else 1]
 
 
-def _scope_problem(header: Header, localizer: bool) -> str | None:
-    """A sentence when the header alone says that this is not an axial head CT slice."""
-    if header.modality is not None and header.modality not in _NEUTRAL:
+def _unfit(header: Header, localizer: bool) -> str | None:
+    """A sentence when the header alone says that this is not an axial CT slice."""
+    if header.modality is not None and header.modality not in NEUTRAL_MODALITIES:
         return f"The file says that its modality is {header.modality}; only head CT can be judged."
     if localizer:
         return "The file says that this is a localizer (scout), not a cross-section."
@@ -159,6 +157,11 @@ def _scope_problem(header: Header, localizer: bool) -> str | None:
         return "The file says that this image is not axial; only axial slices can be judged."
     if _MAPS & set(header.image_type):
         return "The file says that this is a computed map or a report page, not a CT slice."
+    return None
+
+
+def _other_part(header: Header) -> str | None:
+    """A sentence when the stated body part is not the head: too often wrong to leave the image out of a series."""
     if header.body_part is not None and _OTHER_PARTS.fullmatch(header.body_part.replace(" ", "")):
         return f"The file says that the body part is {header.body_part}; only the head can be judged."
     return None

@@ -38,19 +38,18 @@ def choose(candidates: Sequence[Candidate], *, strict: bool) -> Choice:
 
     Not strict, for one file given on its own: when none is axial CT, whatever the file holds is taken.
     """
-    reasons = {id(c): _unfit(c.frame) for c in candidates}
-    fit = [c for c in candidates if reasons[id(c)] is None]
+    fit = [c for c in candidates if c.frame.unfit is None]
     clear = [c for c in fit if _is_clear(c.frame)]
     pool = clear or fit or ([] if strict else list(candidates))
     if not pool:
-        return Choice((), tuple(LeftOut(c.name, reasons[id(c)] or "") for c in candidates), ())
+        return Choice((), tuple(LeftOut(c.name, c.frame.unfit or "") for c in candidates), ())
     groups = _groups(pool)
     best = _positioned(max(groups, key=_preference))
     kept, repeats = _without_repeats(_ordered(best))
     taken = {(c.member, c.frame.index) for c in best}
     others = [c for c in candidates if (c.member, c.frame.index) not in taken]
     sizes = {id(c): len(group) for group in groups for c in group}
-    left_out = [LeftOut(c.name, reasons[id(c)] or _other_series(c, sizes)) for c in others]
+    left_out = [LeftOut(c.name, c.frame.unfit or _other_series(c, sizes)) for c in others]
     left_out += [LeftOut(c.name, reason) for c, reason in repeats]
     notes = _group_notes(kept, len(groups), len(repeats), {c.frame.series[0] for c in candidates})
     return Choice(tuple(kept), tuple(left_out), tuple(notes))
@@ -98,12 +97,6 @@ def _regular_steps(steps: Sequence[float]) -> list[float]:
         if not any(_alike(step, r) for r in regular):
             regular.append(step)
     return regular
-
-
-def _unfit(frame: Frame) -> str | None:
-    """Why an image cannot be part of a head CT series, or None. A stated body part is too often wrong to decide."""
-    problem = frame.header.scope_problem
-    return None if problem is None or problem.startswith("The file says that the body part") else problem
 
 
 def _is_clear(frame: Frame) -> bool:
