@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from strokenext.preprocess.contract import on_picture
+
 from .errors import ModelError
 from .types import BoolArray, FloatArray
 
@@ -124,8 +126,8 @@ class Region:
         """Closed lines (x, y) around what is marked, holes too; pixel (0, 0) reaches from 0 to 1."""
         large = np.repeat(np.repeat(self.mask.astype(np.uint8), STEPS, axis=0), STEPS, axis=1)
         lines, _ = cv2.findContours(large, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-        return tuple(tuple((round((x + 0.5) / STEPS, 3), round((y + 0.5) / STEPS, 3)) for x, y in line[:, 0].tolist())
-                     for line in lines)  # fmt: skip
+        edges = [((line[:, 0] + 0.5) / STEPS).round(3) for line in lines]
+        return tuple(tuple((x, y) for x, y in edge.tolist()) for edge in edges)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; the mask itself travels as a picture."""
@@ -139,13 +141,6 @@ class Region:
             "threshold": self.threshold,
             "peak_probability": round(self.peak, 6),
         }
-
-
-def on_picture(values: FloatArray, affine: NDArray[np.float64], shape: tuple[int, int]) -> FloatArray:
-    """A map (S, S) over the model's input, read at every pixel of the picture (H, W); 0 where the input ends."""
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    plain = np.ascontiguousarray(values, dtype=np.float32)
-    return np.asarray(cv2.warpAffine(plain, affine, (shape[1], shape[0]), flags=flags), dtype=np.float32)
 
 
 def without_specks(mask: BoolArray, least: float) -> BoolArray:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from .errors import ModelNotFoundError
 
-Kind = Literal["slice", "volume", "segmentation"]
+InputKind = Literal["slice", "volume", "segmentation"]
 
 #: Shapes of one input without the batch: (channels, height, width), or (channels, depth, height, width).
 RGB_224 = (3, 224, 224)
@@ -36,7 +36,7 @@ class ModelRow:
     source: str
     licence: str
     arguments: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), hash=False)
-    kind: Kind = "slice"
+    kind: InputKind = "slice"
     input_shape: tuple[int, ...] = RGB_224
     classes: int = 2
     encoders: tuple[str, ...] = ("A",)
@@ -167,7 +167,7 @@ _ROWS: tuple[ModelRow, ...] = (
 _BY_NAME: Mapping[str, ModelRow] = MappingProxyType({r.name: r for r in _ROWS})
 
 
-def list_models(kind: Kind | None = None) -> list[ModelRow]:
+def list_models(kind: InputKind | None = None) -> list[ModelRow]:
     """Every row, or those of one kind ("slice", "volume", "segmentation"), StrokeNeXt first."""
     return [r for r in _ROWS if kind is None or r.kind == kind]
 

@@ -35,7 +35,7 @@ CHANNELS: tuple[Channels, ...] = get_args(Channels)
 #: Room left around the head, as a share of its longer side.
 MARGIN = 0.04
 #: Grey level that the brain's median is brought to: 36 HU through the brain window 80/40.
-BRAIN = 0.45
+BRAIN_LEVEL = 0.45
 #: The brain may be brightened or darkened by this factor at the most; beyond it the picture is no brain window.
 GAIN_LIMITS = (0.6, 6.0)
 #: ImageNet statistics, for models that start from ImageNet weights (timm's default).
@@ -74,7 +74,7 @@ class Preprocess:
     turns and cuts the head and blacks out the rest; "square" pads the whole picture; "contour" is the
     TEKNOFEST preparation (noise removed, the head cut out along its contour and centred, not turned) and
     "contour-in-place" the same without centring, with the geometry of "square", for masks. `level`: bring
-    the brain's median to BRAIN. `channels`: "stroke" stacks the brain window, a narrow window around the
+    the brain's median to BRAIN_LEVEL. `channels`: "stroke" stacks the brain window, a narrow window around the
     brain's own level and the difference to the mirrored side; "grey" repeats the picture three times
     with ImageNet statistics; "plain" repeats it as it is, 0..1.
     """
@@ -145,7 +145,7 @@ def stack_channels(grey: Tensor, channels: str) -> Tensor:
         return (grey - mean) / std
     size = grey.shape[-1]
     fine, broad = _blur(grey, size / 200), _blur(grey.clamp(0, 0.9), size / 80)
-    narrow = ((fine - BRAIN) / 0.12).clamp(-1.5, 1.5)
+    narrow = ((fine - BRAIN_LEVEL) / 0.12).clamp(-1.5, 1.5)
     mirror = ((broad - broad.flip(-1)) / 0.2).clamp(-1.5, 1.5)
     return torch.cat([(grey - 0.35) / 0.3, narrow, mirror], dim=1)
 
@@ -167,8 +167,14 @@ def to_image(grid: FloatArray, affine: NDArray[np.float64], input_size: int, sha
     """A heat grid (h, w) over the model's input, resampled onto the original image of `shape` (H, W); 0 outside."""
     side = (input_size, input_size)
     spread = cv2.resize(np.asarray(grid, dtype=np.float32), side, interpolation=cv2.INTER_LINEAR)
+    return on_picture(np.asarray(spread, dtype=np.float32), affine, shape)
+
+
+def on_picture(values: FloatArray, affine: NDArray[np.float64], shape: tuple[int, int]) -> FloatArray:
+    """A map (S, S) over the model's input, read at every pixel of the picture (H, W); 0 where the input ends."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(spread, affine, (shape[1], shape[0]), flags=flags), dtype=np.float32)
+    plain = np.ascontiguousarray(values, dtype=np.float32)
+    return np.asarray(cv2.warpAffine(plain, affine, (shape[1], shape[0]), flags=flags), dtype=np.float32)
 
 
 def _square(grey: FloatArray, size: int) -> Framed:
@@ -210,7 +216,7 @@ def _warp(grey: FloatArray, affine: NDArray[np.float64], size: int) -> FloatArra
 
 
 def levelled(grey: FloatArray, levels: Sequence[float], error: float = 1.0) -> FloatArray:
-    """Grey levels 0..1 of a slice or of (n, S, S) times the one gain that brings their median brain level to BRAIN.
+    """Grey levels 0..1 of a slice or (n, S, S) times the one gain that brings their median brain level to BRAIN_LEVEL.
 
     One gain for all, so that a slice full of blood stays brighter than its neighbours. `levels` are the slices' own,
     0 where a slice has no brain to read it from; `error` is a factor that the gain is off by.
@@ -218,7 +224,7 @@ def levelled(grey: FloatArray, levels: Sequence[float], error: float = 1.0) -> F
     known = [level for level in levels if level > 0]
     if not known:
         return grey
-    gain = float(np.clip(BRAIN / float(np.median(known)), *GAIN_LIMITS)) * error
+    gain = float(np.clip(BRAIN_LEVEL / float(np.median(known)), *GAIN_LIMITS)) * error
     return np.asarray(np.clip(grey * np.float32(gain), 0, 1), dtype=np.float32)
 
 

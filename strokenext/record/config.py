@@ -233,28 +233,44 @@ def _text(value: object) -> bool:
 
 #: A sentence and the test that finds it true, in the order they are asked.
 _PROBLEMS: tuple[tuple[str, Callable[[ModelConfig], bool]], ...] = (
-    ("name, architecture, licence and trained_on must be texts",
-     lambda c: not all(map(_text, (c.name, c.architecture, c.licence, c.trained_on)))),
-    ("the name may only hold letters, digits, dots, dashes and underscores",
-     lambda c: not re.fullmatch(r"\w[\w.-]{0,99}", c.name, re.ASCII)),
-    ("arguments and metrics must be records",
-     lambda c: not (isinstance(c.arguments, dict) and isinstance(c.metrics, dict))),
-    ("arguments may not ask for a download or for a number of classes",
-     lambda c: bool({"pretrained", "classes"} & set(c.arguments))),
+    (
+        "name, architecture, licence and trained_on must be texts",
+        lambda c: not all(map(_text, (c.name, c.architecture, c.licence, c.trained_on))),
+    ),
+    (
+        "the name may only hold letters, digits, dots, dashes and underscores",
+        lambda c: not re.fullmatch(r"\w[\w.-]{0,99}", c.name, re.ASCII),
+    ),
+    (
+        "arguments and metrics must be records",
+        lambda c: not (isinstance(c.arguments, dict) and isinstance(c.metrics, dict)),
+    ),
+    (
+        "arguments may not ask for a download or for a number of classes",
+        lambda c: bool({"pretrained", "classes"} & set(c.arguments)),
+    ),
     (f"the task must be one of {', '.join(TASKS)}", lambda c: c.task not in TASKS),
-    ("classes must be different texts",
-     lambda c: not c.classes or not all(map(_text, c.classes)) or len(set(c.classes)) != len(c.classes)),
+    (
+        "classes must be different texts",
+        lambda c: not c.classes or not all(map(_text, c.classes)) or len(set(c.classes)) != len(c.classes),
+    ),
     ("the classes are not those of the task", lambda c: c.task in CLASSES and c.classes != CLASSES[c.task]),
     ("the threshold must lie between 0 and 1", lambda c: not _number(c.threshold, 0, 1)),
-    ("the band must be two probabilities in ascending order",
-     lambda c: len(c.band) != 2 or not all(_number(b, 0, 1) for b in c.band) or c.band[0] > c.band[1]),
+    (
+        "the band must be two probabilities in ascending order",
+        lambda c: len(c.band) != 2 or not all(_number(b, 0, 1) for b in c.band) or c.band[0] > c.band[1],
+    ),
     ("the temperature must lie between 0.01 and 100", lambda c: not _number(c.temperature, 0.01, 100)),
     ("a volume model, and no other, has a record of planes", _misstacked),
     ("a segmentation model, and no other, has a record of masks with an entry for every class", _mismasked),
     ("the heat scale must be a positive number", lambda c: not _number(c.heat_scale, 1e-9, 1e9)),
     ("experimental must be true or false", lambda c: not isinstance(c.experimental, bool)),
-    ("the reference output must be finite numbers",
-     lambda c: not all(_number(v, -1e6, 1e6) for v in c.reference_logits)),
-    ("the checksum must be 64 hexadecimal digits",
-     lambda c: not (c.weights_sha256 == "" or re.fullmatch(r"[0-9a-f]{64}", str(c.weights_sha256)))),
-)  # fmt: skip
+    (
+        "the reference output must be finite numbers",
+        lambda c: not all(_number(v, -1e6, 1e6) for v in c.reference_logits),
+    ),
+    (
+        "the checksum must be 64 hexadecimal digits",
+        lambda c: not (c.weights_sha256 == "" or re.fullmatch(r"[0-9a-f]{64}", str(c.weights_sha256))),
+    ),
+)

@@ -25,10 +25,10 @@ MARKS = (
 EVIDENCE = "Evidence shows which cells of the image raise the model's score. It is not an outline of a lesion."
 
 _DECISIONS = {
-    "stroke": "Above the threshold: the model marks this image as stroke.",
-    "non-stroke": "Below the threshold: the model does not mark this image as stroke.",
-    "ischemic": "Below the threshold for hemorrhagic: the model reads this image as ischemic rather than hemorrhagic.",
-    "hemorrhagic": "Above the threshold: the model reads this image as hemorrhagic rather than ischemic.",
+    "stroke": "Above the threshold: the model marks this {what} as stroke.",
+    "non-stroke": "Below the threshold: the model does not mark this {what} as stroke.",
+    "ischemic": "Below the threshold for hemorrhagic: the model reads this {what} as ischemic rather than hemorrhagic.",
+    "hemorrhagic": "Above the threshold: the model reads this {what} as hemorrhagic rather than ischemic.",
     "indeterminate": "Inside the indeterminate band: the model does not decide.",
 }
 
@@ -44,8 +44,8 @@ def decision(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
     """What was decided, in one sentence."""
     if found.probability is None:
         return f"Not judged. {found.gate.reason}".strip()
-    said = _DECISIONS.get(found.decision, f"Decision: {found.decision}.")
-    return said.replace("this image", "this series") if not isinstance(found, Prediction) else said
+    sentence = _DECISIONS.get(found.decision, f"Decision: {found.decision}.")
+    return sentence.format(what="image" if isinstance(found, Prediction) else "series")
 
 
 def probability(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
@@ -72,7 +72,7 @@ def interval(found: Prediction) -> str:
 
 
 def gate(found: Prediction) -> str:
-    """Whether the image is one the model may judge."""
+    """Whether the image is within the model's scope."""
     if found.gate.accepted:
         return "The image is within the model's scope."
     if found.forced:

@@ -90,7 +90,7 @@ def soften(grey: FloatArray, sigma: float) -> FloatArray:
 
 
 def relevel(grey: FloatArray, inner: BoolArray, error: float = 1.0) -> FloatArray:
-    """Bring the brain's median back to BRAIN as `strokenext.preprocess` does, times a small error."""
+    """Bring the brain's median back to BRAIN_LEVEL as `strokenext.preprocess` does, times a small error."""
     return levelled(grey, [tissue_level(grey[inner])], error)
 
 

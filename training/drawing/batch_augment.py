@@ -16,7 +16,7 @@ from scipy import stats
 from torch import Tensor
 from torch.nn.functional import affine_grid, conv2d, grid_sample
 
-from strokenext.preprocess.contract import BRAIN, GAIN_LIMITS
+from strokenext.preprocess.contract import BRAIN_LEVEL, GAIN_LIMITS
 from strokenext.preprocess.head import LEAST_TISSUE, TISSUE
 
 #: Grey level up to which a pixel is air: it stays black whatever the contrast.
@@ -122,7 +122,7 @@ class Augmentation:
             return torch.from_numpy(values.astype(np.float32)).to(grey.device).view(-1, 1, 1, 1)
 
         warped = resample(grey, size, self.matrix, self.blur)
-        out = (warped - BRAIN) * per(self.contrast) + BRAIN + per(self.brightness)
+        out = (warped - BRAIN_LEVEL) * per(self.contrast) + BRAIN_LEVEL + per(self.brightness)
         out = (out - per(self.low)) / per(self.high - self.low)
         if self.noise.any():
             out = out + per(self.noise) * grain(torch.from_numpy(self.key).to(grey.device), size)
@@ -169,12 +169,12 @@ def softened(pictures: Tensor, sigma: NDArray[np.float64]) -> Tensor:
 
 
 def relevelled(grey: Tensor, inner: Tensor) -> Tensor:
-    """Bring the brain's median of each (N, 1, S, S) to BRAIN, as `strokenext.preprocess` does for one picture."""
+    """Bring the brain's median of each (N, 1, S, S) to BRAIN_LEVEL, as `strokenext.preprocess` does for one picture."""
     tissue = (inner > 0.5) & (grey > TISSUE[0]) & (grey < TISSUE[1])
     values = torch.where(tissue, grey, torch.nan).flatten(1)
     middle = values.nanmedian(dim=1).values
     enough = (tissue.flatten(1).sum(dim=1) >= LEAST_TISSUE) & (middle > 0)
-    gain = torch.where(enough, (BRAIN / middle).clamp(*GAIN_LIMITS), torch.ones_like(middle))
+    gain = torch.where(enough, (BRAIN_LEVEL / middle).clamp(*GAIN_LIMITS), torch.ones_like(middle))
     return (grey * gain.view(-1, 1, 1, 1)).clamp(0, 1)
 
 

@@ -4,7 +4,7 @@ Why: a model trained on real slices alone learns which hospital a slice came fro
 has nearly all the bleeds and another nearly all the normals. Drawn onto the same backgrounds, only the
 lesion tells the classes apart. Real ischemic slices are also too few to train on.
 
-Grey levels are those of `strokenext.preprocess.contract`: 0..1 over 80 HU, normal brain at BRAIN (36 HU). Every
+Grey levels are those of `strokenext.preprocess.contract`: 0..1 over 80 HU, normal brain at BRAIN_LEVEL (36 HU). Every
 function takes a numpy Generator and returns new arrays; the same seed draws the same lesion.
 
 Appearance follows the usual radiological description: fresh blood 50 to 80 HU with a rim of oedema
@@ -20,7 +20,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from strokenext.preprocess.contract import BRAIN
+from strokenext.preprocess.contract import BRAIN_LEVEL
 from strokenext.types import FloatArray
 
 #: One Hounsfield unit in grey levels of the 80 HU brain window.
@@ -143,14 +143,14 @@ def infarct(rng: np.random.Generator, canvas: Canvas, severity: tuple[float, flo
 
     grey = canvas.grey
     # Lost grey-white border and effaced sulci: local contrast fades and dark sulci fill up.
-    inside = np.where(canvas.brain > 0, np.clip(grey, 0.15, 0.62), BRAIN).astype(np.float32)
+    inside = np.where(canvas.brain > 0, np.clip(grey, 0.15, 0.62), BRAIN_LEVEL).astype(np.float32)
     flat = cv2.GaussianBlur(inside, (0, 0), size * rng.uniform(0.02, 0.04))
     effaced = np.maximum(flat, 0.38) if rng.random() < 0.6 else flat
     fade = rng.uniform(0.0, 0.5) if old else rng.uniform(0.3, 0.95)
     grain = grey - cv2.GaussianBlur(grey, (0, 0), size / 160)
     base = (1 - fade) * grey + fade * (effaced + np.clip(grain, -0.1, 0.1) * rng.uniform(0.5, 1.0))
     # Grey matter suffers more than white: darken where the tissue was brighter.
-    weight = np.clip(1 + rng.uniform(0, 1.2) * (inside - BRAIN) / 0.1, 0.5, 1.6)
+    weight = np.clip(1 + rng.uniform(0, 1.2) * (inside - BRAIN_LEVEL) / 0.1, 0.5, 1.6)
     patchy = 1 + rng.uniform(0, 0.3) * smooth_noise(rng, size, 9)
     floor = np.minimum(grey, rng.uniform(0.05, 0.14))  # nothing gets darker than CSF
     dark = np.maximum(base - darker * HU * weight * np.clip(patchy, 0.3, 1.7), floor)

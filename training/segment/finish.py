@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from strokenext.errors import DataError
+from strokenext.preprocess.contract import on_picture
 from strokenext.record.config import ModelConfig
 from strokenext.record.weights import save_model
-from strokenext.regions import Masks, on_picture, without_specks
+from strokenext.regions import Masks, without_specks
 from strokenext.segment.segmenter import Segmenter
 from training.classify.objective import load_run
 from training.data.images import open_image

@@ -28,7 +28,7 @@ LEAST_LESION = 0.0008
 
 @dataclass(frozen=True, eq=False)
 class Stack:
-    """Slices to draw on: grey (n, S, S) 0..1 with the brain at BRAIN, distance in pixels to its edge (0 outside)."""
+    """Slices to draw on: grey (n, S, S) 0..1 its brain at BRAIN_LEVEL, distance in pixels to its edge (0 outside)."""
 
     grey: FloatArray
     depth: FloatArray

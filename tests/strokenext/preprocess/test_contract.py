@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from strokenext import windows
 from strokenext.errors import ModelError
-from strokenext.preprocess.contract import BRAIN, IMAGENET_MEAN, IMAGENET_STD, Preprocess, stack_channels, to_image
+from strokenext.preprocess.contract import (
+    BRAIN_LEVEL,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Preprocess,
+    stack_channels,
+    to_image,
+)
 from strokenext.preprocess.head import brain_level
 from strokenext.types import Slice, Window
 from training.drawing.phantom.head import head_phantom
@@ -34,7 +41,7 @@ def test_plain_contract_is_a_window_and_imagenet_statistics() -> None:
 @pytest.mark.parametrize("window", [Window(80, 40), Window(100, 50), Window(240, 110), Window(120, 40)])
 def test_the_brain_arrives_at_one_level_whatever_the_window(window: Window) -> None:
     framed = STROKE.framed(grey_slice(window))
-    assert brain_level(framed.grey, framed.head) == pytest.approx(BRAIN, abs=0.02)
+    assert brain_level(framed.grey, framed.head) == pytest.approx(BRAIN_LEVEL, abs=0.02)
 
 
 def test_hu_and_its_png_give_the_same_input() -> None:
@@ -59,9 +66,7 @@ def test_mirrored_picture_gives_mirrored_channels() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    st.integers(60, 300), st.integers(60, 300), st.integers(0, 1), st.floats(0.25, 0.75), st.floats(0.25, 0.75)
-)  # fmt: skip
+@given(st.integers(60, 300), st.integers(60, 300), st.integers(0, 1), st.floats(0.25, 0.75), st.floats(0.25, 0.75))
 def test_a_mark_goes_to_the_input_and_heat_comes_back_to_it(h: int, w: int, head: int, fy: float, fx: float) -> None:
     y, x = round(fy * (h - 1)), round(fx * (w - 1))
     pixels = np.zeros((h, w), np.float32)

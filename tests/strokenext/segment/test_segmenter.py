@@ -19,11 +19,11 @@ from PIL import Image
 import strokenext
 from strokenext.errors import InputError, ModelError, ModelMismatchError, ModelNotFoundError, OptionError
 from strokenext.overlay import REGION_COLORS, render
-from strokenext.preprocess.contract import Preprocess
+from strokenext.preprocess.contract import Preprocess, on_picture
 from strokenext.preprocess.head import rotation
 from strokenext.record.config import ModelConfig, load_config
 from strokenext.record.weights import save_model
-from strokenext.regions import Masks, Region, on_picture, without_specks
+from strokenext.regions import Masks, Region, without_specks
 from strokenext.segment.segmenter import Segmenter
 from strokenext.show import words
 from strokenext.types import Slice, Volume
@@ -46,9 +46,13 @@ def square(rows: slice, columns: slice, shape: tuple[int, int] = (20, 24)) -> np
 class TestGeometry:
     @settings(max_examples=40, deadline=None)
     @given(
-        height=st.integers(60, 240), width=st.integers(60, 240), size=st.sampled_from([64, 96, 160]),
-        row=st.floats(0.3, 0.7), column=st.floats(0.3, 0.7), frame=st.sampled_from(["square", "contour-in-place"]),
-    )  # fmt: skip
+        height=st.integers(60, 240),
+        width=st.integers(60, 240),
+        size=st.sampled_from([64, 96, 160]),
+        row=st.floats(0.3, 0.7),
+        column=st.floats(0.3, 0.7),
+        frame=st.sampled_from(["square", "contour-in-place"]),
+    )
     def test_a_disc_comes_back_to_where_it_was(
         self, height: int, width: int, size: int, row: float, column: float, frame: str
     ) -> None:
@@ -131,19 +135,30 @@ class TestRecord:
 
     @pytest.mark.parametrize(
         "wrong",
-        [{}, {"thresholds": [0.5]}, [1], {"thresholds": [0.5], "least": [0], "says": ["x"], "more": []},
-         {"thresholds": [1.5], "least": [0], "says": ["x"]}, {"thresholds": [0.5], "least": [-1], "says": ["x"]},
-         {"thresholds": [0.5], "least": [0], "says": [" "]}, {"thresholds": [0.5, 0.5], "least": [0], "says": ["x"]},
-         {"thresholds": 0.5, "least": [0], "says": ["x"]}, {"thresholds": [True], "least": [0], "says": ["x"]}],
-    )  # fmt: skip
+        [
+            {},
+            {"thresholds": [0.5]},
+            [1],
+            {"thresholds": [0.5], "least": [0], "says": ["x"], "more": []},
+            {"thresholds": [1.5], "least": [0], "says": ["x"]},
+            {"thresholds": [0.5], "least": [-1], "says": ["x"]},
+            {"thresholds": [0.5], "least": [0], "says": [" "]},
+            {"thresholds": [0.5, 0.5], "least": [0], "says": ["x"]},
+            {"thresholds": 0.5, "least": [0], "says": ["x"]},
+            {"thresholds": [True], "least": [0], "says": ["x"]},
+        ],
+    )
     def test_what_is_not_such_a_record_is_refused(self, wrong: object) -> None:
         with pytest.raises(ModelError, match="record of masks"):
             Masks.from_dict(wrong)
 
     def test_the_models_record_is_read_strictly(self, folder: Path) -> None:
         record = load_config(folder).to_dict()
-        for change in ({"masks": None}, {"task": "presence", "classes": ["non-stroke", "stroke"]},
-                       {"classes": ["hematoma"]}):  # fmt: skip
+        for change in (
+            {"masks": None},
+            {"task": "presence", "classes": ["non-stroke", "stroke"]},
+            {"classes": ["hematoma"]},
+        ):
             with pytest.raises(ModelError, match="masks"):
                 ModelConfig.from_dict(record | change)
         with pytest.raises(ModelError, match="record of masks"):

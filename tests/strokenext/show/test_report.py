@@ -70,9 +70,16 @@ def test_a_prediction_is_told_whole() -> None:
     found = predictor().predict(head())
     made = page(found)
     for said in (
-        words.NOTICE, words.decision(found), words.probability(found), words.interval(found), words.trained(found),
-        found.provenance.weights_sha256, found.input.sha256, "window 80 / 40 HU", "The reader's own judgement",
-    ):  # fmt: skip
+        words.NOTICE,
+        words.decision(found),
+        words.probability(found),
+        words.interval(found),
+        words.trained(found),
+        found.provenance.weights_sha256,
+        found.input.sha256,
+        "window 80 / 40 HU",
+        "The reader's own judgement",
+    ):
         assert said in made.text
     plain, drawn, bar = made.images()
     np.testing.assert_array_equal(plain, overlay.render(head(), window=Window(80, 40)))

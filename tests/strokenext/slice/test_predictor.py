@@ -159,8 +159,12 @@ def test_the_record_names_everything() -> None:
     assert {"strokenext", "torch", "timm", "numpy"} <= set(source["versions"])
     assert source["time"].endswith("+00:00")
     assert record["input"] == {
-        "name": "slice.png", "sha256": head().sha256, "kind": "array", "unit": "HU", "shape": [96, 96],
-    }  # fmt: skip
+        "name": "slice.png",
+        "sha256": head().sha256,
+        "kind": "array",
+        "unit": "HU",
+        "shape": [96, 96],
+    }
 
 
 def test_a_prediction_cannot_be_changed_and_travels_between_processes() -> None:
@@ -193,8 +197,11 @@ def test_weights_that_give_no_number_are_an_error() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0.01, 100), st.none() | st.floats(0, 1),
-)  # fmt: skip
+    st.floats(-1e6, 1e6),
+    st.floats(-1e6, 1e6),
+    st.floats(0.01, 100),
+    st.none() | st.floats(0, 1),
+)
 def test_any_logits_give_a_probability_and_a_lawful_decision(
     negative: float, positive: float, temperature: float, threshold: float | None
 ) -> None:
@@ -318,8 +325,13 @@ def test_save_without_evidence_and_of_series_and_triage(tmp_path: Path, gate: di
     place = triage(head(), **models).save(tmp_path / "triage")  # type: ignore[arg-type, union-attr]
     names = {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}
     assert names == {
-        "prediction.json", "slice.png", "overlay.png", "heat.npy", "subtype/overlay.png", "subtype/heat.npy",
-    }  # fmt: skip
+        "prediction.json",
+        "slice.png",
+        "overlay.png",
+        "heat.npy",
+        "subtype/overlay.png",
+        "subtype/heat.npy",
+    }
     place = predictor().predict_volume(series(2)).save(tmp_path / "series")
     assert {p.name for p in place.iterdir()} == {"prediction.json", "slice.png"}
     place = triage(series(2), **models).save(tmp_path / "both")  # type: ignore[arg-type]

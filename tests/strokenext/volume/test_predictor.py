@@ -18,7 +18,7 @@ import strokenext
 from strokenext.errors import InputError, ModelError, ModelMismatchError, OptionError
 from strokenext.models import build
 from strokenext.overlay import part_of_scale
-from strokenext.preprocess.contract import BRAIN, Preprocess, levelled
+from strokenext.preprocess.contract import BRAIN_LEVEL, Preprocess, levelled
 from strokenext.preprocess.planes import CENTRE, SPREAD, Planes, normalised, plane_of, resampled
 from strokenext.record.config import ModelConfig
 from strokenext.record.weights import load_model, save_model
@@ -90,12 +90,14 @@ class TestPlanes:
         """A slice twice as bright stays twice as bright; slices without a level of their own follow."""
         grey = np.stack([np.full((2, 2), v, np.float32) for v in (0.3, 0.3, 0.3, 0.6)])
         out = levelled(grey, [0.3, 0.3, 0.0, 0.6])
-        assert out[0, 0, 0] == pytest.approx(BRAIN)
+        assert out[0, 0, 0] == pytest.approx(BRAIN_LEVEL)
         assert out[3] / out[0] == pytest.approx(2.0)
         assert levelled(grey, [0.0] * 4) is grey
 
     def test_brain_is_the_same_number_for_every_scanner(self):
-        assert normalised(np.array([CENTRE, BRAIN], np.float32)) == pytest.approx([0, (BRAIN - CENTRE) / SPREAD])
+        assert normalised(np.array([CENTRE, BRAIN_LEVEL], np.float32)) == pytest.approx(
+            [0, (BRAIN_LEVEL - CENTRE) / SPREAD]
+        )
         brighter = Volume(tuple(replace(s, pixels=s.pixels + 6) for s in series()))
         same, other = (Planes(46, 4).apply(v.slices, None, PIXELS).pixels for v in (series(), brighter))
         middle = (slice(None), 23, slice(20, 28), slice(20, 28))
@@ -103,8 +105,15 @@ class TestPlanes:
 
     def test_the_record_is_strict(self):
         assert Planes.from_dict(Planes(50, 9).to_dict()) == Planes(50, 9)
-        for wrong in ({"depth": 64}, {"depth": 64, "least": 8, "more": 1}, {"depth": "64", "least": 8}, [], None,
-                      {"depth": 4, "least": 8}, {"depth": True, "least": 8}):  # fmt: skip
+        for wrong in (
+            {"depth": 64},
+            {"depth": 64, "least": 8, "more": 1},
+            {"depth": "64", "least": 8},
+            [],
+            None,
+            {"depth": 4, "least": 8},
+            {"depth": True, "least": 8},
+        ):
             with pytest.raises(ModelError, match="record of planes"):
                 Planes.from_dict(wrong)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from strokenext.preprocess.contract import BRAIN
+from strokenext.preprocess.contract import BRAIN_LEVEL
 from training.cache.store import CACHE_SIZE, FRAMING, Cache, Row, planes_of
 from training.classify.examples import Examples, Mixture, Pools, make_example
 from training.drawing import augment, simulate
@@ -75,7 +75,7 @@ def test_another_window_is_levelled_back(canvas: Canvas) -> None:
     inner = canvas.depth > 20
     for seed in range(8):
         out = augment.relevel(augment.window_jitter(np.random.default_rng(seed), canvas.grey), inner)
-        assert float(np.median(out[inner])) == pytest.approx(BRAIN, abs=0.03)
+        assert float(np.median(out[inner])) == pytest.approx(BRAIN_LEVEL, abs=0.03)
 
 
 def test_an_example_repeats_and_carries_its_outline(cache: Cache) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from strokenext.errors import DataError
-from strokenext.preprocess.contract import BRAIN, Preprocess
+from strokenext.preprocess.contract import BRAIN_LEVEL, Preprocess
 from training.cache.store import Cache, build
 from training.classify.examples import Mixture
 from training.classify.lesions import LesionsFeed
@@ -236,8 +236,8 @@ def test_another_window_moves_hounsfield_units_and_the_brain_is_levelled_back() 
     assert torch.allclose(plain[:, 0, 16, 16], (36 - low) / (high - low), atol=1e-5)
     assert not plain[..., :3].any()  # air stays black
     again = drawn.apply(flat, inner, 32, True)[:, 0, 16, 16]
-    assert float(again.median()) == pytest.approx(BRAIN, abs=0.01)
-    assert float(again.std()) == pytest.approx(BRAIN * ta.LEVEL_ERROR, rel=0.25)
+    assert float(again.median()) == pytest.approx(BRAIN_LEVEL, abs=0.01)
+    assert float(again.std()) == pytest.approx(BRAIN_LEVEL * ta.LEVEL_ERROR, rel=0.25)
 
 
 def test_erasing_blurring_and_noise_do_what_they_say() -> None:
