@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from strokenext.saving import write_file
 from training.measure.estimate import text
 from training.results.coverage import NOT_RUN, lacking, parts
 from training.results.explanations import drawn_lesions, explained
@@ -83,8 +84,8 @@ def _explanations(material: Material) -> Section:
     """Whether the heat maps mean anything."""
     about = (
         "Slices with a lesion mask that training did not learn from: of the validation and test parts and of unseen "
-        "sources; a hit may miss by half a cell of a "
-        "7 × 7 grid. The centre prior is a Gaussian on the middle of the head: the guess that needs no model."
+        "sources; a hit may miss by half a cell of a 7 × 7 grid. "
+        "The centre prior is a Gaussian on the middle of the head: the guess that needs no model."
     )
     checks, words = explained(material), [about]
     shown: tuple[Table, ...] = ()
@@ -162,7 +163,7 @@ def main(argv: Sequence[str]) -> int:
     if o.gallery:
         content += galleries(material.entries, o.manifest, o.model, o.gallery)
     o.out.mkdir(parents=True, exist_ok=True)
-    (o.out / "report.html").write_text(to_html(TITLE, NOTICE, content), encoding="utf-8")
+    write_file(o.out / "report.html", to_html(TITLE, NOTICE, content))
     to_pdf(TITLE, NOTICE, content, o.out / "report.pdf")
     print(f"{o.out / 'report.html'} and report.pdf, from {len(material.entries)} result files.")
     return 0

@@ -111,5 +111,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _tell(name: str, outcome: Measured | str) -> None:
-    text = f"left out, {outcome}" if isinstance(outcome, str) else f"{outcome.latency_ms:.1f} ms"
-    print(f"{name}: {text}", file=sys.stderr)
+    what = f"left out, {outcome}" if isinstance(outcome, str) else f"{outcome.latency_ms:.1f} ms"
+    print(f"{name}: {what}", file=sys.stderr)

@@ -44,7 +44,7 @@ def hardware(entry: Entry) -> str:
 def main_table(entries: Sequence[Entry]) -> Table:
     """Every result on one line."""
 
-    def precision(e: Entry) -> str:
+    def auprc(e: Entry) -> str:
         rank = e.metrics["ranking"]
         return f"{text(rank['auprc']['value'])} ({text(rank['prevalence'], 2)})"
 
@@ -54,7 +54,7 @@ def main_table(entries: Sequence[Entry]) -> Table:
             **MODEL,
             "slices / patients": size,
             "AUROC (95 %)": auroc,
-            "AUPRC (share positive)": precision,
+            "AUPRC (share positive)": auprc,
             "accuracy": point("accuracy"),
             "F1 macro": point("f1_macro"),
             "MCC": point("mcc"),

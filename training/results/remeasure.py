@@ -18,8 +18,8 @@ from training.measure.result import FORMAT, Result, read_result, write_result
 def remeasured(result: Result, draws: int = 1000) -> Result:
     """The result with metrics from its own predictions, threshold and temperature."""
     model = result.model
-    found = measure(result.predictions, float(model["threshold"]), float(model["temperature"]), draws=draws)
-    return replace(result, metrics=found)
+    metrics = measure(result.predictions, float(model["threshold"]), float(model["temperature"]), draws=draws)
+    return replace(result, metrics=metrics)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -86,9 +86,9 @@ class Entry:
         return self.result.metrics
 
     @property
-    def auroc(self) -> Mapping[str, Any]:
+    def auroc(self) -> dict[str, Any]:
         """AUROC with its interval."""
-        return dict(self.metrics["ranking"]["auroc"])
+        return self.metrics["ranking"]["auroc"]
 
     def point(self, name: str) -> float | None:
         """A measure at the stored threshold; None where it is undefined."""
