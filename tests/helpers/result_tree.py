@@ -8,14 +8,28 @@ from typing import Any
 
 import numpy as np
 
-from tests.training.classify.test_evaluate import made
 from training.measure.measures import measure
-from training.measure.result import Result, write_result
+from training.measure.result import Predictions, Result, write_result
 
 HISTORY = [
     {"epoch": 1, "step": 10, "loss": 0.7, "validation": {"loss": 0.69, "auroc": 0.6}},
     {"epoch": 2, "step": 20, "loss": 0.5, "validation": {"loss": 0.61, "auroc": 0.8}},
 ]
+
+
+def made(n: int = 200, signal: float = 2.0, seed: int = 0) -> Predictions:
+    """Two sources, 40 patients of five slices; the first half of the slices normal."""
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(n) >= n // 2).astype(np.int64)
+    return Predictions(
+        paths=tuple(f"{i}.png" for i in range(n)),
+        sources=tuple("ab"[i % 2] for i in range(n)),
+        units=tuple(f"p{i // 5}" for i in range(n)),
+        kinds=tuple("hemorrhagic" if y else "normal" for y in labels),
+        types=tuple("epidural subdural" if y else "" for y in labels),
+        labels=labels,
+        logits=rng.normal(0, 1, n) + signal * (labels - 0.5),
+    )
 
 
 def one(
