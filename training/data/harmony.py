@@ -83,14 +83,9 @@ def statistics(framed: Framed) -> Numbers:
     border = np.concatenate([grey[:4].ravel(), grey[-4:].ravel(), grey[:, :4].ravel(), grey[:, -4:].ravel()])
     soft = (grey > 0.2) & (grey < 0.8)
     grain = float(np.median(np.abs(fine[soft]))) if soft.any() else 0.0
-    rest = [
-        shown.size / grey.size,
-        float((grey > 0.97).mean()),
-        float(np.abs(fine).mean()),
-        grain,
-        float(border.mean()),
-    ]
-    return np.array([*levels, *rest, float(grey.std())], dtype=np.float64)
+    white, sharp = float((grey > 0.97).mean()), float(np.abs(fine).mean())
+    rest = [shown.size / grey.size, white, sharp, grain, float(border.mean()), float(grey.std())]
+    return np.array([*levels, *rest], dtype=np.float64)
 
 
 def _both(chosen: Sequence[Record], before: Numbers, after: Numbers, seed: int) -> dict[str, Any] | None:

@@ -15,14 +15,8 @@ from .slices_csv import read_rows
 #: Columns that name a file, its folder (a patient, a series), or either.
 FILES, FOLDERS, EITHER = ("path", "file", "image", "filename"), ("folder", "series", "patient"), ("name", "id")
 #: Columns with a label, and what the numbers 0 and 1 mean in each.
-PRESENCE, SUBTYPE = ("normal", "stroke"), ("ischemic", "hemorrhagic")
-LABEL_COLUMNS = {
-    "label": PRESENCE,
-    "class": PRESENCE,
-    "diagnosis": PRESENCE,
-    "subtype": SUBTYPE,
-    "presence": PRESENCE,
-}
+LABEL_COLUMNS = dict.fromkeys(("label", "class", "diagnosis"), ("normal", "stroke"))
+LABEL_COLUMNS |= {"subtype": ("ischemic", "hemorrhagic"), "presence": ("normal", "stroke")}
 Row = Mapping[str, str]
 
 

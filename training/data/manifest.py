@@ -65,11 +65,7 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {
-            **{f.name: getattr(self, f.name) for f in fields(self)},
-            "size": list(self.size),
-            "extra": dict(self.extra),
-        }
+        return {**vars(self), "size": list(self.size), "extra": dict(self.extra)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Record:
@@ -136,9 +132,8 @@ def read_manifest(file: str | Path) -> Manifest:
         raise DataError(f"{source} does not begin with the header of a {FORMAT} file. Prepare the data again.")
     header, rest = lines[0], lines[1:]
     if header["records"] != len(rest):
-        raise DataError(
-            f"{source} should hold {header['records']} records and holds {len(rest)}. Prepare the data again."
-        )
+        counted = f"{source} should hold {header['records']} records and holds {len(rest)}"
+        raise DataError(f"{counted}. Prepare the data again.")
     records = tuple(Record.from_dict(line) for line in rest)
     if len({r.path for r in records}) != len(records):
         raise DataError(f"{source} lists a path twice. Prepare the data again.")
@@ -159,9 +154,7 @@ def write_csv(records: Iterable[Record], file: str | Path) -> Path:
         writer = csv.writer(stream)
         writer.writerow(names)
         for r in records:
-            row = r.to_dict() | {
-                "size": f"{r.size[0]}x{r.size[1]}",
-                "extra": json.dumps(dict(r.extra), ensure_ascii=False),
-            }
+            extra = json.dumps(dict(r.extra), ensure_ascii=False)
+            row = r.to_dict() | {"size": f"{r.size[0]}x{r.size[1]}", "extra": extra}
             writer.writerow(["" if row[name] is None else row[name] for name in names])
     return target

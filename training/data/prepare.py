@@ -179,12 +179,11 @@ def _source_predicts_presence(records: Sequence[Record]) -> dict[str, Any] | Non
 
 def counts(records: Iterable[Record]) -> dict[str, dict[str, int]]:
     """Per source: images, patients (0 where unknown), groups and images of each label."""
-    table: dict[str, dict[str, int]] = {}
     by_source: dict[str, list[Record]] = defaultdict(list)
     for r in records:
         by_source[r.source].append(r)
-    for source, rows in sorted(by_source.items()):
-        table[source] = {
+    return {
+        source: {
             "images": len(rows),
             "patients": len({r.patient for r in rows if r.patient}),
             "groups": len({r.group for r in rows}),
@@ -195,7 +194,8 @@ def counts(records: Iterable[Record]) -> dict[str, dict[str, int]]:
             "unlabelled": sum(r.presence is None for r in rows),
             "evaluation only": sum(r.evaluation_only for r in rows),
         }
-    return table
+        for source, rows in sorted(by_source.items())
+    }
 
 
 def counts_table(table: Mapping[str, Mapping[str, int]]) -> str:

@@ -46,8 +46,9 @@ class Reading:
 
 def files_below(root: Path) -> list[Path]:
     """Every file of a tree in order, without hidden ones and what macOS adds to archives."""
-    return sorted(
-        p
-        for p in root.rglob("*")
-        if p.is_file() and not any(part.startswith(".") or part == "__MACOSX" for part in p.relative_to(root).parts)
-    )
+    files = (p for p in root.rglob("*") if p.is_file())
+    return sorted(p for p in files if not any(_hidden(part) for part in p.relative_to(root).parts))
+
+
+def _hidden(part: str) -> bool:
+    return part.startswith(".") or part == "__MACOSX"

@@ -35,11 +35,6 @@ SEGMENTATION = Preprocess(size=256, frame="contour-in-place", channels="grey")
 STEPS = ("as read", "without noise", "cut out", "centred")
 
 
-def for_classification(image: Slice, preprocess: Preprocess = CLASSIFICATION) -> Framed:
-    """Grey levels (S, S) 0..1 of the head, its centroid in the middle; HU go through the stored window."""
-    return preprocess.framed(image)
-
-
 def for_segmentation(image: Slice, mask: BoolArray, preprocess: Preprocess = SEGMENTATION) -> tuple[Framed, BoolArray]:
     """Grey levels (S, S) 0..1 and the mask (H, W) brought to (S, S) by the same affine, the head where it was.
 
@@ -59,7 +54,7 @@ def steps(image: Slice, preprocess: Preprocess = CLASSIFICATION) -> dict[str, Fl
     """Grey levels 0..1 after each of STEPS: three in the image's own pixels (H, W), the last (S, S)."""
     grey = grey01(image, Window(*preprocess.window))
     clean = denoised(grey)
-    pictures = (grey, clean, cut_out(clean, contour_mask(clean)), for_classification(image, preprocess).grey)
+    pictures = (grey, clean, cut_out(clean, contour_mask(clean)), preprocess.framed(image).grey)
     return dict(zip(STEPS, pictures, strict=True))
 
 

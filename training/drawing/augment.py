@@ -100,5 +100,5 @@ def erase(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
         side, depth = int(rng.integers(4)), int(grey.shape[0] * rng.uniform(0.02, 0.1))
         turned = np.rot90(grey, side).copy()
         turned[:depth] = 0
-        grey = np.ascontiguousarray(np.rot90(turned, -side))
+        return np.ascontiguousarray(np.rot90(turned, -side))
     return grey

@@ -12,7 +12,7 @@ import argparse
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,24 +89,18 @@ def selection(manifest: Manifest, split: Split | None, task: str, limit: int, rn
 
     An edema mask counts only where there is room for blood in its hull.
     """
-    positive = [
-        r for r in unseen(manifest, split) if (r.presence == 1 if task == "presence" else r.subtype is not None)
-    ]
-    masked = [r for r in positive if "mask" in r.extra]
-    waiting: dict[str, list[Record]] = defaultdict(list)
-    pool = masked or positive
-    for i in rng.permutation(len(pool)):
-        waiting[pool[int(i)].source].append(pool[int(i)])
-    chosen: list[Record] = []
-    while len(chosen) < limit and any(waiting.values()):
-        for source in sorted(waiting):
-            usable = None
-            while waiting[source] and usable is None:
-                record = waiting[source].pop()
-                usable = record if "mask" not in record.extra or lesion_of(manifest, record) is not None else None
-            if usable is not None and len(chosen) < limit:
-                chosen.append(usable)
-    return chosen
+    records = unseen(manifest, split)
+    positive = [r for r in records if (r.presence == 1 if task == "presence" else r.subtype is not None)]
+    pool = [r for r in positive if "mask" in r.extra] or positive
+    by_source: dict[str, list[Record]] = defaultdict(list)
+    for i in reversed(rng.permutation(len(pool))):
+        by_source[pool[int(i)].source].append(pool[int(i)])
+
+    def usable(rows: Sequence[Record]) -> Iterator[Record]:
+        return (r for r in rows if "mask" not in r.extra or lesion_of(manifest, r) is not None)
+
+    turns = itertools.zip_longest(*(usable(rows) for _, rows in sorted(by_source.items())))
+    return list(itertools.islice((r for turn in turns for r in turn if r is not None), limit))
 
 
 def unseen(manifest: Manifest, split: Split | None) -> list[Record]:

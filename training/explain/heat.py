@@ -46,16 +46,16 @@ class HeatScores:
 
     unit: str
     source: str
-    hit: float | None
-    energy: float | None
-    control_hit: float | None
-    control_energy: float | None
-    mask_share: float | None  # of the head: what heat spread evenly over the head would put in the mask
-    ratio: float | None
-    control_ratio: float | None
-    outside: float | None
-    flip: float | None
-    randomised: float | None
+    hit: float | None = None
+    energy: float | None = None
+    control_hit: float | None = None
+    control_energy: float | None = None
+    mask_share: float | None = None  # of the head: what heat spread evenly over the head would put in the mask
+    ratio: float | None = None
+    control_ratio: float | None = None
+    outside: float | None = None
+    flip: float | None = None
+    randomised: float | None = None
     deletion: float | None = None
     insertion: float | None = None
     random_deletion: float | None = None
@@ -87,20 +87,23 @@ def examine(
     grid = heat_grid(model, x, index)
     heat = drawn_up(grid, x.shape[-1])
     mirrored = np.ascontiguousarray(heat_in_frame(model, x.flip(-1), index)[:, ::-1])
-    control = centre_prior(head)
-    total, mask = float(heat.sum()), view.mask if view.mask is not None and view.mask.any() else None
-    near = None if mask is None else grown(mask, max(x.shape[-1] // TOLERANCE_GRID, 1))
+    total, in_mask = float(heat.sum()), {}
+    if (mask := view.mask) is not None and mask.any():
+        near, control = grown(mask, max(x.shape[-1] // TOLERANCE_GRID, 1)), centre_prior(head)
+        in_mask = {
+            "hit": float(total > 0 and near[peak(grid, x.shape[-1])]),
+            "energy": float(heat[mask].sum() / total) if total else 0.0,
+            "control_hit": float(near.flat[int(control.argmax())]),
+            "control_energy": float(control[mask].sum() / control.sum()),
+            "mask_share": float((mask & head).sum() / max(head.sum(), 1)),
+            "ratio": ratio(heat, mask, view.brain),
+            "control_ratio": ratio(control, mask, view.brain),
+        }
     curves = deletion_insertion(model, x, index, heat, rng) if removal else (None, None, None)
     return HeatScores(
-        unit=record.unit,
-        source=record.source,
-        hit=None if near is None else float(total > 0 and near[peak(grid, x.shape[-1])]),
-        energy=None if mask is None else float(heat[mask].sum() / total) if total else 0.0,
-        control_hit=None if near is None else float(near.flat[int(control.argmax())]),
-        control_energy=None if mask is None else float(control[mask].sum() / control.sum()),
-        mask_share=None if mask is None else float((mask & head).sum() / max(head.sum(), 1)),
-        ratio=None if mask is None else ratio(heat, mask, view.brain),
-        control_ratio=None if mask is None else ratio(control, mask, view.brain),
+        record.unit,
+        record.source,
+        **in_mask,
         outside=float(heat[~head].sum() / total) if total else None,
         flip=correlation(heat, mirrored),
         randomised=correlation(heat, heat_in_frame(scrambled, x, index)),

@@ -221,8 +221,8 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m training gate", description=__doc__)
     parser.add_argument("--data", type=Path, default=SHARED, help="folder with ct_ich, phe_sich, lesion_masks, ...")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
-    parser.add_argument("--half", choices=("first", "second"), default="second", help="which patients to judge")
-    parser.add_argument("--every", type=int, default=1, help="judge only every n-th slice")
+    parser.add_argument("--half", choices=("first", "second"), default="second", help="which patients to check")
+    parser.add_argument("--every", type=int, default=1, help="check only every n-th slice")
     options = parser.parse_args(argv)
     if not options.data.is_dir():
         raise NotFoundError(f"The shared data are not at {options.data}; name them with --data.")

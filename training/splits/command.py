@@ -6,8 +6,9 @@ The protocols are described where they are made, in `protocols`.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from strokenext.errors import DataError
 from training.data.manifest import Manifest, read_manifest
@@ -16,7 +17,15 @@ from .assign import FRACTIONS, PATIENT_SEED
 from .protocols import grouped, image_level, kfold, leave_source_out, patients, published
 from .split import Split, write_split
 
-PROTOCOLS = ("image", "grouped", "kfold", "patients", "source", "published")
+#: Protocol to the splits that it makes of a manifest with the command's flags and the seed and fractions given.
+PROTOCOLS: dict[str, Callable[[Manifest, argparse.Namespace, dict[str, Any]], list[Split]]] = {
+    "image": lambda m, o, given: [image_level(m, o.task, **given)],
+    "grouped": lambda m, o, given: [grouped(m, o.task, **given)],
+    "kfold": lambda m, o, given: kfold(m, o.folds, o.task, **given),
+    "patients": lambda m, o, given: [patients(m, o.task, **given)],
+    "source": lambda m, o, given: [leave_source_out(m, o.source, o.task, **given)],
+    "published": lambda m, o, given: [published(m, o.task)],
+}
 
 
 def summary(manifest: Manifest, split: Split) -> str:
@@ -71,14 +80,7 @@ def main(argv: Sequence[str]) -> int:
         raise DataError(f"The protocol '{o.protocol}' has shares of its own; omit --fractions.")
     if o.protocol == "source" and not o.source:
         raise DataError("Name the source to leave out: --source NAME.")
-    splits = {
-        "image": lambda: [image_level(manifest, o.task, seed, **shares)],
-        "grouped": lambda: [grouped(manifest, o.task, seed, **shares)],
-        "kfold": lambda: kfold(manifest, o.folds, o.task, seed),
-        "patients": lambda: [patients(manifest, o.task, seed, **shares)],
-        "source": lambda: [leave_source_out(manifest, o.source, o.task, seed)],
-        "published": lambda: [published(manifest, o.task)],
-    }[o.protocol]()
+    splits = PROTOCOLS[o.protocol](manifest, o, {"seed": seed, **shares})
     numbered = [o.out.with_name(f"{o.out.stem}_{i}{o.out.suffix}") for i in range(len(splits))]
     files = numbered if o.protocol == "kfold" else [o.out]
     for split, file in zip(splits, files, strict=True):

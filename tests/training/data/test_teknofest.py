@@ -19,7 +19,7 @@ from tests.helpers.dicom_files import ct, to_bytes
 from tests.helpers.places import ROOT
 from training.__main__ import main
 from training.data import teknofest
-from training.data.teknofest import CLASSIFICATION, SEGMENTATION, for_classification, for_segmentation, steps
+from training.data.teknofest import CLASSIFICATION, SEGMENTATION, for_segmentation, steps
 from training.drawing.phantom.head import head_phantom
 
 
@@ -71,7 +71,7 @@ def test_the_head_is_cut_out_of_table_and_speckle() -> None:
 def test_centring_brings_the_centroid_to_the_middle(x: int, y: int, width: int, seed: int) -> None:
     """Wherever the head was and whatever lay around it: within one pixel of the middle of the 224 pixel square."""
     grey = with_table_and_speckle(planted((x, y), axes=(width, 70)), seed)
-    framed = for_classification(Slice(grey, "grey"))
+    framed = CLASSIFICATION.framed(Slice(grey, "grey"))
     assert np.hypot(*np.subtract(centroid(framed.head), (111.5, 111.5))) < 1
     assert np.hypot(*np.subtract(centroid(framed.grey > 0.2), (111.5, 111.5))) < 1
     edge = np.concatenate([framed.head[0], framed.head[-1], framed.head[:, 0], framed.head[:, -1]])
@@ -164,8 +164,8 @@ def test_dicom_goes_through_its_window(tmp_path: Path) -> None:
     stored = np.clip(np.rint(phantom.hu) + 1024, 0, 4095).astype(np.uint16)
     file.write_bytes(to_bytes(ct(stored)))
 
-    read = for_classification(read_slice(file))
-    made = for_classification(phantom.as_slice())
+    read = CLASSIFICATION.framed(read_slice(file))
+    made = CLASSIFICATION.framed(phantom.as_slice())
     assert np.abs(read.grey - made.grey).max() < 0.02  # HU are stored as whole numbers: 1/80 of the window
 
 

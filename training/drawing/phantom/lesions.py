@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,8 +59,8 @@ def _hemorrhage(person: Person, x: Array, y: Array, z: float, depth: Array) -> L
     blood = np.clip(0.5 - edge / 1.8, 0, 1)
     rim = np.clip((6.0 + 1.5 * person.slow(x, y, z) - edge) / 2.5, 0, 1)
     push = (centre[0], centre[1], 5.0 * float(np.exp(-(((z - 9) / 24) ** 2))))
-    parts = {"mask": blood > 0.5, "blood": blood, "oedema": 0.85 * rim, "swelling": 0.6 * rim, "push": push}
-    return Lesion(**{**vars(base), **parts, "texture": person.blob(2 * x, 2 * y, z)})
+    base = replace(base, mask=blood > 0.5, blood=blood, oedema=0.85 * rim, swelling=0.6 * rim, push=push)
+    return replace(base, texture=person.blob(2 * x, 2 * y, z))
 
 
 def _infarct(person: Person, x: Array, y: Array, z: float, depth: Array) -> Lesion:
@@ -73,9 +73,7 @@ def _infarct(person: Person, x: Array, y: Array, z: float, depth: Array) -> Lesi
     inner = (lateral - (21 + 0.10 * max(z - 5, 0.0)) + wobble) / 4.0
     top = (52 - z) / 8.0
     share = np.clip(np.minimum(np.minimum(front, back), np.minimum(inner, top)), 0, 1)
-    push = (40.0 * person.side, 0.0, 1.6)
-    parts = {"mask": share > 0.5, "infarct": share, "swelling": share, "push": push}
-    return Lesion(**{**vars(base), **parts})
+    return replace(base, mask=share > 0.5, infarct=share, swelling=share, push=(40.0 * person.side, 0.0, 1.6))
 
 
 def _subdural(person: Person, x: Array, y: Array, z: float, depth: Array) -> Lesion:
@@ -84,14 +82,9 @@ def _subdural(person: Person, x: Array, y: Array, z: float, depth: Array) -> Les
     width = 11.0 * np.clip(np.cos(angle * 0.95 + 0.1), 0, 1) ** 0.8 * float(np.clip((66 - z) / 30, 0, 1))
     width = width + 0.7 * person.slow(x, y, z) * (width > 1)
     blood = np.clip((width - depth) / 0.9, 0, 1) * (width > 1)
-    push = (62.0 * person.side, 0.0, 7.0)
-    parts = {
-        "mask": blood > 0.5,
-        "blood": blood,
-        "swelling": np.exp(-(((depth - width) / 30) ** 2)) * np.clip(x * person.side / 20, 0, 1),
-        "push": push,
-    }
-    return Lesion(**{**vars(base), **parts, "texture": person.blob(x, y, z)})
+    closed = np.exp(-(((depth - width) / 30) ** 2)) * np.clip(x * person.side / 20, 0, 1)
+    base = replace(base, mask=blood > 0.5, blood=blood, swelling=closed, push=(62.0 * person.side, 0.0, 7.0))
+    return replace(base, texture=person.blob(x, y, z))
 
 
 def _subarachnoid(person: Person, x: Array, y: Array, z: float, depth: Array) -> Lesion:
@@ -100,7 +93,7 @@ def _subarachnoid(person: Person, x: Array, y: Array, z: float, depth: Array) ->
     near = np.clip((x * person.side - 8 + 6 * person.slow(x, y, z)) / 8, 0, 1) * np.clip((50 - np.abs(y)) / 12, 0, 1)
     near = near * float(np.clip((58 - z) / 15, 0, 1)) * (depth < 32)
     csf = np.minimum(sylvian(np.abs(x), y, z) - 1.1, sulci(person, x, y, z, depth) - person.sulci) < 0.3
-    return Lesion(**{**vars(base), "bleed_in_sulci": 56.0 * near, "mask": (near > 0.5) & csf})
+    return replace(base, bleed_in_sulci=56.0 * near, mask=(near > 0.5) & csf)
 
 
 LESIONS: dict[str, Callable[[Person, Array, Array, float, Array], Lesion]] = {
