@@ -82,7 +82,8 @@ class Pages(FPDF):
         look = {"borders_layout": "HORIZONTAL_LINES", "align": "LEFT", "text_align": "LEFT", "v_align": "TOP"}
         white = {"padding": (0.4, PADDING), "line_height": self.font_size * 1.25}
         with self.table(lines, width=min(self.epw, sum(widths)), col_widths=widths, **look, **white):
-            self.ln(3)
+            pass
+        self.ln(3)
 
     def column_widths(self, lines: Sequence[Sequence[str]]) -> list[float]:
         """Widths in mm that fit the page, in the largest size of text, set from here on, in which no word is cut."""
