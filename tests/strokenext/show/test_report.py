@@ -23,9 +23,7 @@ from tests.helpers.toy import head, predictor, series
 EVIL = '<script>alert("x")</script>\'&'
 
 
-@pytest.fixture(autouse=True)
-def _open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "check_scope", lambda image: Gate(True))
+pytestmark = pytest.mark.usefixtures("gate")
 
 
 class Page(HTMLParser):

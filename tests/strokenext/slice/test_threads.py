@@ -7,19 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-import strokenext.slice.predictor as room
 from strokenext.explain.methods import METHODS
 from strokenext.slice.prediction import Prediction
 from strokenext.slice.predictor import Predictor
-from strokenext.types import Gate
 from tests.helpers.toy import head, predictor
 
 CALLS, THREADS = 24, 8
-
-
-@pytest.fixture(autouse=True)
-def _open_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "check_scope", lambda image: Gate(True))
+pytestmark = pytest.mark.usefixtures("gate")
 
 
 def _same(one: Prediction, other: Prediction) -> bool:
