@@ -31,7 +31,7 @@ COMMENT_LIMIT = 2000
 class Opinion:
     """What the reader thinks of the answer; it exists only inside one download."""
 
-    verdict: str = ""
+    agreement: str = ""
     comment: str = ""
 
 
@@ -143,8 +143,8 @@ def _json(case: Case, triage: Triage, opinion: Opinion) -> bytes:
     if case.reading is not None:
         reading = case.reading
         body["reading"] = {"verdict": reading.verdict, "seconds": round(reading.seconds, 1), "before_model": True}
-    if opinion.verdict or opinion.comment:
-        body["feedback"] = {"opinion": opinion.verdict, "comment": opinion.comment}
+    if opinion.agreement or opinion.comment:
+        body["feedback"] = {"opinion": opinion.agreement, "comment": opinion.comment}
     return json.dumps(body, indent=2, ensure_ascii=False).encode("utf-8")
 
 
@@ -161,7 +161,7 @@ def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
     page = report.html(
         triage,
         case.images[case.index],
-        reader=report.Reader(reading, opinion.verdict.lower(), opinion.comment),
+        reader=report.Reader(reading, opinion.agreement.lower(), opinion.comment),
         window=view.window,
         colormap=view.colormap,
         whole=case.whole,
