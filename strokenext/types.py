@@ -167,7 +167,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Gate:
-    """Whether the image is in the models' scope; `reason` is a sentence when it may not."""
+    """Whether the image is in the models' scope; `reason` is a sentence when it is not."""
 
     accepted: bool
     reason: str = ""

@@ -122,8 +122,9 @@ def _cached(place: HubId, task: str | None, cache: str | None) -> Path | None:
 
 def _download(place: HubId, task: str | None, cache: str | None, progress: Progress | None) -> Path:
     """One commit's weights first, config.json last, and only then the branch: its pointer never leads to half."""
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, hf_hub_download
 
+    options: dict[str, Any] = {"cache_dir": cache, "endpoint": _endpoint(), "etag_timeout": TIMEOUT}
     api = HfApi(endpoint=_endpoint())
     info = api.model_info(place.repo, revision=place.revision, timeout=TIMEOUT, files_metadata=True)
     sizes = {file.rfilename: file.size for file in info.siblings or []}
@@ -135,13 +136,11 @@ def _download(place: HubId, task: str | None, cache: str | None, progress: Progr
         size, limit = sizes[name] or 0, LIMITS[name.removeprefix(prefix)]
         if size > limit:
             raise ModelError(f"The file {name} of {place} has {size} bytes; more than {limit} is refused.")
-    options: dict[str, Any] = {"cache_dir": cache, "etag_timeout": TIMEOUT}
-    bar = None if progress is None else _bar(progress)
     for name in names:
-        drawn = bar if name.endswith(WEIGHTS) else None
-        path = api.hf_hub_download(place.repo, name, revision=info.sha, tqdm_class=drawn, **options)
+        bar: dict[str, Any] = {"tqdm_class": _bar(progress)} if progress and name.endswith(WEIGHTS) else {}
+        path = hf_hub_download(place.repo, name, revision=info.sha, **bar, **options)
     if not place.pinned:  # the branch's pointer
-        api.hf_hub_download(place.repo, prefix + CONFIG, revision=place.revision, **options)
+        hf_hub_download(place.repo, prefix + CONFIG, revision=place.revision, **options)
         _log.info("%s is commit %s; ask for '%s@%s' to pin it.", place, info.sha, place.repo, info.sha)
     return Path(path).parent
 
