@@ -17,7 +17,6 @@ from strokenext.regions import Masks
 from strokenext.types import BoolArray
 from training.data.manifest import Manifest, Record, Scalar
 from training.drawing.phantom.head import Phantom, head_phantom
-from training.segment.planes import CLASSES
 from training.splits.split import Split
 
 SIDE = 128
@@ -69,11 +68,21 @@ def bright(level: float = 0.62, width: int = 4) -> nn.Module:
 def segmentation_model(folder: Path, size: int = 96) -> Path:
     """The network of `bright` as a model folder."""
     config = ModelConfig(
-        name=folder.name, architecture="unet", arguments={"width": 4}, task="segmentation", classes=CLASSES,
-        preprocess=Preprocess(size, frame="contour-in-place", channels="plain"), threshold=0.5, band=(0.5, 0.5),
-        temperature=1.0, heat_scale=1.0, trained_on="Nothing: set by hand for tests.", licence="Apache-2.0",
-        experimental=True, masks=Masks((0.5, 0.5), (0.0, 0.0), ("Bright tissue.", "The rim, never the blood.")),
-    )  # fmt: skip
+        name=folder.name,
+        architecture="unet",
+        arguments={"width": 4},
+        task="segmentation",
+        classes=("hematoma", "perihematomal edema"),
+        preprocess=Preprocess(size, frame="contour-in-place", channels="plain"),
+        threshold=0.5,
+        band=(0.5, 0.5),
+        temperature=1.0,
+        heat_scale=1.0,
+        trained_on="Nothing: set by hand for tests.",
+        licence="Apache-2.0",
+        experimental=True,
+        masks=Masks((0.5, 0.5), (0.0, 0.0), ("Bright tissue.", "The rim, never the blood.")),
+    )
     save_model(folder, bright(), config, f"# {folder.name}\n\nSet by hand for tests.\n", half=False)
     return folder
 

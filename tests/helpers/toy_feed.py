@@ -1,14 +1,26 @@
-"""A feed of made-up pictures for the tests of training: noise, and in half of them a bright blob."""
+"""Training on made-up pictures, for its tests: noise, and in half of them a bright blob."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from training.train.feed import Batch, Held
+from strokenext.models import build
+from training.train.feed import Batch, Feed, HeldOut
+from training.train.loop import train
+from training.train.objective import Objective, classification_scores, held_out_logits
 from training.train.recipe import Recipe
+from training.train.run import start_run
 
 
 class ToyFeed:
@@ -43,7 +55,7 @@ class ToyFeed:
         for step in range(first_step, last_step):
             yield self.together([(step * self.batch + b) % self.images for b in range(rank, self.batch, world)])
 
-    def held(self, part: str) -> Held:
+    def held_out(self, part: str) -> HeldOut:
         """Forty examples that training never shows."""
         numbers = list(range(10_000, 10_040))
         names = tuple(map(str, numbers))
@@ -52,14 +64,29 @@ class ToyFeed:
             return self.together([numbers[p] for p in places])
 
         labels = draw(range(len(numbers))).labels.numpy()
-        return Held(labels, tuple(f"source{n % 4 // 2}" for n in numbers), names, names, draw)
+        return HeldOut(labels, tuple(f"source{n % 4 // 2}" for n in numbers), names, names, draw)
+
+
+class Broken(ToyFeed):
+    """Presses Ctrl-C before a step."""
+
+    def __init__(self, batch: int, at: int, size: int = 32, dense: bool = False) -> None:
+        super().__init__(batch, size, dense=dense)
+        self.at = at
+
+    def batches(self, first_step: int, last_step: int, **shares: int) -> Any:
+        for step, batch in enumerate(super().batches(first_step, last_step, **shares), start=first_step):
+            if step == self.at:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
 
 
 class TinyCNN(nn.Module):
-    """Two convolutions under batch norm (or layer norm), no dropout: the smallest classifier with `features`."""
+    """Two convolutions under batch norm (or layer norm), no dropout; the same numbers each time."""
 
     def __init__(self, norm: str = "batch") -> None:
         super().__init__()
+        torch.manual_seed(3)
         normed = nn.BatchNorm2d(8) if norm == "batch" else nn.GroupNorm(1, 8)
         self.body = nn.Sequential(
             nn.Conv2d(3, 8, 5, stride=2, padding=2), normed, nn.ReLU(),
@@ -75,3 +102,31 @@ def toy_recipe(**changes: object) -> Recipe:
     """A recipe of a few short epochs at 32 pixels in float32."""
     start = {"name": "toy", "size": 32, "batch": 16, "epochs": 2, "epoch_images": 64, "precision": "float32"}
     return Recipe.from_dict({**start, "warmup": 2, "model": "custom_cnn", **changes})
+
+
+class ToyObjective:
+    """Two classes by cross-entropy: the smallest objective, of the recipe's model or another network."""
+
+    def __init__(self, recipe: Recipe, network: nn.Module | None = None) -> None:
+        self.model = self.module = network or build(recipe.model, classes=2)
+
+    def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
+        logits = module(batch.pixels).float()
+        return cross_entropy(logits, batch.labels), {"right": (logits.detach().argmax(1) == batch.labels).sum()}
+
+    def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
+        held_out = feed.held_out("validation")
+        logits = held_out_logits(module, held_out)
+        return classification_scores(logits, torch.from_numpy(held_out.labels), np.asarray(held_out.sources))
+
+
+def learn(
+    run: Path, recipe: Recipe, objective: Objective | None = None, feed: Feed | None = None, curves: bool = False
+) -> bool:
+    """One process on the CPU, as the command starts it, on a toy feed; drawing curves takes a fifth of a second."""
+    torch.manual_seed(recipe.seed)
+    chosen = objective or ToyObjective(recipe)
+    start_run(run, recipe, {}, "cpu")
+    fabric = Fabric(accelerator="cpu", devices=1)
+    with nullcontext() if curves else patch("training.train.loop.draw_curves"):
+        return train(fabric, recipe, chosen, feed or ToyFeed(recipe.batch, recipe.size), run)

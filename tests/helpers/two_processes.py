@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
 
 from strokenext.errors import DataError
-from tests.helpers.toy_feed import TinyCNN, ToyFeed, toy_recipe
-from training.classify.objective import Classify
+from tests.helpers.toy_feed import TinyCNN, ToyFeed, ToyObjective, toy_recipe
 from training.train.loop import train
 from training.train.run import start_run
 
@@ -17,9 +15,7 @@ from training.train.run import start_run
 def work(fabric: Fabric, run: Path) -> bool:
     """Batches of five images: one process gets three, the other two."""
     recipe = toy_recipe(batch=5, epochs=2, epoch_images=30, optimiser="sgd", rate=0.05, average=0.9)
-    objective = Classify(recipe)
-    torch.manual_seed(3)
-    objective.model = objective.module = TinyCNN("batch")
+    objective = ToyObjective(recipe, TinyCNN("layer"))
     start_run(run, recipe, {}, "cpu")
     return train(fabric, recipe, objective, ToyFeed(recipe.batch, recipe.size), run)
 

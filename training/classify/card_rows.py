@@ -1,52 +1,42 @@
 """The test sets a model card reports, by name: each says who the positives and who the normals are.
 
-Two rows where the choice of normals matters: against patients without any lesion, and against every held-back slice
+Two rows where the choice of normals matters: against patients without any lesion, and against every held-out slice
 without one. The wider choice is the harder test; both stand in the card, so that none is chosen silently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.measure import calibration, metrics
-from training.measure.bootstrap import bootstrap
+from training.measure.scored import Scored
 
 Bools = NDArray[np.bool_]
+#: Who the negatives are: labelled so, the narrower choice of those, or unlabelled slices far from a lesion.
+Normals = Literal["labelled", "narrow", "unlabelled"]
 
 #: Unlabelled slices this far from every annotated one stand for slices without blood where a source labels none.
 AWAY = 3
 #: Positives by the kinds of stroke among them.
-_WHAT = {(0,): "ischemic", (1,): "hemorrhage"}
+_POSITIVES = {(0,): "ischemic", (1,): "hemorrhage"}
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """Margins (N,) of logits, positive minus negative, with each slice's label and patient."""
+class NamedSet:
+    """A named set of a card; `unseen_ischemic` says that its infarcts come from a source never trained on."""
 
-    margins: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    groups: NDArray[np.str_]
-
-    def __add__(self, other: Scored) -> Scored:
-        return Scored(*(np.concatenate([getattr(self, k), getattr(other, k)]) for k in ("margins", "labels", "groups")))
-
-    def where(self, keep: Bools) -> Scored:
-        """The slices for which `keep` (N,) is true."""
-        return Scored(self.margins[keep], self.labels[keep], self.groups[keep])
-
-    @property
-    def ranked(self) -> bool:
-        """Whether both classes are there."""
-        return len(np.unique(self.labels)) == 2
+    name: str
+    scored: Scored
+    normals: Normals = "labelled"
+    unseen_ischemic: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class HeldOutScores:
     """Every slice that training never saw, columns (N,): `external` for evaluation only, `away` unlabelled and taken
     as free of a lesion, `low` with too little brain for the narrower rows, `affected` of a patient with a lesion on
     any slice of the manifest, `subtype` 0, 1 or -1."""
@@ -68,91 +58,74 @@ class Held:
         """Labelled free of a lesion."""
         return ~self.positive & ~self.away
 
+    def of(self, source: str) -> Bools:
+        """The slices of a source."""
+        return np.asarray(self.sources == source)
 
-def presence_rows(held: Held, who: str) -> Iterator[tuple[str, Scored]]:
-    """Each source of the test part alone, then each unseen source against held-back normals, narrow and wide.
 
-    `who` was held back: "patients" or "images".
+def named_sets(slices: HeldOutScores, task: str, who: str) -> list[NamedSet]:
+    """The named test sets of a task that hold both classes; of two with the same slices the first.
+
+    `who` was held out: "patients" or "images".
     """
-    inside = ~held.external
-    for source in np.unique(held.sources[inside]):
-        here = inside & (held.sources == source)
-        normal, words = here & held.free, "the other slices"
-        if not normal.any():
-            normal, words = here & held.away, "slices away from it"
-        positive = here & held.positive
-        name = f"held-back {who}, {source}: {_what(held, positive)} against "
-        yield name + words, held.scored.where(positive | (normal & ~held.low))
-        if (normal & held.low).any():
-            yield f"{name}{words}, those with little brain too", held.scored.where(positive | normal)
-    normal = inside & held.free
-    origin = " and ".join(np.unique(held.sources[normal]))
-    for source in np.unique(held.sources[held.external]):
-        there = held.external & (held.sources == source)
-        positive = there & held.positive
-        name, what = f"unseen source {_title(source)}:", _what(held, positive)
-        if (there & held.free).any():
-            yield f"{name} {what} against its own other slices", held.scored.where(positive | (there & held.free))
-        else:
-            narrow = normal & ~held.affected & ~held.low
-            yield f"{name} {what} against held-back {origin} patients without any", held.scored.where(positive | narrow)
-            yield (
-                f"{name} {what} against all held-back {origin} slices without it",
-                held.scored.where(positive | normal),
-            )
+    kept: list[NamedSet] = []
+    for candidate in (_presence_sets if task == "presence" else _subtype_sets)(slices, who):
+        margins = candidate.scored.margins
+        if candidate.scored.ranked and not any(np.array_equal(s.scored.margins, margins) for s in kept):
+            kept.append(candidate)
+    return kept
 
 
-def subtype_rows(held: Held, who: str) -> Iterator[tuple[str, Scored]]:
-    """The test part and its sources with both kinds, then unseen ischemic against unseen and held-back blood."""
-    inside = ~held.external
-    yield f"held-back {who}: ischemic against hemorrhagic", held.scored.where(inside)
-    for source in np.unique(held.sources[inside]):
+def _presence_sets(slices: HeldOutScores, who: str) -> Iterator[NamedSet]:
+    """Each source of the test part alone, then each unseen source against held-out normals, narrow and wide."""
+    inside, where = ~slices.external, slices.scored.where
+    for source in np.unique(slices.sources[inside]):
+        here = inside & slices.of(source)
+        positive, normal = here & slices.positive, here & slices.free
+        kind: Normals = "labelled" if normal.any() else "unlabelled"
+        against = "the other slices" if normal.any() else "slices away from it"
+        normal = normal if normal.any() else here & slices.away
+        name = f"held-back {who}, {source}: {_positives(slices, positive)} against {against}"
+        yield NamedSet(name, where(positive | (normal & ~slices.low)), kind)
+        if (normal & slices.low).any():
+            yield NamedSet(f"{name}, those with little brain too", where(positive | normal), kind)
+    normal = inside & slices.free
+    origin = " and ".join(np.unique(slices.sources[normal]))
+    for source in np.unique(slices.sources[slices.external]):
+        there = slices.external & slices.of(source)
+        positive, own = there & slices.positive, there & slices.free
+        name = f"unseen source {_title(source)}: {_positives(slices, positive)} against"
+        infarcts = bool((slices.subtype[positive] == 0).all())
+        if own.any():
+            yield NamedSet(f"{name} its own other slices", where(positive | own), unseen_ischemic=infarcts)
+            continue
+        narrow = normal & ~slices.affected & ~slices.low
+        yield NamedSet(f"{name} held-back {origin} patients without any", where(positive | narrow), "narrow", infarcts)
+        wide = where(positive | normal)
+        yield NamedSet(f"{name} all held-back {origin} slices without it", wide, unseen_ischemic=infarcts)
+
+
+def _subtype_sets(slices: HeldOutScores, who: str) -> Iterator[NamedSet]:
+    """The test part and its sources with both kinds, then unseen ischemic against unseen and held-out blood."""
+    inside, where = ~slices.external, slices.scored.where
+    yield NamedSet(f"held-back {who}: ischemic against hemorrhagic", where(inside))
+    for source in np.unique(slices.sources[inside]):
         name = f"held-back {who}, {source}: ischemic against hemorrhagic"
-        yield name, held.scored.where(inside & (held.sources == source))
-    ischemic, blood = (held.external & (held.subtype == kind) for kind in (0, 1))
-    names = [" and ".join(map(_title, np.unique(held.sources[side]))) for side in (ischemic, blood)]
-    yield (f"unseen sources: {names[0]} ischemic against {names[1]} hemorrhagic",
-           held.scored.where(ischemic | blood))  # fmt: skip
+        yield NamedSet(name, where(inside & slices.of(source)))
+    ischemic, blood = (slices.external & (slices.subtype == kind) for kind in (0, 1))
+    a, b = (" and ".join(map(_title, np.unique(slices.sources[side]))) for side in (ischemic, blood))
+    name = f"unseen sources: {a} ischemic against {b} hemorrhagic"
+    yield NamedSet(name, where(ischemic | blood), unseen_ischemic=True)
     if ischemic.any():
-        yield (f"{names[0]} ischemic against held-back hemorrhagic {who}",
-               held.scored.where(ischemic | (inside & (held.subtype == 1))))  # fmt: skip
+        held_out_blood = inside & (slices.subtype == 1)
+        name = f"{a} ischemic against held-back hemorrhagic {who}"
+        yield NamedSet(name, where(ischemic | held_out_blood), unseen_ischemic=True)
 
 
-def rows(held: Held, task: str, who: str) -> dict[str, Scored]:
-    """The named test sets of a task that hold both classes; of two with the same slices the first."""
-    found: dict[str, Scored] = {}
-    for name, scored in (presence_rows if task == "presence" else subtype_rows)(held, who):
-        if scored.ranked and not any(len(s.labels) == len(scored.labels) and np.array_equal(s.margins, scored.margins)
-                                     for s in found.values()):  # fmt: skip
-            found[name] = scored
-    return found
-
-
-def _what(held: Held, positive: Bools) -> str:
-    return _WHAT.get(tuple(np.unique(held.subtype[positive]).tolist()), "stroke")
+def _positives(slices: HeldOutScores, positive: Bools) -> str:
+    return _POSITIVES.get(tuple(np.unique(slices.subtype[positive]).tolist()), "stroke")
 
 
 def _title(source: str) -> str:
     """Short names are abbreviations."""
     return source.upper() if len(source) <= 4 else str(source)
-
-
-def measure(scored: Scored, temperature: float, threshold: float) -> dict[str, Any]:
-    """AUROC with its interval over patients, and what the stored threshold does."""
-    p = calibration.apply_temperature(scored.margins, temperature)
-    estimate = bootstrap(metrics.auroc, scored.labels, p, scored.groups)
-    positive = scored.labels == 1
-    return {
-        "slices": len(p), "positives": int(positive.sum()), "groups": len(np.unique(scored.groups)),
-        "auroc": estimate.to_dict(),
-        "sensitivity": float((p[positive] >= threshold).mean()),
-        "specificity": float((p[~positive] < threshold).mean()),
-        "sensitivity_at_specificity_0.85": metrics.sensitivity_at_specificity(scored.labels, p, 0.85),
-        "balanced_accuracy": metrics.balanced_accuracy(scored.labels, p, threshold),
-        "brier": calibration.brier(scored.labels, p), "ece": calibration.ece(scored.labels, p),
-    }  # fmt: skip
-
-
-def narrow_rows(names: Sequence[str] | Mapping[str, Any]) -> list[str]:
-    """Names of rows whose normals are the narrower choice, with a wider row beside them."""
-    return [n for n in names if n.endswith("patients without any")]

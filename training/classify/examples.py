@@ -16,34 +16,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from strokenext.errors import DataError
 from strokenext.types import FloatArray
-from training.cache.store import MIN_BRAIN, Cache
+from training.cache.planes import MIN_BRAIN
+from training.cache.store import Cache
 from training.drawing import augment, simulate
+from training.train.recipe import Mixture
 
 NORMAL, ISCHEMIC, HEMORRHAGIC = 0, 1, 2
 #: Stride of the dense target: lesion masks at a quarter of the input's side.
 DENSE_STRIDE = 4
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """Shares of a batch by kind of example, and the simulated infarcts' darkening in HU."""
-
-    normal: float = 0.32
-    infarct: float = 0.28
-    bleed: float = 0.20
-    real_bleed: float = 0.20
-    severity: tuple[float, float] = (3.0, 24.0)
-    real_infarct: float = 0.0
-
-    def shares(self) -> FloatArray:
-        """In the order normal, infarct, simulated bleed, real bleed, real infarct; sums to 1."""
-        order = (self.normal, self.infarct, self.bleed, self.real_bleed, self.real_infarct)
-        parts = np.array(order, dtype=np.float32)
-        return np.asarray(parts / parts.sum(), dtype=np.float32)
-
-
 @dataclass(frozen=True, eq=False)
-class Example:
+class SliceExample:
     """grey (S, S) 0..1, not stacked yet; label; masks (2, S/4, S/4) of infarct and blood, and where they are known."""
 
     grey: FloatArray
@@ -88,7 +72,7 @@ class Pools:
         return np.ascontiguousarray(self.cache.planes[int(rng.choice(pool))].transpose(1, 2, 0))
 
 
-def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mixture) -> Example:
+def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mixture) -> SliceExample:
     """One augmented example at `size` pixels a side."""
     kind = int(rng.choice(5, p=mixture.shares()))
     cached = pools.cache.size
@@ -113,7 +97,7 @@ def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mix
     dense = np.stack([_coarse(infarct), _coarse(blood)])
     known = np.repeat((_coarse(ignore.astype(np.float32)) <= 0.1).astype(np.float32)[None], 2, axis=0)
     label = (NORMAL, ISCHEMIC, HEMORRHAGIC, HEMORRHAGIC, ISCHEMIC)[kind]
-    return Example(grey.astype(np.float32), label, dense, known)
+    return SliceExample(grey.astype(np.float32), label, dense, known)
 
 
 def _planes(rng: np.random.Generator, pools: Pools, kind: int) -> np.ndarray:
@@ -132,7 +116,7 @@ def _coarse(mask: FloatArray) -> FloatArray:
 
 
 class Examples(Dataset[tuple[Tensor, Tensor, Tensor, Tensor]]):
-    """Example i of a run: the same for the same seed, whichever worker draws it."""
+    """SliceExample i of a run: the same for the same seed, whichever worker draws it."""
 
     def __init__(self, pools: Pools, size: int, mixture: Mixture, seed: int, first: int, count: int) -> None:
         self.pools, self.size, self.mixture = pools, size, mixture

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,12 @@ from torch.nn.functional import (
 
 from strokenext.errors import OptionError
 from strokenext.models.strokenext import StrokeNeXt
+from training.train.feed import Batch, Feed, HeldOut
+from training.train.objective import held_out_logits
 from training.train.recipe import Recipe
 
 from .dense import DenseEncoder, dense_encoder, dense_loss
-from .objective import answers, task_labels, task_scores
-
-if TYPE_CHECKING:
-    from training.train.feed import Batch, Feed, Held
+from .objective import task_labels, task_scores
 
 #: Heat below which an image counts as having none; the second keeps the ratio finite (see `heat_loss`).
 LEAST_HEAT, SMOOTH_HEAT = 1e-2, 1e-4
@@ -39,7 +38,7 @@ class Outline:
     takes_encoder = True
 
     def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
-        self.recipe, self.held = recipe, cast("Held | None", None)
+        self.recipe, self.held_out = recipe, cast("HeldOut | None", None)
         self.module = dense_encoder(recipe, encoder_from)
         self.model = self.module.encoder
 
@@ -52,10 +51,10 @@ class Outline:
 
     def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
         """As for `classify`, of any lesion (presence) or of blood against infarct (subtype), from the three classes."""
-        self.held = self.held or feed.held("validation")
-        logits = answers(lambda x: module(x)[0], self.held)
+        self.held_out = self.held_out or feed.held_out("validation")
+        logits = held_out_logits(lambda x: module(x)[0], self.held_out)
         lesion = torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
-        return task_scores(lesion if self.recipe.task == "presence" else logits[:, 1:], self.held, self.recipe)
+        return task_scores(lesion if self.recipe.task == "presence" else logits[:, 1:], self.held_out, self.recipe)
 
 
 class Pair(nn.Module):
@@ -128,7 +127,7 @@ class Fuse:
     takes_encoder = True
 
     def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
-        self.recipe, self.held = recipe, cast("Held | None", None)
+        self.recipe, self.held_out = recipe, cast("HeldOut | None", None)
         self.module = Pair(dense_encoder(recipe, encoder_from))
         self.model = self.module.model
 
@@ -156,8 +155,8 @@ class Fuse:
 
     def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
         """As for `classify`."""
-        self.held = self.held or feed.held("validation")
-        return task_scores(answers(lambda x: module(x)[0], self.held), self.held, self.recipe)
+        self.held_out = self.held_out or feed.held_out("validation")
+        return task_scores(held_out_logits(lambda x: module(x)[0], self.held_out), self.held_out, self.recipe)
 
 
 def cell_loss(cells: Tensor, dense: Tensor, known: Tensor, task: str) -> Tensor:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import stack_channels
-from training.train.feed import Batch, Held, parts_of, shard
+from training.cache.planes import SLICE_PLANES
+from training.cache.store import Cache
+from training.splits.split import Split
+from training.train.feed import Batch, HeldOut, parts_of, shard
+from training.train.recipe import Mixture, Recipe
 
-from .examples import HEMORRHAGIC, ISCHEMIC, NORMAL, Examples, Mixture, Pools, loaded, loader
-from .pictures import held_rows
+from .examples import HEMORRHAGIC, ISCHEMIC, NORMAL, Examples, Pools, loaded, loader
+from .pictures import held_out_rows
 
-if TYPE_CHECKING:
-    from training.cache.store import Cache
-    from training.splits.split import Split
-    from training.train.recipe import Recipe
-
-#: Simulated examples among the held-back ones, and the seed they are drawn with.
-HELD_SIMULATED, HELD_SEED = 384, 777
+#: Simulated examples among the held-out ones, and the seed they are drawn with.
+SIMULATED, SIMULATED_SEED = 384, 777
 
 
 def spare_cores() -> int:
@@ -37,13 +35,13 @@ class LesionsFeed:
     images = 0
 
     def __init__(self, recipe: Recipe, cache: Cache, split: Split, device: torch.device, workers: int = -1) -> None:
-        cache.require("head", recipe.window)
+        cache.require(SLICE_PLANES, "head", recipe.window)
         if recipe.random_labels:
             raise DataError("The lesions feed draws what it labels, random labels mean nothing to it; use `pictures`.")
         self.recipe, self.cache, self.device = recipe, cache, device
         self.workers = spare_cores() if workers < 0 else workers
         self.parts, self.listed = parts_of(cache, split), split.part_of()
-        self._held: dict[str, Held] = {}
+        self._held_out: dict[str, HeldOut] = {}
         self.pools("train").check(recipe.mixture)
 
     def pools(self, part: str) -> Pools:
@@ -67,18 +65,18 @@ class LesionsFeed:
     def _stacked(self, grey: Tensor) -> Tensor:
         return stack_channels(grey.to(self.device, non_blocking=True), self.recipe.channels)
 
-    def held(self, part: str) -> Held:
+    def held_out(self, part: str) -> HeldOut:
         """Real slices of a part; for validation also lesions simulated on its slices, as the source "simulated".
 
         Simulated ones are never part of a test. Slices far from an annotated one count as normal in validation
         where the recipe says so.
         """
-        if part not in self._held:
+        if part not in self._held_out:
             real = self.real(part, self.recipe.away_negatives if part == "validation" else 0)
-            self._held[part] = real + self.simulated(part) if part == "validation" else real
-        return self._held[part]
+            self._held_out[part] = real + self.simulated(part) if part == "validation" else real
+        return self._held_out[part]
 
-    def real(self, part: str, away: int = 0) -> Held:
+    def real(self, part: str, away: int = 0) -> HeldOut:
         """Slices whose class is known, in the cache's order, as the model would get them from a user's file.
 
         For subtype only strokes; `away` takes unlabelled slices that far from a lesion as normal.
@@ -91,11 +89,11 @@ class LesionsFeed:
                 labels[i] = (ISCHEMIC, HEMORRHAGIC)[row.subtype]
             elif recipe.task == "presence" and row.lesion_free(away):
                 labels[i] = NORMAL
-        return held_rows(self.cache, list(labels), list(labels.values()), recipe, self.device)
+        return held_out_rows(self.cache, list(labels), list(labels.values()), recipe, self.device)
 
     def simulated(
-        self, part: str, count: int = HELD_SIMULATED, seed: int = HELD_SEED, mixture: Mixture | None = None
-    ) -> Held:
+        self, part: str, count: int = SIMULATED, seed: int = SIMULATED_SEED, mixture: Mixture | None = None
+    ) -> HeldOut:
         """Augmented examples drawn from a part's slices, each a unit of its own."""
         mixture, pools = mixture or self.recipe.mixture, self.pools(part)
         if not pools.bleeds:
@@ -112,4 +110,4 @@ class LesionsFeed:
             return Batch(self._stacked(grey[at]), labels[at].to(self.device))
 
         names = tuple(f"simulated:{i}" for i in range(count))
-        return Held(labels.numpy(), ("simulated",) * count, names, names, draw)
+        return HeldOut(labels.numpy(), ("simulated",) * count, names, names, draw)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,17 +17,13 @@ from torch import Tensor
 
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import stack_channels
+from training.cache.planes import SLICE_PLANES
+from training.cache.store import Cache
 from training.drawing.batch_augment import Augmentation, mixed, relevelled, resample, uniform
 from training.splits.random_labels import random_labels
-from training.train.feed import Batch, Held, parts_of, shard
-
-if TYPE_CHECKING:
-    from training.cache.store import Cache
-    from training.splits.split import Split
-    from training.train.recipe import Recipe
-
-#: Classes of a task.
-CLASSES = 2
+from training.splits.split import Split
+from training.train.feed import Batch, HeldOut, parts_of, shard
+from training.train.recipe import Recipe
 
 
 class Pixels:
@@ -54,8 +49,10 @@ def model_input(pixels: Pixels, rows: Sequence[int] | NDArray[np.int64], recipe:
     return stack_channels(relevelled(grey, inner) if recipe.level else grey, recipe.channels)
 
 
-def held_rows(cache: Cache, rows: Sequence[int], labels: Sequence[int], recipe: Recipe, device: torch.device) -> Held:
-    """Cached rows with these labels as held-back examples."""
+def held_out_rows(
+    cache: Cache, rows: Sequence[int], labels: Sequence[int], recipe: Recipe, device: torch.device
+) -> HeldOut:
+    """Cached rows with these labels as held-out examples."""
     pixels = Pixels(cache, rows, device)
     truth = np.asarray(labels, dtype=np.int64)
 
@@ -64,14 +61,16 @@ def held_rows(cache: Cache, rows: Sequence[int], labels: Sequence[int], recipe: 
         return Batch(model_input(pixels, chosen, recipe), torch.from_numpy(truth[list(places)]).to(device))
 
     about = [cache.rows[i] for i in rows]
-    return Held(truth, tuple(r.source for r in about), tuple(r.unit for r in about), tuple(r.path for r in about), draw)
+    return HeldOut(
+        truth, tuple(r.source for r in about), tuple(r.unit for r in about), tuple(r.path for r in about), draw
+    )
 
 
 class PicturesFeed:
     """Real slices of the split's parts with the task's labels."""
 
     def __init__(self, recipe: Recipe, cache: Cache, split: Split, device: torch.device) -> None:
-        cache.require(recipe.frame, recipe.window)
+        cache.require(SLICE_PLANES, recipe.frame, recipe.window)
         self.recipe, self.cache, self.device = recipe, cache, device
         self.parts = parts_of(cache, split)
         self.labels = self._labels(split)
@@ -81,7 +80,7 @@ class PicturesFeed:
         self.images = len(self.rows)
         self.pixels = Pixels(cache, [int(r) for r in self.rows], device)
         self.weights = self._weights()
-        self._held: dict[str, Held] = {}
+        self._held_out: dict[str, HeldOut] = {}
 
     def _labels(self, split: Split) -> dict[int, int]:
         """Cached row to class: rows that the split lists with a label of the task, permuted for a control run, and
@@ -152,8 +151,8 @@ class PicturesFeed:
             place = {p: i for i, p in enumerate(needed)}
             own, other = ([place[p] for p in chosen] for chosen in (mine, partners))
             numbers = uniform(self.recipe.seed + 1, mine, 5)
-            grey, soft = mixed(grey[own], grey[other], torch.eye(CLASSES, device=self.device)[labels[own]],
-                               torch.eye(CLASSES, device=self.device)[labels[other]], numbers,
+            grey, soft = mixed(grey[own], grey[other], torch.eye(2, device=self.device)[labels[own]],
+                               torch.eye(2, device=self.device)[labels[other]], numbers,
                                self.recipe.mixup, self.recipe.cutmix)  # fmt: skip
             yield Batch(stack_channels(grey, self.recipe.channels), labels[own], soft)
 
@@ -172,10 +171,10 @@ class PicturesFeed:
         labels = torch.tensor([self.labels[int(r)] for r in rows], device=self.device)
         return grey, labels
 
-    def held(self, part: str) -> Held:
+    def held_out(self, part: str) -> HeldOut:
         """The labelled slices of a part, in the cache's order."""
-        if part not in self._held:
+        if part not in self._held_out:
             rows = [i for i in self.labels if self.parts[i] == part]
             labels = [self.labels[i] for i in rows]
-            self._held[part] = held_rows(self.cache, rows, labels, self.recipe, self.device)
-        return self._held[part]
+            self._held_out[part] = held_out_rows(self.cache, rows, labels, self.recipe, self.device)
+        return self._held_out[part]

@@ -6,29 +6,38 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from strokenext.errors import DataError
-from strokenext.preprocess.contract import Preprocess
+from strokenext.record.weights import load_model
+from strokenext.saving import write_file
+from training.cache.store import build, open_cache
+from training.commands.finish import finish_run
 from training.data.images import Views
 from training.data.manifest import Manifest
-from training.measure.result import Result, write_result
+from training.environment import sha256
+from training.explain.check import explanation
+from training.measure.result import Result
+from training.splits.split import read_split, write_split
+from training.systems import system_of
+from training.train.evaluation import Evaluation
+from training.train.provenance import changed_entries, training_record
 from training.train.recipe import Recipe, read_recipe
+from training.train.run import RECORD, read_history, read_run
 
 from .plan import Cell, Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = "experiments.json"
-#: Side of the cached slices.
-CACHED = 224
 Say = Callable[[str], None]
 
 
 class TrainingStopped(KeyboardInterrupt):
-    """The training process was stopped by a signal and can be gone on with."""
+    """The training process was stopped by a signal and can be resumed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +54,6 @@ class Bench:
 
     def split(self, cell: Cell) -> Path:
         """The cell's split file, made when it is missing."""
-        from training.splits.split import write_split
-
         file = self.work / "splits" / cell.split_name
         return file if file.is_file() else write_split(cell.split(self.manifest), file)
 
@@ -55,26 +62,34 @@ class Bench:
         return self.results / f"{cell.name}.json"
 
     def cache_of(self, cell: Cell, say: Say) -> Path:
-        """The folder of framed slices that fits the cell's recipe, built when there is none."""
-        from training.cache.store import build, open_cache
-
+        """The folder of cached slices that fits the cell's recipe, built when there is none."""
         recipe = cell.resolved()
+        planes = system_of(recipe).planes
         if self.cache is not None:
             try:
                 there = open_cache(self.cache)
-                there.require(recipe.frame, recipe.window)
+                there.require(planes, recipe.frame, recipe.window)
                 there.require_manifest(self.manifest)
                 return self.cache
             except DataError as problem:
                 say(f"the cache given does not fit: {problem}")
         width, level = recipe.window
-        folder = self.work / f"cache-{recipe.frame}-{width:g}-{level:g}"
+        kind = f"-{planes.flag}" if planes.flag else ""
+        folder = self.work / f"cache{kind}-{recipe.frame}-{width:g}-{level:g}"
         with alone(folder.with_suffix(".lock")):
             if not (folder / "cache.json").is_file():
                 say(f"framing {len(self.manifest)} slices into {folder}")
-            framing = Preprocess(CACHED, recipe.window, recipe.frame, False, "stroke")  # type: ignore[arg-type]
-            build(self.manifest, folder, framing)
+            framing = replace(planes.framing, frame=recipe.preprocess().frame, window=recipe.window)
+            build(self.manifest, folder, planes, framing)
         return folder
+
+    def evaluation(self, cell: Cell, split: Path, run: Path) -> Evaluation:
+        """What the cell's model is evaluated on: the test part, under the labels that the run was trained on."""
+        data = {"manifest": self.manifest_file.name, "manifest_sha256": sha256(self.manifest_file),
+                "split_sha256": sha256(split)}  # fmt: skip
+        own = {"away": cell.away}
+        return Evaluation(self.manifest, read_split(split), training=training_record(run), data=data,
+                          device=self.device, own=own, views=self.views)  # fmt: skip
 
 
 @contextmanager
@@ -92,11 +107,9 @@ def alone(file: Path, wait: bool = True) -> Iterator[bool]:
         yield True
 
 
-def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Say) -> Result:
-    """Train, finish, evaluate and explain one cell; its result file is written last and whole."""
-    from training.classify.finish import finish_run
-
-    run, model = bench.work / "runs" / cell.name, bench.work / "models" / cell.name
+def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Say) -> str:
+    """Train, finish, evaluate and explain one cell; its result file is written last and whole. Returns its figures."""
+    run, folder = bench.work / "runs" / cell.name, bench.work / "models" / cell.name
     split, cache = bench.split(cell), bench.cache_of(cell, say)
     clock: dict[str, float] = {}
     with timed(clock, "train"):
@@ -104,42 +117,23 @@ def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Say) -> Result:
         command = train(cell, cell.recipe, cell.settings(), cache, split, run, bench.device, encoder, say)
     say("finish")
     with timed(clock, "finish"):
-        from training.cache.store import open_cache
-
-        name = f"{cell.model}-{cell.task}"
-        config = finish_run(run, bench.manifest, split, model, name=name, cache=open_cache(cache),
-                            device=bench.device, views=bench.views)  # fmt: skip
+        finish_run(run, bench.manifest, split, folder, name=f"{cell.model}-{cell.task}", cache=open_cache(cache),
+                   device=bench.device, views=bench.views)  # fmt: skip
+    say("evaluate")
     with timed(clock, "evaluate"):
-        say("evaluate")
-        result = judge(cell, bench, split, run, model)
+        model, config = load_model(folder, bench.device)
+        given = bench.evaluation(cell, split, run)
+        result = system_of(cell.resolved()).evaluate(model, config, given)[0].result
+    if isinstance(result, Result):
         result = replace(result, extra={**result.extra, "rows": config.metrics})
-    if cell.explain:
+    if cell.explain and isinstance(result, Result):
         say("explain")
         with timed(clock, "explain"):
-            from training.explain.check import explanation
-            from training.splits.split import read_split
-
-            heat = explanation(model, bench.manifest, read_split(split), device=bench.device, limit=cell.explain)
-            result = replace(result, extra={**result.extra, "explanation": heat})
-    write_result(result, bench.result(cell))
-    note(cell, plan, bench, result, command, clock)
-    return result
-
-
-def judge(cell: Cell, bench: Bench, split: Path, run: Path, model: Path) -> Result:
-    """The result on the test part under the labels that the cell is judged by."""
-    from training.classify.evaluate import evaluate
-    from training.environment import sha256
-    from training.splits.held_out import evaluation_records
-    from training.splits.split import read_split
-    from training.train.provenance import training_record
-
-    manifest, records, about = evaluation_records(
-        bench.manifest, read_split(split), away=cell.away, training=training_record(run)
-    )
-    files = {"manifest": bench.manifest_file.name, "manifest_sha256": sha256(bench.manifest_file),
-             "split_sha256": sha256(split)}  # fmt: skip
-    return evaluate(model, manifest, records, device=bench.device, data=files | about, views=bench.views)
+            explained = explanation(model, config, bench.manifest, given.split, limit=cell.explain)
+        result = replace(result, extra={**result.extra, "explanation": explained})
+    file = result.write(bench.result(cell))
+    note(cell, plan, bench, json.loads(file.read_text(encoding="utf-8")), command, clock)
+    return result.summary()
 
 
 def train_encoder(cell: Cell, bench: Bench, cache: Path, split: Path, say: Say) -> Path | None:
@@ -201,8 +195,6 @@ def train(
 
 def trained(run: Path, recipe: Recipe) -> bool:
     """Whether a run of that very recipe has its last epoch."""
-    from training.train.run import RECORD, read_history, read_run
-
     if not (run / RECORD).is_file() or read_run(run)["recipe"] != recipe.to_dict():
         return False
     history = read_history(run)
@@ -217,11 +209,10 @@ def timed(clock: dict[str, float], name: str) -> Iterator[None]:
     clock[name] = round(time.monotonic() - start, 1)
 
 
-def note(cell: Cell, plan: Plan, bench: Bench, result: Result, command: Sequence[str], clock: dict[str, float]) -> None:
+def note(
+    cell: Cell, plan: Plan, bench: Bench, result: Mapping[str, Any], command: Sequence[str], clock: dict[str, float]
+) -> None:
     """Write the cell's line into the index of experiments."""
-    from training.train.provenance import changed_entries
-    from training.train.run import write_whole
-
     places = {str(bench.work): "WORK", str(bench.cache or ROOT / "no"): "CACHE", f"{ROOT}/": ""}
     outside = not cell.recipe.is_relative_to(ROOT)
     words = " ".join(command).replace(str(cell.recipe), cell.recipe.name if outside else str(cell.recipe))
@@ -230,12 +221,12 @@ def note(cell: Cell, plan: Plan, bench: Bench, result: Result, command: Sequence
     entry = {
         "plan": plan.name, "cell": cell.name, "recipe": changed_entries(cell.resolved()),
         "command": f"python -m training experiments PLAN --only '{cell.name}'", "train": f"python -m training {words}",
-        "seconds": clock, "hardware": result.environment["hardware"], "threads": result.environment["threads"],
-        "trained_on": result.data["training"]["device"], "training_seconds": result.data["training"]["seconds"],
+        "seconds": clock, "hardware": result["environment"]["hardware"], "threads": result["environment"]["threads"],
+        "trained_on": result["data"]["training"]["device"], "training_seconds": result["data"]["training"]["seconds"],
     }  # fmt: skip
     index = bench.results / INDEX
     with alone(bench.work / "index.lock"):
         entries = json.loads(index.read_text(encoding="utf-8"))["experiments"] if index.is_file() else []
         entries = sorted([e for e in entries if e["cell"] != cell.name] + [entry], key=lambda e: str(e["cell"]))
         text = json.dumps({"experiments": entries}, indent=1, ensure_ascii=False)
-        write_whole(index, text + "\n")
+        write_file(index, text + "\n")

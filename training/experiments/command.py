@@ -1,7 +1,7 @@
 """Run a matrix of experiments: `python -m training experiments PLAN.toml --manifest M --work DIR --results results`.
 
 Each cell is train, finish, evaluate and where the plan says so explain; its result file lies below `results/` by its
-name, and a cell whose file is there is not run again. A training that was interrupted is gone on with. Splits and the
+name, and a cell whose file is there is not run again. An interrupted training is resumed. Splits and the
 cache of framed slices are made in the work folder when they are missing.
 """
 
@@ -19,8 +19,6 @@ from pathlib import Path
 from strokenext.errors import OptionError, StrokeNeXtError
 from training.data.images import Views
 from training.data.manifest import read_manifest
-from training.measure.estimate import text
-from training.measure.result import Result
 
 from .cell import Bench, alone, run_cell
 from .plan import Cell, Plan, read_plan
@@ -76,19 +74,13 @@ def run(
                 say(f"train; {clock}")
                 ran = True
                 try:
-                    result = run_cell(cell, plan, bench, say)
-                    say(summary(result, time.monotonic() - begun))
+                    figures = run_cell(cell, plan, bench, say)
+                    say(f"{time.monotonic() - begun:.0f} s\n{figures}")
                 except StrokeNeXtError as problem:
                     failed.append(f"{cell.name}: {problem}")
                     say(f"FAILED: {problem}")
         clock.done(cell, time.monotonic() - begun, ran)
     return failed
-
-
-def summary(result: Result, seconds: float) -> str:
-    """AUROC and accuracy with their intervals, and the cell's seconds."""
-    area, accuracy = result.metrics["ranking"]["auroc"], result.metrics["at_threshold"]["accuracy"]
-    return f"AUROC {text(area)}, accuracy {text(accuracy)}; {seconds:.0f} s"
 
 
 def listing(cells: Sequence[Cell], bench: Bench) -> str:

@@ -28,6 +28,7 @@ from training.data.manifest import Manifest
 from training.splits.assign import PATIENT_SEED
 from training.splits.protocols import grouped, image_level, leave_source_out, patients, published
 from training.splits.split import Split
+from training.systems import system_of
 from training.train.recipe import Recipe, read_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -114,7 +115,7 @@ class Plan:
 def read_plan(file: Path) -> Plan:
     """A plan from its TOML file.
 
-    Raises OptionError for an entry nobody reads, a model or protocol that does not exist, a recipe that cannot be
+    Raises OptionError for an unknown key, a model or protocol that does not exist, a recipe that cannot be
     read or two cells of one name; DataError for a file that is no TOML.
     """
     try:
@@ -124,7 +125,7 @@ def read_plan(file: Path) -> Plan:
     _known(values, {"recipe", "group", "changes", "cost", "set"}, f"plan {file.name}")
     cells: list[Cell] = []
     for entry in values.get("group", []):
-        _known(entry, {f.name for f in fields(Group)}, f"a group of plan {file.name}")
+        _known(entry, {f.name for f in fields(Group)}, f"group of plan {file.name}")
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
         cells += _cells(Group(**given), values, file)
     names = [c.name for c in cells]
@@ -132,7 +133,7 @@ def read_plan(file: Path) -> Plan:
     if twice or not cells:
         raise OptionError(f"The plan {file.name} has {f'two cells called {twice[0]}' if twice else 'no cell'}.")
     for cell in cells:
-        cell.resolved()
+        system_of(cell.resolved())
     return Plan(file.stem, tuple(cells), values.get("cost", {}))
 
 
@@ -165,4 +166,4 @@ def _recipe(name: str, plan: Path) -> Path:
 def _known(values: Mapping[str, Any], known: set[str], where: str) -> None:
     unknown = sorted(set(values) - known)
     if unknown:
-        raise OptionError(f"In {where} nobody reads '{unknown[0]}'. Known: {', '.join(sorted(known))}.")
+        raise OptionError(f"The {where} has the unknown key '{unknown[0]}'. Known: {', '.join(sorted(known))}.")

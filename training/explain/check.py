@@ -18,15 +18,17 @@ from typing import Any
 
 import cv2
 import numpy as np
+from torch import nn
 
 import strokenext
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import Preprocess, to_image
+from strokenext.record.config import ModelConfig
 from strokenext.record.find import resolve
-from strokenext.record.weights import load_model
+from strokenext.record.weights import load_network
 from strokenext.saving import write_file
 from strokenext.types import BoolArray
-from training.cache.store import LEAST_ENCLOSED
+from training.cache.planes import LEAST_ENCLOSED
 from training.data.images import open_image, read_mask
 from training.data.manifest import Manifest, Record, read_manifest
 from training.drawing.phantom.head import Kind, head_phantom
@@ -51,11 +53,11 @@ REMEASURED = 16
 
 
 def explanation(
-    folder: str | Path,
+    model: nn.Module,
+    config: ModelConfig,
     manifest: Manifest,
     split: Split | None,
     *,
-    device: str = "cpu",
     limit: int = 150,
     removals: int = REMOVALS,
     seed: int = 0,
@@ -66,7 +68,6 @@ def explanation(
     At most `limit` slices, the sources taking turns; the first `removals` of them also by deletion and insertion.
     Raises DataError when training left no positive slice.
     """
-    model, config = load_model(folder, device)
     rng = np.random.default_rng(seed)
     chosen = selection(manifest, split, config.task, limit, rng)
     if not chosen:
@@ -169,8 +170,9 @@ def main(argv: Sequence[str]) -> int:
     if o.manifest:
         manifest, split = read_manifest(o.manifest), read_split(o.split) if o.split else None
         with progress_bar("explain") as progress:
+            model = load_network(folder, config).to(o.device)
             figures["explanation"] = explanation(
-                folder, manifest, split, device=o.device, limit=o.limit, removals=o.removals, progress=progress
+                model, config, manifest, split, limit=o.limit, removals=o.removals, progress=progress
             )
         print(table(figures["explanation"]))
     if o.phantoms:

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from strokenext.types import BoolArray, FloatArray, Slice
-from training.cache.store import FRAMING
+from training.cache.planes import FRAMING
 from training.data.manifest import Record
 from training.drawing.brain import brain_depth
 

@@ -6,8 +6,9 @@ negative logit, or (N, 2). Everything here is fitted on validation data and only
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,34 @@ class Bin(NamedTuple):
     positives: int
     interval: tuple[float, float]
     mean: float  # mean predicted probability in the bin
+
+
+class OperatingPoint(NamedTuple):
+    """What validation chose: the temperature, the threshold on the calibrated probability, the band around it."""
+
+    temperature: float
+    threshold: float
+    band: tuple[float, float]
+
+    def record(self) -> dict[str, Any]:
+        """The same with six digits for a model's record; a threshold just outside the scores stays within 0..1."""
+        threshold, low, high = (min(max(round(p, 6), 0.0), 1.0) for p in (self.threshold, *self.band))
+        return {"temperature": round(self.temperature, 6), "threshold": threshold, "band": (low, high)}
+
+
+def operating_point(labels: ArrayLike, logits: ArrayLike, kept: float) -> OperatingPoint:
+    """Temperature with balanced classes, Youden's threshold, and the band that keeps a sensitivity below it and a
+    specificity above it of `kept`."""
+    temperature = fit_temperature(labels, logits, balanced=True)
+    p = apply_temperature(logits, temperature)
+    threshold = choose_threshold(labels, p)
+    band = indeterminate_band(labels, p, threshold, sensitivity=kept, specificity=kept)
+    return OperatingPoint(temperature, threshold, band)
+
+
+def heat_full_scale(peaks: Sequence[float]) -> float:
+    """Top of the colour bar in logit units: the 95th percentile of the peaks of the heat on positive cases."""
+    return max(round(float(np.percentile(peaks, 95)), 4) if peaks else 0.0, 1e-4)
 
 
 def margin(logits: ArrayLike) -> NDArray[np.float64]:

@@ -19,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strokenext.errors import DataError
+from strokenext.record.config import ModelConfig
 from strokenext.saving import write_file
 
 from .calibration import apply_temperature
+from .estimate import text
 
 FORMAT = "strokenext-result/1"
 
@@ -78,6 +80,33 @@ class Result:
     def name(self) -> str:
         """The model's name."""
         return str(self.model["name"])
+
+    def write(self, file: Path) -> Path:
+        """Write the result file whole or not at all."""
+        return write_result(self, file)
+
+    def summary(self) -> str:
+        """The main figures, a line each; those of sources of one class that rank nothing at the end."""
+        ranking, point = self.metrics["ranking"], self.metrics["at_threshold"]
+        lines = [
+            f"{self.name}, {self.model['task']}: {self.metrics['slices']} slices, {self.metrics['units']} units",
+            f"  AUROC {text(ranking['auroc'])}  accuracy {text(point['accuracy'])}  F1 {point['f1_macro']:.3f}",
+            f"  sensitivity {text(point['sensitivity'])}  specificity {text(point['specificity'])}",
+        ]
+        for source, row in self.metrics["by_source"].items():
+            lines.append(f"  {source}: n {row['n']}, positives {row['positives']}, AUROC {text(row['auroc'])}")
+        for source, row in self.extra.get("one_class_sources", {}).items():
+            rate = row["called_positive"]
+            called = f"{rate['value']:.3f} of {rate['n']} called positive"
+            lines.append(f"  {source}, all of class {row['label']}: {called}")
+        return "\n".join(lines)
+
+
+def facts(config: ModelConfig) -> dict[str, Any]:
+    """What a result says of the model."""
+    names = ("name", "architecture", "task", "classes", "threshold", "band", "temperature", "weights_sha256",
+             "trained_on")  # fmt: skip
+    return {n: getattr(config, n) for n in names} | {"preprocess": config.preprocess.to_dict()}
 
 
 def plain(value: Any) -> Any:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from strokenext.errors import DataError
 from strokenext.record.config import CONFIG, ModelConfig
-from training.classify.card import result_row
 from training.results.coverage import lacking
 from training.results.explanations import drawn_lesions
 from training.results.sentences import sentences
 from training.results.tree import TASKS, Material, collect
+from training.train.card import result_row
 
 from . import record_tables
 from .cost import benchmark_note, benchmark_table

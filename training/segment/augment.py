@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +16,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from training.drawing.batch_augment import Augmentation, resample, uniform
-
-if TYPE_CHECKING:
-    from training.train.recipe import Recipe
+from training.train.recipe import Recipe
 
 #: Elastic bending (Simard 2003): random shifts at this many points a side, smooth between them.
 KNOTS = 5

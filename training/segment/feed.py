@@ -21,26 +21,23 @@ from strokenext.preprocess.contract import stack_channels
 from training.cache.store import Cache
 from training.drawing.batch_augment import relevelled, resample
 from training.splits.split import Split
-from training.train.feed import Batch, Held, parts_of, shard
+from training.train.feed import Batch, HeldOut, parts_of, shard
 from training.train.recipe import Recipe
 
 from .augment import augmented, to_size
 from .bleeds import REAL, with_bleeds
-from .planes import CLASSES, MASK_PLANES
+from .planes import MASK_CLASSES, SEGMENTATION_PLANES
 
-K = len(CLASSES)
-#: Lesion-free slices in a held-back part, for every one with a lesion.
-HELD_FREE = 1.0
+K = len(MASK_CLASSES)
+#: Lesion-free slices in a held-out part, for every one with a lesion.
+FREE_SHARE = 1.0
 
 
 class MasksFeed:
     """Slices with and without lesions, and their masks."""
 
     def __init__(self, recipe: Recipe, cache: Cache, split: Split, device: torch.device) -> None:
-        if list(cache.about.get("planes", ())) != list(MASK_PLANES):
-            raise DataError("This cache holds no masks. Build one for segmentation: python -m training cache MANIFEST "
-                            "FOLDER --masks.")  # fmt: skip
-        cache.require(recipe.frame, recipe.window)
+        cache.require(SEGMENTATION_PLANES, recipe.frame, recipe.window)
         self.recipe, self.cache, self.device = recipe, cache, device
         self.parts = parts_of(cache, split)
         self.marked = [i for i in range(len(cache.rows)) if self._usable(i) and _marked(cache, i)]
@@ -72,14 +69,14 @@ class MasksFeed:
         pool = self.lesions if kind == REAL else self.without[int(rng.integers(len(self.without)))]
         return kind, pool[int(rng.integers(len(pool)))]
 
-    def held(self, part: str) -> Held:
+    def held_out(self, part: str) -> HeldOut:
         """A part's slices with masks, and about as many without a lesion, evenly spaced; label 1 with a lesion.
 
         Slices that are only presumed to be free of one are among them in validation alone.
         """
         lesions = self._of(part, self.marked)
         free = [i for i in self._of(part, self.free) if part == "validation" or self.cache.rows[i].presence == 0]
-        wanted = min(len(free), max(1, round(HELD_FREE * len(lesions))))
+        wanted = min(len(free), max(1, round(FREE_SHARE * len(lesions))))
         chosen = [free[i * len(free) // wanted] for i in range(wanted)] if free else []
         rows = sorted(lesions + chosen)
         about = [self.cache.rows[i] for i in rows]
@@ -95,7 +92,7 @@ class MasksFeed:
                 plain, to_size(masks, size), (to_size(known, size) > 0.5).float(), labels[list(places)].tolist()
             )
 
-        return Held(labels, tuple(r.source for r in about), tuple(r.unit for r in about),
+        return HeldOut(labels, tuple(r.source for r in about), tuple(r.unit for r in about),
                     tuple(r.path for r in about), draw)  # fmt: skip
 
     # -- inside ------------------------------------------------------------------------------------

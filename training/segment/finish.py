@@ -1,135 +1,137 @@
-"""A finished U-Net run to a model folder: thresholds chosen on validation, tested on what was held back, with its card.
+"""A trained U-Net calibrated and tested, for `python -m training finish`.
 
-`python -m training finish RUN ...` comes here for a run of the objective "segment". Each class's threshold, and the
-smallest part that is kept, are those with the highest Dice of all validation pixels together; slices free of a lesion
-are among them, so that false alarms count.
+Each class's threshold, and the smallest part that is kept, are those with the highest Dice of all validation pixels
+together; slices free of a lesion are among them, so that false alarms count.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from strokenext.errors import DataError
 from strokenext.preprocess.contract import on_picture
 from strokenext.record.config import ModelConfig
-from strokenext.record.weights import save_model
 from strokenext.regions import Masks, without_specks
 from strokenext.segment.segmenter import Segmenter
-from training.classify.objective import load_run
 from training.data.images import open_image
-from training.data.manifest import Manifest, Record, read_manifest
-from training.environment import sha256
-from training.splits.split import Split, read_split
-from training.terminal import finished_lines
+from training.data.manifest import Manifest, Record
+from training.splits.split import Split
+from training.train.card import source_title
+from training.train.evaluation import Evaluation
 from training.train.recipe import Recipe
-from training.train.run import read_run
+from training.train.trained import Report, TrainedRun
 
-from .card import write_segment_card
-from .evaluate import evaluate_masks, judged_records
-from .planes import CLASSES, truth_of
+from .card import Training
+from .evaluate import comparable_records, evaluate_masks
+from .planes import EDEMA, MASK_CLASSES, truth_of
 
 #: What is tried on validation: thresholds on the probability, and smallest parts in pixels of the model's input.
 THRESHOLDS = tuple(round(0.2 + 0.05 * k, 2) for k in range(13))
 LEAST = (0.0, 6.0, 12.0, 24.0)
 #: Slices without a lesion among the validation slices, at most this many for every one with a lesion.
 FREE = 1.0
-#: What a mark of each class means; it stands on the page beside every overlay.
-SAYS = (
-    "Bright tissue the model takes for a hematoma. It was trained on masks derived by threshold beside outlined edema "
-    "and on simulated bleeds; nobody outlined blood for it.",
-    "The darker rim around a hematoma (perihematomal edema), as annotators of PHE-SICH-CT-IDS outlined it. It is not "
-    "the blood.",
-)
 
 
 def validation(manifest: Manifest, split: Split) -> list[Record]:
     """Validation slices with masks, and about as many without a lesion, evenly spaced."""
-    found = [r for r, only in judged_records(manifest, split, "validation") if not only]
-    lesions, free = [r for r in found if r.presence == 1], [r for r in found if r.presence == 0]
+    records = [r for r in comparable_records(manifest, split, "validation") if not r.evaluation_only]
+    lesions, free = [r for r in records if r.presence == 1], [r for r in records if r.presence == 0]
     wanted = min(len(free), round(FREE * len(lesions)))
     return lesions + [free[i * len(free) // wanted] for i in range(wanted)]
 
 
-def choose(segmenter: Segmenter, manifest: Manifest, records: Sequence[Record]) -> Masks:
+def choose(segmenter: Segmenter, masks: Masks, manifest: Manifest, records: Sequence[Record]) -> Masks:
     """The thresholds and smallest parts with the highest Dice of all validation pixels, class by class."""
-    sums = np.zeros((len(CLASSES), len(THRESHOLDS), len(LEAST), 3))
+    sums = np.zeros((len(MASK_CLASSES), len(THRESHOLDS), len(LEAST), 3))
     for record in records:
         image = open_image(manifest.file(record))
         truth, prepared = truth_of(manifest, record, image), segmenter.config.preprocess.apply(image)
         maps = segmenter.probabilities(prepared)
         scale = abs(float(np.linalg.det(prepared.affine[:, :2])))
-        for k in range(len(CLASSES)):
+        for k in range(len(MASK_CLASSES)):
             if truth.known[k].any():
                 spread = on_picture(maps[k], prepared.affine, image.shape)
                 sums[k] += _tried(spread, truth.masks[k], truth.known[k], scale)
     dice = 2 * sums[..., 0] / np.maximum(sums[..., 1] + sums[..., 2], 1)
     best = [np.unravel_index(int(d.argmax()), d.shape) for d in dice]
-    return Masks(tuple(THRESHOLDS[int(t)] for t, _ in best), tuple(LEAST[int(n)] for _, n in best), SAYS)
+    return replace(
+        masks, thresholds=tuple(THRESHOLDS[int(t)] for t, _ in best), least=tuple(LEAST[int(n)] for _, n in best)
+    )
 
 
 def _tried(
     map_: NDArray[np.float32], true: NDArray[np.bool_], known: NDArray[np.bool_], scale: float
 ) -> NDArray[np.float64]:
     """(thresholds, least sizes, 3) pixels marked and true, marked, and true."""
-    found = np.zeros((len(THRESHOLDS), len(LEAST), 3))
+    counts = np.zeros((len(THRESHOLDS), len(LEAST), 3))
     for t, threshold in enumerate(THRESHOLDS):
         for n, least in enumerate(LEAST):
             marked = without_specks(map_ >= threshold, least / scale) & known
-            found[t, n] = (marked & true).sum(), marked.sum(), (true & known).sum()
-    return found
+            counts[t, n] = (marked & true).sum(), marked.sum(), (true & known).sum()
+    return counts
 
 
-def record_of(recipe: Recipe, name: str, manifest: Manifest, split: Split, masks: Masks) -> ModelConfig:
+def meanings(derived: Sequence[str], simulated: bool, outlined: Sequence[str]) -> tuple[str, str]:
+    """What a mark of each class means; it stands on the page beside every overlay."""
+    from_rule = "masks derived by threshold beside outlined edema" if derived else "masks that annotators drew"
+    blood = f"Bright tissue the model takes for a hematoma. It was trained on {from_rule}"
+    blood += " and on simulated bleeds" * simulated + ("; nobody outlined blood for it." if derived else ".")
+    who = f" of {' and '.join(outlined)}" if outlined else ""
+    edema = (
+        f"The darker rim around a hematoma (perihematomal edema), as annotators{who} outlined it. It is not the blood."
+    )
+    return blood, edema
+
+
+def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
+    """The model's record but for its weights, and what its card says of the training."""
+    recipe, manifest, split = run.recipe, run.manifest, run.split
+    train = [r for r in split.records(manifest, "train") if not recipe.sources or r.source in recipe.sources]
+    edema = [r for r in train if r.extra.get("mask_of") == EDEMA]
+    blood = any(r.extra.get("mask_of") == "blood" for r in train)
+    outlined = sorted({r.source for r in edema})
+    training = Training(
+        sources=sorted({r.source for r in train}),
+        unseen=sorted({r.source for r in manifest if r.evaluation_only}),
+        derived=outlined,
+    )
+    simulated = recipe.mixture.bleed > 0
+    says = meanings(() if blood else outlined, simulated, [source_title(s) for s in outlined])
+    start = Masks((0.5,) * len(MASK_CLASSES), (0.0,) * len(MASK_CLASSES), says)
+    config = record_of(run.name, recipe, start, trained_on(recipe, train, edema))
+    report("validation")
+    masks = choose(Segmenter(run.model, config, run.device), start, manifest, validation(manifest, split))
+    config = record_of(run.name, recipe, masks, config.trained_on)
+    report("what was held back")
+    result = evaluate_masks(Segmenter(run.model, config, run.device), Evaluation(manifest, split))
+    return replace(config, metrics={title: short(m) for title, m in result.metrics.items()}), training
+
+
+def record_of(name: str, recipe: Recipe, masks: Masks, sentence: str) -> ModelConfig:
     """The record of the model before it is tested."""
+    threshold = masks.thresholds[0]
     return ModelConfig(
-        name=name, architecture=recipe.model, arguments=dict(recipe.arguments), task="segmentation", classes=CLASSES,
-        preprocess=recipe.preprocess(), threshold=masks.thresholds[0], band=(masks.thresholds[0],) * 2,
-        temperature=1.0, heat_scale=1.0, trained_on=trained_on(recipe, manifest, split), licence="Apache-2.0",
-        experimental=True, masks=masks,
+        name=name, architecture=recipe.model, arguments=dict(recipe.arguments), task="segmentation",
+        classes=MASK_CLASSES, preprocess=recipe.preprocess(), threshold=threshold, band=(threshold, threshold),
+        temperature=1.0, heat_scale=1.0, trained_on=sentence, licence="Apache-2.0", experimental=True, masks=masks,
     )  # fmt: skip
 
 
-def trained_on(recipe: Recipe, manifest: Manifest, split: Split) -> str:
+def trained_on(recipe: Recipe, train: Sequence[Record], edema: Sequence[Record]) -> str:
     """Sentences a clinician understands; they stand on the page beside every overlay."""
-    train = [r for r in split.records(manifest, "train") if not recipe.sources or r.source in recipe.sources]
-    outlined = [r for r in train if r.extra.get("mask_of") == "perihematomal edema"]
     free = [r for r in train if r.presence == 0]
     drawn = recipe.mixture.bleed / (recipe.mixture.normal + recipe.mixture.bleed + recipe.mixture.real_bleed)
     simulated = f" Simulated bleeds on lesion-free slices made {drawn:.0%} of the examples." if drawn else ""
     return (
-        f"{len(outlined)} slices of {len({r.unit for r in outlined})} patients with a spontaneous hemorrhage whose "
+        f"{len(edema)} slices of {len({r.unit for r in edema})} patients with a hemorrhage whose "
         "perihematomal edema was outlined (the hematoma beside it was derived by threshold), and "
         f"{len(free)} slices without a lesion of {len({r.unit for r in free})} patients."
         f"{simulated} No infarct has a class."
     )
-
-
-def finish_run(run: Path, manifest: Manifest, split_file: Path, into: Path, device: str = "cpu") -> ModelConfig:
-    """Write the model folder of a run. Raises DataError for another split than the one it was trained on."""
-    if read_run(run)["data"].get("split") != sha256(split_file):
-        raise DataError(f"The run in {run} was trained on another split than {split_file}; give the one it was "
-                        "trained with.")  # fmt: skip
-    model, recipe = load_run(run)
-    split = read_split(split_file)
-    first = record_of(recipe, into.name, manifest, split, Masks((0.5,) * len(CLASSES), (0.0,) * len(CLASSES), SAYS))
-    masks = choose(Segmenter(model, first, device), manifest, validation(manifest, split))
-    config = replace(first, masks=masks, threshold=masks.thresholds[0], band=(masks.thresholds[0],) * 2)
-    result = evaluate_masks(Segmenter(model, config, device), manifest, split)
-    config = replace(config, metrics={k: short(v) for k, v in result["metrics"].items()})
-    return save(into, model, config, recipe)
-
-
-def save(into: Path, model: nn.Module, config: ModelConfig, recipe: Recipe) -> ModelConfig:
-    """Weights in half precision, record and card."""
-    return save_model(into, model.cpu(), config, write_segment_card(config, recipe))
 
 
 def short(scores: dict[str, Any]) -> dict[str, Any]:
@@ -137,18 +139,3 @@ def short(scores: dict[str, Any]) -> dict[str, Any]:
     kept = ("slices", "patients", "dice", "iou", "dice_patients", "lesions_found", "slices_missed", "slices_marked",
             "marked_share_of_head")  # fmt: skip
     return {k: scores[k] for k in kept if k in scores}
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command. Returns 0."""
-    p = argparse.ArgumentParser(prog="python -m training finish", description=__doc__.splitlines()[0])
-    p.add_argument("run", type=Path)
-    p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument("--split", type=Path, required=True, help="the split the run was trained on")
-    p.add_argument("--cache", type=Path, help="not needed here: thresholds are chosen on the files themselves")
-    p.add_argument("--into", type=Path, required=True, help="the model folder to write; its name is the model's")
-    p.add_argument("--device", default="cpu")
-    o = p.parse_args(argv)
-    config = finish_run(o.run, read_manifest(o.manifest), o.split, o.into, o.device)
-    print(finished_lines(config, o.into))
-    return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,10 @@ from strokenext.errors import DataError, OptionError
 from strokenext.models import build
 from strokenext.models.unet import UNet
 from strokenext.zoo import row
+from training.train.feed import Batch, Feed, HeldOut
+from training.train.recipe import Recipe
 
-from .planes import CLASSES
-
-if TYPE_CHECKING:
-    from training.train.feed import Batch, Feed, Held
-    from training.train.recipe import Recipe
+from .planes import MASK_CLASSES
 
 #: Logit of every pixel before training: lesions are rare, and so is the first answer.
 FIRST_LOGIT = -4.0
@@ -31,8 +29,8 @@ class Segment:
     def __init__(self, recipe: Recipe) -> None:
         if row(recipe.model).kind != "segmentation":
             raise OptionError(f"The objective 'segment' trains a network of masks; {recipe.model} is none.")
-        self.recipe, self.held = recipe, cast("Held | None", None)
-        self.model = self.module = cast(UNet, build(recipe.model, classes=len(CLASSES), **recipe.arguments))
+        self.recipe, self.held_out = recipe, cast("HeldOut | None", None)
+        self.model = self.module = cast(UNet, build(recipe.model, classes=len(MASK_CLASSES), **recipe.arguments))
         nn.init.constant_(cast(Tensor, self.model.classifier.bias), FIRST_LOGIT)
 
     def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
@@ -49,25 +47,25 @@ class Segment:
 
         All pixels together, so that what is marked on lesion-free slices counts against the network.
         """
-        self.held = self.held or feed.held("validation")
-        if not len(self.held):
+        self.held_out = self.held_out or feed.held_out("validation")
+        if not len(self.held_out):
             raise DataError("The split's validation part holds no slice with masks.")
-        sums, total, marked = torch.zeros(3, len(CLASSES), dtype=torch.float64), 0.0, 0
-        for batch in self.held.batches(16):
+        sums, total, marked = torch.zeros(3, len(MASK_CLASSES), dtype=torch.float64), 0.0, 0
+        for batch in self.held_out.batches(16):
             masks, known = _truth(batch)
             logits = module(batch.pixels).float()
             total += float(mask_loss(logits, masks, known)) * len(logits)
             sums += torch.stack(counts(logits, masks, known)).double().cpu()
             marked += int(((logits[:, 0] > 0).flatten(1).any(1) & (batch.labels == 0)).sum())
         dice, iou = pooled_dice(*sums), pooled_iou(*sums)
-        free = int((self.held.labels == 0).sum())
+        free = int((self.held_out.labels == 0).sum())
         return {
-            "loss": round(total / len(self.held), 6),
+            "loss": round(total / len(self.held_out), 6),
             "dice": round(float(dice.mean()), 6),
             "iou": round(float(iou.mean()), 6),
-            **{f"dice {name}": round(float(value), 6) for name, value in zip(CLASSES, dice, strict=True)},
+            **{f"dice {name}": round(float(value), 6) for name, value in zip(MASK_CLASSES, dice, strict=True)},
             "false_alarms": round(marked / free, 6) if free else None,
-            "images": len(self.held),
+            "images": len(self.held_out),
         }
 
 
@@ -100,6 +98,6 @@ def pooled_iou(both: Tensor, marked: Tensor, true: Tensor) -> Tensor:
 
 
 def _truth(batch: Batch) -> tuple[Tensor, Tensor]:
-    if batch.dense is None or batch.known is None or batch.dense.shape[1] != len(CLASSES):
+    if batch.dense is None or batch.known is None or batch.dense.shape[1] != len(MASK_CLASSES):
         raise OptionError("The objective 'segment' learns from the feed 'masks'; this recipe's feed has no masks.")
     return batch.dense, batch.known

@@ -19,40 +19,38 @@ from strokenext.types import ByteArray, Gate
 from training.data.images import open_image
 from training.data.manifest import Manifest, Record
 
-from .planes import CLASSES, Truth, truth_of
+from .planes import MASK_CLASSES, Truth, truth_of
 from .scores import count
 
 #: Slices per sheet, in columns; slices that are segmented at most to choose from.
-COLUMNS, ROWS, LOOKED = 6, 3, 240
+COLUMNS, ROWS, MOST_SLICES = 6, 3, 240
 #: Side of a tile in pixels, and the colour of an outlined truth by class.
 TILE = 300
 TRUTH = ((255, 255, 255), (255, 214, 0))
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class ScoredTile:
     """A tile and what it is sorted by."""
 
     tile: ByteArray
     score: float
 
 
-def draw_overlays(
-    segmenter: Segmenter, manifest: Manifest, records: Sequence[tuple[Record, bool]], folder: Path
-) -> Path:
+def draw_overlays(segmenter: Segmenter, manifest: Manifest, records: Sequence[Record], folder: Path) -> Path:
     """One sheet per source with masks: best slices above, middling, worst below; and one of false alarms."""
     folder.mkdir(parents=True, exist_ok=True)
-    for source in sorted({r.source for r, _ in records}):
-        chosen = [r for r, _ in records if r.source == source]
-        chosen = chosen[:: max(1, -(-len(chosen) // LOOKED))]
-        drawn = sorted((one(segmenter, manifest, r) for r in chosen), key=lambda d: -d.score)
+    for source in sorted({r.source for r in records}):
+        chosen = [r for r in records if r.source == source]
+        chosen = chosen[:: max(1, -(-len(chosen) // MOST_SLICES))]
+        drawn = sorted((scored_tile(segmenter, manifest, r) for r in chosen), key=lambda d: -d.score)
         middle = max(0, len(drawn) // 2 - COLUMNS // 2)
         rows = [drawn[:COLUMNS], drawn[middle : middle + COLUMNS], drawn[-COLUMNS:]]
         _write(folder / f"{source}.png", [d.tile for row in rows for d in row])
     return folder
 
 
-def one(segmenter: Segmenter, manifest: Manifest, record: Record) -> Drawn:
+def scored_tile(segmenter: Segmenter, manifest: Manifest, record: Record) -> ScoredTile:
     """A record's tile; its score is the mean Dice of what is known to be there, else minus the share marked."""
     image = open_image(manifest.file(record))
     found = segmenter.segment(image, force=True, gate=Gate(True))
@@ -62,7 +60,7 @@ def one(segmenter: Segmenter, manifest: Manifest, record: Record) -> Drawn:
     marked = sum(r.pixels for r in found.regions) / image.pixels.size
     score = float(np.mean(scores)) if scores else -marked
     words = f"Dice {score:.2f}" if scores else f"marked {100 * marked:.2f} %"
-    return Drawn(tile(found, truth, words), score)
+    return ScoredTile(tile(found, truth, words), score)
 
 
 def tile(found: Segmentation, truth: Truth, words: str) -> ByteArray:
@@ -85,8 +83,8 @@ def _write(file: Path, tiles: Sequence[ByteArray]) -> None:
     full = [*tiles, *[empty] * (COLUMNS * ROWS - len(tiles))][: COLUMNS * ROWS]
     sheet = np.vstack([np.hstack(full[r * COLUMNS : (r + 1) * COLUMNS]) for r in range(ROWS)])
     key = np.zeros((24, sheet.shape[1], 3), np.uint8)
-    words = [(f"filled: {name} as marked", color) for name, color in zip(CLASSES, REGION_COLORS, strict=False)]
-    words += [(f"line: {name} as it should be", color) for name, color in zip(CLASSES, TRUTH, strict=True)]
+    words = [(f"filled: {name} as marked", color) for name, color in zip(MASK_CLASSES, REGION_COLORS, strict=False)]
+    words += [(f"line: {name} as it should be", color) for name, color in zip(MASK_CLASSES, TRUTH, strict=True)]
     for i, (text, color) in enumerate(words):
         cv2.putText(key, text, (8 + 430 * i, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
     cv2.imencode(".png", np.vstack([key, sheet])[:, :, ::-1])[1].tofile(file)

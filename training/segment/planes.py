@@ -16,24 +16,26 @@ import cv2
 import numpy as np
 
 from strokenext.preprocess.contract import Framed, Preprocess
-from strokenext.preprocess.head import SKULL_SHARE
 from strokenext.types import BoolArray, ByteArray, FloatArray, Slice, Window
 from strokenext.windows import grey01
 from training.cache.hematoma import derive_hematoma
-from training.cache.store import Row
+from training.cache.planes import inner_head
+from training.cache.store import PlaneSet, Row
 from training.data.images import open_image, read_mask
 from training.data.manifest import Manifest, Record
 
-CLASSES = ("hematoma", "perihematomal edema")
+#: What a record says its mask outlines.
+BLOOD, EDEMA = "blood", "perihematomal edema"
+MASK_CLASSES = ("hematoma", EDEMA)
 #: Planes of the cache: grey 0..255; 255 well inside the head; per class 255 where it is, and where that is known.
-MASK_PLANES = ("grey", "inner", *CLASSES, *(f"{name} known" for name in CLASSES))
+MASK_PLANES = ("grey", "inner", *MASK_CLASSES, *(f"{name} known" for name in MASK_CLASSES))
 #: Masks are drawn on the picture as it is: noise removed, what is not head blacked out, nothing moved.
 MASK_FRAMING = Preprocess(size=256, frame="contour-in-place", level=False, channels="stroke")
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is known of a slice: `masks` and `known` are (2, H, W) bool in the order of CLASSES."""
+    """What is known of a slice: `masks` and `known` are (2, H, W) bool in the order of MASK_CLASSES."""
 
     masks: BoolArray
     known: BoolArray
@@ -48,11 +50,11 @@ def truth_of(manifest: Manifest, record: Record, image: Slice) -> Truth:
         known[:] = True
     elif record.subtype == 0:
         known[0] = True
-    elif name and of == "perihematomal edema":
+    elif name and of == EDEMA:
         masks[1] = read_mask(manifest, record, image.shape)
         if masks[1].any():  # a rim of one pixel may vanish in a copy made smaller
             _add_derived(masks, known, image)
-    elif name and of == "blood":
+    elif name and of == BLOOD:
         masks[0], known[0] = read_mask(manifest, record, image.shape), True
     return Truth(masks, known)
 
@@ -67,22 +69,12 @@ def _add_derived(masks: BoolArray, known: BoolArray, image: Slice) -> None:
 
 def mask_row(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[Row, ByteArray]:
     """A record's row and its (6, S, S) planes. Raises the reader's errors for a file that can no longer be read."""
-
     image = open_image(manifest.file(record))
     framed = framing.framed(image)
     known_of = truth_of(manifest, record, image)
-    planes = np.stack([np.rint(framed.grey * 255), _inner(framed) * 255,
+    planes = np.stack([np.rint(framed.grey * 255), inner_head(framed.head) * 255,
                        *(_turned(m, framed, framing.size) for m in (*known_of.masks, *known_of.known))])  # fmt: skip
-    extra = record.extra
-    row = Row(record.path, record.source, record.unit, record.group, record.presence, record.subtype,
-              round(float((planes[1] > 0).mean()), 6), str(extra.get("types", "")), int(extra.get("slice", -1)),
-              int(extra.get("away", -1)), record.evaluation_only)  # fmt: skip
-    return row, planes.astype(np.uint8)
-
-
-def _inner(framed: Framed) -> BoolArray:
-    distance = cv2.distanceTransform(np.pad(framed.head, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return np.asarray(distance > SKULL_SHARE * float(distance.max(initial=0)))
+    return Row.of(record, brain=float((planes[1] > 0).mean())), planes.astype(np.uint8)
 
 
 def _turned(mask: BoolArray, framed: Framed, size: int) -> ByteArray:
@@ -92,3 +84,9 @@ def _turned(mask: BoolArray, framed: Framed, size: int) -> ByteArray:
     if shrink > 1.2:  # as the grey levels are, or thin rims would break
         values = np.asarray(cv2.GaussianBlur(values, (0, 0), 0.4 * shrink), dtype=np.float32)
     return np.asarray(cv2.warpAffine(values, framed.affine, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+#: What the cache of a segmentation model holds.
+SEGMENTATION_PLANES = PlaneSet(
+    MASK_PLANES, MASK_FRAMING, mask_row, "masks", "what is known pixel by pixel, for segmentation"
+)

@@ -1,7 +1,7 @@
-"""What the training script draws from: batches by step, and held-back examples as a user's file would reach the model.
+"""What the training script draws from: batches by step, and held-out examples as a user's file would reach the model.
 
 A feed is made from a recipe, a cache and a split. What stands at place b of step s depends on the seed, s and b
-alone: an interrupted run goes on with the examples it would have seen, and the shards of several processes joined
+alone: an interrupted run resumes with the examples it would have seen, and the shards of several processes joined
 in order of their rank are the batch of one process.
 """
 
@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,22 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from strokenext.errors import DataError
+from training.cache.store import Cache
+from training.splits.split import Split
 
-if TYPE_CHECKING:
-    from training.cache.store import Cache
-    from training.splits.split import Split
-
-    from .recipe import Recipe
-
-#: Recipe's feed to "module:class"; the class is called with (recipe, cache, split, device).
-FEEDS = {
-    "pictures": "training.classify.pictures:PicturesFeed",
-    "lesions": "training.classify.lesions:LesionsFeed",
-    "masks": "training.segment.feed:MasksFeed",
-    "volumes": "training.volumes.feed:VolumesFeed",
-}
-#: Images that held-back examples are handed out in.
-HELD_BATCH = 64
+#: HeldOut-out images of a batch.
+HELD_OUT_BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +42,7 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class HeldOut:
     """Examples without augmentation: labels (N,) with each one's source, unit (patient or group) and path.
 
     Iterating gives them as batches, in order; `draw` takes places in it and gives their batch.
@@ -72,28 +60,28 @@ class Held:
     def __iter__(self) -> Iterator[Batch]:
         return self.batches()
 
-    def batches(self, size: int = HELD_BATCH) -> Iterator[Batch]:
+    def batches(self, size: int = HELD_OUT_BATCH) -> Iterator[Batch]:
         """In order, `size` at a time; the last one may be short."""
         for start in range(0, len(self), size):
             yield self.draw(range(start, min(start + size, len(self))))
 
-    def __add__(self, other: Held) -> Held:
+    def __add__(self, other: HeldOut) -> HeldOut:
         """Both, one after the other."""
 
         def draw(places: Sequence[int]) -> Batch:
             mine = [p for p in places if p < len(self)]
             theirs = [p - len(self) for p in places if p >= len(self)]
-            parts = [held.draw(chosen) for held, chosen in ((self, mine), (other, theirs)) if chosen]
+            parts = [held_out.draw(chosen) for held_out, chosen in ((self, mine), (other, theirs)) if chosen]
             back = torch.tensor(np.argsort(np.argsort([p >= len(self) for p in places], kind="stable")))
             pixels, labels = torch.cat([b.pixels for b in parts]), torch.cat([b.labels for b in parts])
             return Batch(pixels[back.to(pixels.device)], labels[back.to(labels.device)])
 
-        return Held(np.concatenate([self.labels, other.labels]), self.sources + other.sources,
-                    self.units + other.units, self.paths + other.paths, draw)  # fmt: skip
+        labels = np.concatenate([self.labels, other.labels])
+        return HeldOut(labels, self.sources + other.sources, self.units + other.units, self.paths + other.paths, draw)
 
 
 class Feed(Protocol):
-    """Training batches and held-back examples of one recipe."""
+    """Training batches and held-out examples of one recipe."""
 
     #: Training images of one pass; 0 where examples are drawn without end.
     images: int
@@ -101,15 +89,8 @@ class Feed(Protocol):
     def batches(self, first_step: int, last_step: int, *, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """Steps first_step..last_step - 1; process `rank` of `world` gets its contiguous shard of each."""
 
-    def held(self, part: str) -> Held:
+    def held_out(self, part: str) -> HeldOut:
         """The labelled examples of "validation", "test" or "external"."""
-
-
-def make_feed(recipe: Recipe, cache: Cache, split: Split, device: torch.device | str) -> Feed:
-    """The recipe's feed. Raises DataError where cache or split do not fit the recipe."""
-    module, _, name = FEEDS[recipe.feed].partition(":")
-    kind = getattr(import_module(module), name)
-    return cast(Feed, kind(recipe, cache, split, torch.device(device)))
 
 
 def shard(step: int, batch: int, rank: int = 0, world: int = 1) -> range:

@@ -1,9 +1,9 @@
 """Where training runs: one process on a CPU or GPU, or several that share every batch, through Lightning Fabric.
 
-Several processes give the numbers of one where the loss is a mean over images (`classify`): each takes its share of
-every batch, gradients are averaged by how many examples a share holds, and batch norm sees the whole batch. The losses
-over known pixels and cells (`outline`, `fuse`, `segment`, `volume`) are averaged the same way, share by share, which is
-near the whole batch's and not equal to it.
+Each process takes its share of every batch, and gradients are averaged by how many examples a share holds. On GPUs
+batch norm counts the whole batch (PyTorch's own synchronisation); on CPUs, where PyTorch has none and several processes
+are for tests, each counts its share. The losses over known pixels and cells (`outline`, `fuse`, `segment`, `volume`)
+are averaged share by share, which is near the whole batch's and not equal to it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
-from timm.layers import convert_sync_batchnorm
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from strokenext.answer.device import choose
 from strokenext.errors import OptionError, StrokeNeXtError
@@ -31,9 +28,13 @@ PRECISION = {"float32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def launch(
-    function: Callable[..., Any], *arguments: Any, device: str = "auto", processes: int = 1,
-    precision: str = "float32", unused: bool = False,
-) -> Any:  # fmt: skip
+    function: Callable[..., Any],
+    *arguments: Any,
+    device: str = "auto",
+    processes: int = 1,
+    precision: str = "float32",
+    unused: bool = False,
+) -> Any:
     """`function(fabric, *arguments)` in one process, in `processes` on this machine, or in those torchrun started.
 
     Returns what the first process returned. `function` and `arguments` are pickled where processes are started;
@@ -82,69 +83,3 @@ def _deaf() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def share_batch_norm(module: nn.Module, fabric: Fabric) -> nn.Module:
-    """The module with batch norm that counts every process's share: PyTorch's own on GPUs (same weight names).
-
-    On CPUs, for which PyTorch has none, `whole_batch` does it around the forward pass.
-    """
-    return convert_sync_batchnorm(module) if fabric.world_size > 1 and fabric.device.type == "cuda" else module
-
-
-def whole_batch(fabric: Fabric) -> AbstractContextManager[object]:
-    """While active, `batch_norm` in training takes mean and variance over the shares of all CPU processes."""
-    return _WholeBatch() if fabric.world_size > 1 and fabric.device.type == "cpu" else nullcontext()
-
-
-class _WholeBatch(TorchFunctionMode):
-    """Catches `batch_norm` wherever it is called, so that every class of batch norm is met and no weight renamed."""
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        options = kwargs or {}
-        if function is nn.functional.batch_norm:
-            return _batch_norm(*args, **options)
-        return function(*args, **options)
-
-
-class _Sum(torch.autograd.Function):
-    """Sum over processes; its gradient is the sum of theirs (PyTorch's own differentiable one is deprecated)."""
-
-    @staticmethod
-    def forward(_: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(_: Any, gradient: Tensor) -> Tensor:
-        return _Sum.forward(_, gradient)
-
-
-def _over_processes(x: Tensor) -> Tensor:
-    total: Tensor = _Sum.apply(x)
-    return total
-
-
-def _batch_norm(
-    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
-) -> Tensor:  # fmt: skip
-    """`nn.functional.batch_norm` of x (N, C, ...) whose other rows are in other processes; gradients flow to them."""
-    if not training:
-        return torch.batch_norm(x, weight, bias, running_mean, running_var, False, momentum, eps, False)
-    wide = x.float()
-    over = [d for d in range(x.ndim) if d != 1]
-    shape = [1, -1] + [1] * (x.ndim - 2)
-    count = _over_processes(wide.new_tensor([float(x.numel() // x.shape[1])]))
-    mean = _over_processes(wide.sum(over)) / count
-    centred = wide - mean.view(shape)
-    variance = _over_processes((centred**2).sum(over)) / count
-    if running_mean is not None and running_var is not None:
-        with torch.no_grad():
-            running_mean.lerp_(mean, momentum)
-            running_var.lerp_(variance * count / (count - 1), momentum)
-    out = centred * torch.rsqrt(variance + eps).view(shape)
-    if weight is not None and bias is not None:
-        out = out * weight.view(shape) + bias.view(shape)
-    return out.to(x.dtype)

@@ -8,22 +8,40 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from strokenext.errors import ModelError, OptionError
 from strokenext.preprocess.contract import Preprocess
-from training.classify.examples import Mixture
+from strokenext.types import FloatArray
 from training.drawing.batch_augment import Augment
 
-#: What an entry with a fixed vocabulary may say.
+#: What a key with a fixed vocabulary may say; objectives and feeds are those of `training.systems`.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "task": ("presence", "subtype", "segmentation"),
-    "objective": ("classify", "outline", "fuse", "segment", "volume"),
-    "feed": ("pictures", "lesions", "masks", "volumes"),
     "optimiser": ("adamw", "adam", "sgd"),
     "schedule": ("cosine", "step", "plateau", "constant"),
     "precision": ("float32", "bf16", "fp16"),
     "select": ("auroc", "source_auroc", "accuracy", "loss", "dice", "last"),
     "random_labels": ("", "images", "patients"),
 }
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Shares of a batch by kind of example, and the simulated infarcts' darkening in HU."""
+
+    normal: float = 0.32
+    infarct: float = 0.28
+    bleed: float = 0.20
+    real_bleed: float = 0.20
+    severity: tuple[float, float] = (3.0, 24.0)
+    real_infarct: float = 0.0
+
+    def shares(self) -> FloatArray:
+        """In the order normal, infarct, simulated bleed, real bleed, real infarct; sums to 1."""
+        order = (self.normal, self.infarct, self.bleed, self.real_bleed, self.real_infarct)
+        parts = np.array(order, dtype=np.float32)
+        return np.asarray(parts / parts.sum(), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,7 @@ class Recipe:
     away_negatives: int = 0
     random_labels: str = ""
     augment: Augment = Augment()  # noqa: RUF009 (frozen value)
-    mixture: Mixture = Mixture()  # noqa: RUF009 (frozen value)
+    mixture: Mixture = Mixture()
     mixup: float = 0.0
     cutmix: float = 0.0
     progressive: tuple[tuple[float, int], ...] = ()
@@ -95,18 +113,17 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
-                said = ", ".join(repr(k) for k in known)
-                raise OptionError(f"The recipe's {name} is {getattr(self, name)!r}; it must be one of {said}.")
+                choices = ", ".join(map(repr, known))
+                raise OptionError(f"The recipe's {name} is {getattr(self, name)!r}; it must be one of {choices}.")
         for name in ("epochs", "batch", "accumulate", "size"):
             if getattr(self, name) < 1:
                 raise OptionError(f"The recipe's {name} is {getattr(self, name)}; it must be 1 or more.")
         if self.patience and self.select == "last":
             raise OptionError("Early stopping needs a figure to watch: choose a `select` other than 'last'.")
-        if self.objective in ("classify", "fuse", "outline"):
-            try:
-                self.preprocess()
-            except ModelError as problem:
-                raise OptionError(f"The recipe {self.name} has pixels nobody can make: {problem}") from problem
+        try:
+            self.preprocess()
+        except ModelError as problem:
+            raise OptionError(f"The recipe {self.name} asks for impossible pixels: {problem}") from problem
 
     def preprocess(self) -> Preprocess:
         """The pixel contract that is stored with the weights."""
@@ -130,7 +147,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], where: str = "recipe") -> Recipe:
-        """Inverse of `to_dict`; also what a TOML file holds. Raises OptionError naming an entry nobody reads."""
+        """Inverse of `to_dict`; also what a TOML file holds. Raises OptionError naming unknown keys."""
         values = dict(record)
         for name, kind in (("mixture", Mixture), ("augment", Augment)):
             part = values.get(name, {})
@@ -148,7 +165,7 @@ class Recipe:
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """A recipe from its TOML file, with `key=value` or `table.key=value` changes laid over it.
 
-    Raises OptionError for a file that cannot be read, an entry that does not exist or a value out of range.
+    Raises OptionError for a file that cannot be read, an unknown key or a value out of range.
     """
     try:
         record = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -175,7 +192,7 @@ def _value(text: str) -> Any:
 def _known(part: Mapping[str, Any], kind: type, where: str) -> None:
     unknown = set(part) - {f.name for f in fields(kind)}
     if unknown:
-        raise OptionError(f"The {where} has entries nobody reads: {', '.join(sorted(unknown))}.")
+        raise OptionError(f"The {where} has unknown keys: {', '.join(sorted(unknown))}.")
 
 
 def _tuple(value: Any) -> Any:

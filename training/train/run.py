@@ -1,6 +1,6 @@
 """A run's folder: `run.json` (recipe, data, machine), `history.jsonl` (a line per epoch), `last.pt`, `best.pt`.
 
-Every file is written whole or not at all, so that a run can be stopped at any moment and gone on with.
+Every file is written whole or not at all, so that a run can be stopped at any moment and resumed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from strokenext.errors import DataError, OptionError
+from strokenext.saving import write_file
 from training.environment import run_environment
 
 from .recipe import Recipe
 
 RECORD, HISTORY, LAST, BEST = "run.json", "history.jsonl", "last.pt", "best.pt"
-#: Entries of run.json that must agree before a run is gone on with.
+#: Entries of run.json that must agree before a run is resumed.
 SAME = ("recipe", "data")
 
 
@@ -43,7 +44,7 @@ def start_run(folder: Path, recipe: Recipe, data: Mapping[str, Any], device: str
         return
     folder.mkdir(parents=True, exist_ok=True)
     about |= {"environment": run_environment(device), "started": datetime.now(UTC).isoformat(timespec="seconds")}
-    write_whole(folder / RECORD, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    write_file(folder / RECORD, json.dumps(about, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -56,6 +57,11 @@ def read_run(folder: Path) -> dict[str, Any]:
         ) from problem
 
 
+def read_recipe_of(folder: Path) -> Recipe:
+    """The recipe that a run was trained with."""
+    return Recipe.from_dict(read_run(folder)["recipe"], f"record {folder}/{RECORD}")
+
+
 def read_history(folder: Path) -> list[dict[str, Any]]:
     """The epochs of a run, the first first; none when no epoch has ended yet."""
     if not (folder / HISTORY).exists():
@@ -65,7 +71,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
 
 def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """One line of JSON per epoch."""
-    write_whole(folder / HISTORY, "".join(json.dumps(line) + "\n" for line in history))
+    write_file(folder / HISTORY, "".join(json.dumps(line) + "\n" for line in history))
 
 
 def best_epoch(history: Sequence[Mapping[str, Any]], select: str) -> int:
@@ -81,7 +87,7 @@ def best_epoch(history: Sequence[Mapping[str, Any]], select: str) -> int:
 
 
 def save_state(path: Path, **parts: Any) -> None:
-    """Write a checkpoint whole or not at all."""
+    """Write a checkpoint whole or not at all; streamed, since it may be larger than what memory is left."""
     temporary = path.with_suffix(".part")
     torch.save(parts, temporary)
     os.replace(temporary, path)
@@ -99,10 +105,3 @@ def trained_weights(run: Path) -> dict[str, Tensor]:
     if (run / LAST).exists() and (averaged := load_state(run / LAST).get("average")):
         return dict(averaged)
     raise DataError(f"There is no trained network in {run}; give the folder that `python -m training train` wrote.")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file through a temporary one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")  # processes of one run may write the same file
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -116,22 +116,22 @@ def resized(batch: Batch, side: int) -> Batch:
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
     """Turns the first SIGINT or SIGTERM into a question the loop asks between steps; a second one acts at once."""
-    asked = threading.Event()
+    requested = threading.Event()
     before: dict[int, Any] = {}
 
     def note(number: int, _: FrameType | None) -> None:
-        asked.set()
+        requested.set()
         signal.signal(number, before[number] if before[number] is not None else signal.SIG_DFL)
 
     if threading.current_thread() is threading.main_thread():
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def drop_seed(seed: int, place: int) -> int:
+def dropout_seed(seed: int, place: int) -> int:
     """What torch's generator, which dropout draws from, is seeded with at a step of a process."""
     return ((seed << 40) + place) % (2**63 - 25)  # prime, so that a date as seed does not overflow

@@ -3,36 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from strokenext import zoo
 from strokenext.record.config import ModelConfig
-from training.classify.card import result_row
-from training.measure import estimate
+from training.measure.estimate import text
+from training.splits.split import Split
+from training.train.card import RESULT_HEAD, front_matter, licences, result_row, source_title
 from training.train.recipe import Recipe
 
+from .feed import VolumesFeed
+
 LIMITS = """\
-- **It knows bleeds only.** No ischemic stroke was trained on or tested; a low probability says nothing about one.
-- Few patients stand behind it, and fewer still were held back: read the intervals, not the values.
+- **It knows bleeds only.** No ischemic stroke was trained on; a low probability says nothing about one.
+- Read the intervals, not the values: a patient counts once, and few stand behind a row.
 - Every slice is framed by itself, so the head's own shape along its axis is lost; thin subdural, small cortical and
   subarachnoid bleeds that show on one or two slices are missed easily.
-- Labels of its patients were mapped from slices: a patient is positive when any slice was labelled with a bleed.
-- Trained on head injury from one hospital; tumours, surgery, calcification and motion are not represented.
+- Labels of its patients were made from slices: a patient is positive when any slice was labelled with a bleed.
+- It knows two classes: tumours, surgery, calcification and motion have none and can be called a bleed.
 - It needs most of the head: a series with few slices that show brain is refused.
-- Its evidence map is coarse, a cell is about an eighth of the head wide, and tells where the score rises, not where a
-  lesion ends."""
+- Its evidence map is coarse and tells where the score rises, not where a lesion ends."""
 
 
-def write_volume_card(config: ModelConfig, recipe: Recipe, one_class: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown with the Hub's front matter; `one_class` are sources all of whose patients are of one class."""
+@dataclass(frozen=True)
+class Training:
+    """What was trained on: `patients` by part; `one_class` are sources all of whose patients are of one class."""
+
+    sentence: str
+    sources: tuple[str, ...]
+    patients: Mapping[str, int]
+    one_class: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, feed: VolumesFeed, split: Split) -> Training:
+        """Counted from the feed's patients."""
+        train = feed.patients["train"]
+        sources = tuple(sorted({p.source for p in train}))
+        bleeding = sum(p.label == 1 for p in train)
+        sentence = (
+            f"Whole head CT of {len(train)} patients ({bleeding} with a hemorrhage) from {', '.join(sources)}, parts "
+            "of these heads, and bleeds simulated on the normal ones. No ischemic stroke was among them: it knows "
+            "bleeds only."
+        )
+        counts = {part: len(feed.patients.get(part, ())) for part in split.parts if part != "external"}
+        return cls(sentence, sources, counts)
+
+
+def write_card(config: ModelConfig, recipe: Recipe, training: Training) -> str:
+    """Markdown with the Hub's front matter; every figure is from the record that lies beside it."""
     assert config.planes is not None
     depth, size = config.planes.depth, config.preprocess.size
-    return f"""---
-library_name: strokenext
-license: apache-2.0
-pipeline_tag: image-classification
-tags: [medical, ct, stroke, volume, research-only]
----
+    parts = ", ".join(f"{n} to {part}" for part, n in training.patients.items())
+    return f"""{front_matter("image-classification", "volume")}
 # {config.name}
 
 Does this whole head CT show a bleed: non-stroke or stroke. **Experimental. Research use only. Not a medical device.**
@@ -43,7 +66,7 @@ it was also told where blood is (simulated bleeds) and on which slices (real one
 
 ## Trained on
 {config.trained_on}
-Patients were drawn to training (70 %), validation (12 %) and test (18 %) before anything else.
+Sources: {"; ".join(map(source_title, training.sources))}. Whole patients were assigned before anything else: {parts}.
 
 ## Operating point
 Calibrated probability = softmax(logits / {config.temperature:.3f}); threshold {config.threshold:.3f}; between
@@ -52,11 +75,10 @@ Calibrated probability = softmax(logits / {config.temperature:.3f}); threshold {
 ## Results
 A row counts patients as "slices". 95 % intervals by bootstrap over patients.
 
-| set | slices (positive) | groups | AUROC | sensitivity | specificity | sensitivity at specificity 0.85 |
-|---|---|---|---|---|---|---|
+{RESULT_HEAD}
 {chr(10).join(result_row(name, values) for name, values in config.metrics.items())}
 
-{chr(10).join(_line(source, row, recipe) for source, row in one_class.items())}
+{chr(10).join(_line(source, row, recipe) for source, row in training.one_class.items())}
 
 Made by `python -m training finish` from a run of the recipe `{recipe.name}`; the same numbers are in `config.json`.
 
@@ -64,12 +86,12 @@ Made by `python -m training finish` from a run of the recipe `{recipe.name}`; th
 {LIMITS}
 
 ## Data licences
-The weights are released under Apache-2.0 by this project; the data they were trained on keep their publishers' terms.
+{licences(training.sources)}
 """
 
 
 def _line(source: str, row: Mapping[str, Any], recipe: Recipe) -> str:
     rate = row["called_positive"]
     what = "all with a bleed" if row["label"] else "all without a bleed"
-    seen = "" if source in recipe.sources or not recipe.sources else ", never trained on"
-    return f"Source {source}, {what}{seen}: {estimate.text(rate, 2)} of {rate['n']} patients called positive."
+    unseen = "" if source in recipe.sources or not recipe.sources else ", never trained on"
+    return f"Source {source}, {what}{unseen}: {text(rate, 2)} of {rate['n']} patients called positive."

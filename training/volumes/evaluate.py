@@ -1,9 +1,8 @@
 """A volume model on whole patients of a manifest, beside a slice model's pooled answer about the same patients.
 
-`python -m training evaluate --model FOLDER ...` comes here for a volume model. It writes two files next to each other:
-the volume model's result, and that of the bundled presence model, whose answer about a series is the mean of its
-three highest slices. In both a "slice" is a patient. A patient is positive when any slice is; sources in which every
-patient is (phe_sich) rank nothing and are reported apart, by how many are called.
+Two results next to each other: the volume model's, and that of the bundled presence model, whose answer about a series
+is the mean of its three highest slices. In both a "slice" is a patient. A patient is positive when any slice is;
+sources in which every patient is (phe_sich) rank nothing and are reported apart, by how many are called.
 """
 
 from __future__ import annotations
@@ -12,40 +11,38 @@ import argparse
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from strokenext.errors import DataError
 from strokenext.loader import load
+from strokenext.record.config import ModelConfig
 from strokenext.slice.predictor import Predictor
 from strokenext.types import Volume
 from strokenext.volume.predictor import VolumePredictor
-from training.classify.evaluate import facts, summary
 from training.data.images import open_image
 from training.data.labels import class_name
-from training.data.manifest import Manifest, Record, read_manifest
+from training.data.manifest import Manifest, Record
 from training.environment import environment
 from training.measure.bootstrap import bootstrap
 from training.measure.compare import compare
 from training.measure.measures import measure
-from training.measure.result import Predictions, Result, write_result
+from training.measure.result import Predictions, Result, facts
 from training.splits.held_out import evaluation_records
-from training.splits.split import read_split
-from training.train.provenance import training_record
+from training.train.evaluation import Evaluated, Evaluation
 
 from .feed import patient_label
 
-Progress = Callable[[int, int], None]
 #: A probability is kept this far from 0 and 1 before it becomes a logit.
 TINY = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Head:
+class PatientSeries:
     """One patient's series with its label; `kind` is its class in words, `types` the hemorrhage types of its slices."""
 
     unit: str
@@ -56,15 +53,7 @@ class Head:
     volume: Volume
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What one model says of the heads: margins (N,) of logits, None for a head it refused, and seconds per head."""
-
-    margins: tuple[float | None, ...]
-    seconds: float
-
-
-def heads(manifest: Manifest, records: Sequence[Record], task: str) -> Iterator[Head]:
+def patient_series(manifest: Manifest, records: Sequence[Record], task: str) -> Iterator[PatientSeries]:
     """Each patient's slices in their order, as a user would open them; patients without a known label left out."""
     together: dict[str, list[Record]] = defaultdict(list)
     for record in records:
@@ -76,7 +65,9 @@ def heads(manifest: Manifest, records: Sequence[Record], task: str) -> Iterator[
             types = sorted({w for r in rows for w in str(r.extra.get("types", "")).replace(",", " ").split()})
             slices = tuple(open_image(manifest.file(r)) for r in rows)
             shown = next((r for r in rows if r.label(task) == label), rows[0])
-            yield Head(unit, rows[0].source, label, class_name(shown), " ".join(types), Volume(_one_shape(slices)))
+            yield PatientSeries(
+                unit, rows[0].source, label, class_name(shown), " ".join(types), Volume(_one_shape(slices))
+            )
 
 
 def _one_shape(slices: Sequence[Any]) -> tuple[Any, ...]:
@@ -84,12 +75,6 @@ def _one_shape(slices: Sequence[Any]) -> tuple[Any, ...]:
     shapes = [(s.shape, s.unit) for s in slices]
     usual = max(set(shapes), key=shapes.count)
     return tuple(s for s, shape in zip(slices, shapes, strict=True) if shape == usual)
-
-
-def whole_margin(model: VolumePredictor, volume: Volume) -> tuple[float | None, Sequence[Any]]:
-    """The volume model's margin of a series, and its gate's verdict on each slice."""
-    found = model.predict(volume, explain=False)
-    return found.logit, [part.gate for part in found.slices]
 
 
 def pooled_margin(model: Predictor, volume: Volume) -> float | None:
@@ -101,57 +86,62 @@ def pooled_margin(model: Predictor, volume: Volume) -> float | None:
     return math.log(kept / (1 - kept))
 
 
+def flags(group: argparse._ArgumentGroup) -> list[argparse.Action]:
+    """Networks of volumes can be asked nothing of their own."""
+    return []
+
+
+def evaluate(model: nn.Module, config: ModelConfig, given: Evaluation) -> list[Evaluated]:
+    """The volume model's result and, beside it, the slice model's."""
+    whole, single = evaluate_volumes(model, config, given)
+    return [Evaluated(whole), Evaluated(single, f"{single.model['architecture']}-slices")]
+
+
 def evaluate_volumes(
-    folder: str | Path,
-    manifest: Manifest,
-    records: Sequence[Record],
-    *,
-    slices: str | Path | None = None,
-    data: dict[str, Any] | None = None,
-    draws: int = 1000,
-    device: str = "cpu",
-    progress: Progress | None = None,
+    model: nn.Module, config: ModelConfig, given: Evaluation, slices: Predictor | None = None, draws: int = 1000
 ) -> tuple[Result, Result]:
-    """The results of a volume model and of a slice model (None: the bundled presence model) on the same patients.
+    """The results of a volume model and of a slice model (the bundled presence model) on the same patients.
 
     Raises DataError when no source has labelled patients of both classes.
     """
-    whole = load(folder, device=device, kind="series")
-    single = load(slices, task="presence", device=device, kind="slice")
+    manifest, records, about = evaluation_records(
+        given.manifest, given.split, part=given.part, sources=given.sources, training=given.training
+    )
+    whole = VolumePredictor(model, config, given.device)
+    single = slices or load(task="presence", device=given.device, kind="slice")
+    ask: dict[str, Callable[[Volume], float | None]] = {
+        "whole": lambda volume: whole.predict(volume, explain=False).logit,
+        "single": lambda volume: pooled_margin(single, volume),
+    }
     total = len({r.unit for r in records})
-    rows: list[Head] = []
-    margins: dict[str, list[float | None]] = {"whole": [], "single": []}
-    seconds = {"whole": 0.0, "single": 0.0}
-    for number, head in enumerate(heads(manifest, records, whole.task), 1):
-        rows.append(head)
-        for name, ask in (
-            ("whole", lambda v: whole_margin(whole, v)[0]),
-            ("single", lambda v: pooled_margin(single, v)),
-        ):
+    rows: list[PatientSeries] = []
+    margins: dict[str, list[float | None]] = {name: [] for name in ask}
+    seconds = dict.fromkeys(ask, 0.0)
+    for number, patient in enumerate(patient_series(manifest, records, whole.task), 1):
+        for name, margin in ask.items():
             start = time.perf_counter()
-            margins[name].append(ask(head.volume))
+            margins[name].append(margin(patient.volume))
             seconds[name] += time.perf_counter() - start
-        rows[-1] = replace(head, volume=Volume(head.volume.slices[:1]))
-        if progress is not None:
-            progress(number, total)
-    names = {"whole": facts(whole.config) | {"planes": whole.config.planes and whole.config.planes.to_dict()},
-             "single": facts(single.config) | {"name": f"{single.name}, mean of 3 highest slices",
-                                               "temperature": 1.0}}  # fmt: skip
-    found = [
-        _result(names[key], rows, margins[key], seconds[key], (data or {}) | {"unit": "patient"}, draws, device)
-        for key in ("whole", "single")
-    ]
-    if found[0].predictions.paths == found[1].predictions.paths:
-        found[0] = _with(found[0], against_slices=compare(found)["against"][0])
-    return found[0], found[1]
+        rows.append(replace(patient, volume=Volume(patient.volume.slices[:1])))  # one slice: a series takes 50 MB
+        if given.progress is not None:
+            given.progress(number, total)
+    models = {
+        "whole": facts(whole.config) | {"planes": whole.config.planes and whole.config.planes.to_dict()},
+        "single": facts(single.config) | {"name": f"{single.name}, mean of 3 highest slices", "temperature": 1.0},
+    }
+    data = {**given.data, **about, "unit": "patient"}
+    a, b = (_result(models[k], rows, margins[k], seconds[k], data, draws, given.device) for k in ask)
+    if a.predictions.paths == b.predictions.paths:
+        a = replace(a, extra={**a.extra, "against_slices": compare([a, b])["against"][0]})
+    return a, b
 
 
 def _result(
     model: dict[str, Any],
-    rows: Sequence[Head],
+    rows: Sequence[PatientSeries],
     margins: Sequence[float | None],
     seconds: float,
-    data: dict[str, Any],
+    data: Mapping[str, Any],
     draws: int,
     device: str,
 ) -> Result:
@@ -171,10 +161,10 @@ def _result(
         rate = bootstrap(lambda y, s: float(s.mean()), part.labels, called.astype(float), part.units)
         extra["one_class_sources"][source] = {"label": int(part.labels[0]), "called_positive": rate.to_dict()}
     found = measure(predictions, model["threshold"], model["temperature"], draws=draws)
-    return Result(model, data | about, environment(device), found, predictions, extra)
+    return Result(model, {**data, **about}, environment(device), found, predictions, extra)
 
 
-def _columns(rows: Sequence[Head], margins: Sequence[float | None]) -> Predictions:
+def _columns(rows: Sequence[PatientSeries], margins: Sequence[float | None]) -> Predictions:
     units = tuple(r.unit for r in rows)
     return Predictions(
         paths=units,
@@ -185,31 +175,3 @@ def _columns(rows: Sequence[Head], margins: Sequence[float | None]) -> Predictio
         labels=np.array([r.label for r in rows], np.int64),
         logits=np.array(margins, np.float64),
     )
-
-
-def _with(result: Result, **more: Any) -> Result:
-    return Result(result.model, result.data, result.environment, result.metrics, result.predictions,
-                  {**result.extra, **more})  # fmt: skip
-
-
-def run(o: argparse.Namespace, folder: Path) -> None:
-    """What `evaluate` does for a volume model: both results, the slice model's beside the file asked for."""
-    from training.environment import sha256
-    from training.terminal import progress_bar
-
-    manifest = read_manifest(o.manifest)
-    split = read_split(o.split) if o.split else None
-    data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": sha256(o.manifest)}
-    data |= {"split_sha256": sha256(o.split)} if o.split else {}
-    manifest, records, about = evaluation_records(
-        manifest, split, part=o.part, sources=o.source, training=training_record(o.run) if o.run else None
-    )
-    with progress_bar("evaluate") as progress:
-        results = evaluate_volumes(folder, manifest, records, data=data | about, device=o.device, progress=progress)
-    other = o.out.with_name(f"{results[1].model['architecture']}-slices.json")
-    for result, file in zip(results, (o.out, other), strict=True):
-        print(summary(result))
-        for source, row in result.extra["one_class_sources"].items():
-            rate = row["called_positive"]
-            print(f"  {source}, all of class {row['label']}: {rate['value']:.3f} of {rate['n']} called positive")
-        print(f"written to {write_result(result, file)}")

@@ -37,7 +37,7 @@ class Slices:
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class VolumeExample:
     """`pixels` (1, D, S, S); `label`; `dense`, `known` (2, d, h, w): blood by cell, and by plane repeated over it."""
 
     pixels: FloatArray
@@ -47,7 +47,7 @@ class Example:
 
 
 @dataclass(frozen=True, eq=False)
-class _Head:
+class _Warped:
     """Slices brought to the recipe's size: grey and depth (n, S, S), inner, blood 0..1, and where blood is unknown."""
 
     grey: FloatArray
@@ -76,7 +76,9 @@ def plain(slices: Slices, recipe: Recipe, planes: Planes) -> FloatArray:
     return normalised(resampled(grey, np.arange(len(grey), dtype=np.float64), planes.depth))[None]
 
 
-def augmented(rng: np.random.Generator, slices: Slices, recipe: Recipe, planes: Planes, simulate: bool) -> Example:
+def augmented(
+    rng: np.random.Generator, slices: Slices, recipe: Recipe, planes: Planes, simulate: bool
+) -> VolumeExample:
     """An augmented example, with a bleed drawn through it when `simulate` and there is room for one."""
     head = _warped(slices, augment.geometry(rng, slices.planes.shape[-1], recipe.size), recipe.size)
     grey, blood, bleeds = levelled(head.grey, _levels(head)), head.blood, np.array(slices.bleeds)
@@ -85,15 +87,15 @@ def augmented(rng: np.random.Generator, slices: Slices, recipe: Recipe, planes: 
         grey, blood = lesion.grey, lesion.mask
         bleeds = slices_with(lesion.mask).astype(np.int64)
     grey = _degraded(rng, augment.window_jitter(rng, grey))
-    levels = _levels(_Head(grey, head.depth, head.inner, blood, head.unknown))
+    levels = _levels(_Warped(grey, head.depth, head.inner, blood, head.unknown))
     grey = np.clip(levelled(grey, levels) * np.float32(np.exp(rng.normal(0, 0.03))), 0, 1)
     at = np.arange(len(grey), dtype=np.float64) + np.clip(rng.normal(0, 0.1, len(grey)), -0.3, 0.3)
     pixels = normalised(resampled(grey, at, planes.depth))[None]
     dense, known = _truth(blood, head.unknown, bleeds, at, planes.depth)
-    return Example(pixels, int(1 in bleeds), dense, known)
+    return VolumeExample(pixels, int(1 in bleeds), dense, known)
 
 
-def _warped(slices: Slices, matrix: np.ndarray, size: int) -> _Head:
+def _warped(slices: Slices, matrix: np.ndarray, size: int) -> _Warped:
     """Each slice through the same matrix; when shrinking, blurred first, as `strokenext.preprocess.contract` does."""
     shrink = 1 / float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     out = np.empty((len(slices.planes), 5, size, size), dtype=np.float32)
@@ -101,7 +103,7 @@ def _warped(slices: Slices, matrix: np.ndarray, size: int) -> _Head:
         grey = cv2.GaussianBlur(planes[0], (0, 0), 0.4 * shrink) if shrink > 1.2 else planes[0]
         together = np.ascontiguousarray(np.stack([grey, *planes[1:]], axis=-1))
         out[k] = augment.warp(together, matrix, size).transpose(2, 0, 1)
-    return _Head(
+    return _Warped(
         grey=out[:, 0] / np.float32(255),
         depth=out[:, 1] / np.float32(shrink),
         inner=out[:, 2] / np.float32(255),
@@ -110,7 +112,7 @@ def _warped(slices: Slices, matrix: np.ndarray, size: int) -> _Head:
     )
 
 
-def _levels(head: _Head) -> list[float]:
+def _levels(head: _Warped) -> list[float]:
     """Each slice's brain level, 0 where too little tissue tells it; as `strokenext.preprocess.head.brain_level`."""
     return [tissue_level(grey[inner > 0.5]) for grey, inner in zip(head.grey, head.inner, strict=True)]
 

@@ -24,16 +24,17 @@ from torch import Tensor
 from strokenext.errors import DataError, OptionError
 from strokenext.gate import check_scope
 from strokenext.preprocess.planes import Planes
+from strokenext.saving import write_file
 from strokenext.types import BoolArray, Slice
+from training.cache.planes import SLICE_PLANES
 from training.cache.store import Cache, Row
 from training.splits.random_labels import random_labels
 from training.splits.split import Split
-from training.train.feed import Batch, Held, parts_of, shard
+from training.train.feed import Batch, HeldOut, parts_of, shard
 from training.train.recipe import Recipe
-from training.train.run import write_whole
 
 from .bleeds import longest_run
-from .example import Example, augmented, plain, slices_of
+from .example import VolumeExample, augmented, plain, slices_of
 
 #: Share of the normal examples that are the free part of a bleeding patient's head.
 FREE_PARTS = 0.3
@@ -77,7 +78,7 @@ def patient_label(labels: Sequence[int | None], task: str) -> int:
 def accepted(cache: Cache) -> BoolArray:
     """(N,) the gate's verdict on every cached slice, kept beside the cache: looking takes a minute for thousands.
 
-    It looks at the framed picture, which it judges as it judges the file itself (both cut the head out first).
+    It looks at the framed picture, which it judges as it checks the file itself (both cut the head out first).
     """
     about = json.dumps(dict(cache.about), sort_keys=True) + "".join(row.path for row in cache.rows)
     key = hashlib.sha256(about.encode()).hexdigest()
@@ -89,7 +90,7 @@ def accepted(cache: Cache) -> BoolArray:
             return np.array([c == "1" for c in found["accepted"]])
     verdicts = np.array([check_scope(Slice(planes[0].astype(np.float32), "grey")).accepted for planes in cache.planes])
     if file is not None:
-        write_whole(file, json.dumps({"cache": key, "accepted": "".join("01"[int(v)] for v in verdicts)}))
+        write_file(file, json.dumps({"cache": key, "accepted": "".join("01"[int(v)] for v in verdicts)}))
     return verdicts
 
 
@@ -152,7 +153,7 @@ class VolumesFeed:
     def __init__(self, recipe: Recipe, cache: Cache, split: Split, device: torch.device) -> None:
         if recipe.mixture.infarct:
             raise OptionError("The volumes feed draws no infarcts; set infarct = 0 in the recipe's [mixture].")
-        cache.require(recipe.frame, recipe.window)
+        cache.require(SLICE_PLANES, recipe.frame, recipe.window)
         self.recipe, self.cache, self.device = recipe, cache, device
         self.planes = Planes(recipe.depth)
         self.patients = patients_of(cache, split, recipe, self.planes.least)
@@ -169,7 +170,7 @@ class VolumesFeed:
         for step in range(first_step, last_step):
             yield _batch([self.example(place) for place in shard(step, self.recipe.batch, rank, world)], self.device)
 
-    def example(self, place: int) -> Example:
+    def example(self, place: int) -> VolumeExample:
         """The example at a place of the run."""
         rng = np.random.default_rng((self.recipe.seed, place))
         share = self.recipe.mixture
@@ -181,7 +182,7 @@ class VolumesFeed:
                            [patient.free[i] for i in span])  # fmt: skip
         return augmented(rng, slices, self.recipe, self.planes, simulate=kind == 1)
 
-    def held(self, part: str) -> Held:
+    def held_out(self, part: str) -> HeldOut:
         """The patients of a part whose label is known, whole and as they are."""
         found = [p for p in self.patients.get(part, []) if p.label >= 0]
         labels: NDArray[np.int64] = np.array([p.label for p in found], dtype=np.int64)
@@ -193,14 +194,14 @@ class VolumesFeed:
             return Batch(x, torch.from_numpy(labels[list(places)]).to(self.device))
 
         names = tuple(p.unit for p in found)
-        return Held(labels, tuple(p.source for p in found), names, names, draw)
+        return HeldOut(labels, tuple(p.source for p in found), names, names, draw)
 
-    def copies(self, part: str, augmentations: int, bleeds: int, seed: int) -> Iterator[tuple[str, Example]]:
+    def copies(self, part: str, augmentations: int, bleeds: int, seed: int) -> Iterator[tuple[str, VolumeExample]]:
         """Unit and example: each patient whole and augmented so many times, the normal ones with drawn bleeds too."""
         for number, patient in enumerate(p for p in self.patients.get(part, []) if p.label >= 0):
             slices = slices_of(self.cache, patient.rows, patient.bleeds, patient.free)
             none = np.zeros((2, 0, 0, 0), dtype=np.float32)
-            yield patient.unit, Example(plain(slices, self.recipe, self.planes), patient.label, none, none)
+            yield patient.unit, VolumeExample(plain(slices, self.recipe, self.planes), patient.label, none, none)
             more = bleeds if patient.label == 0 else 0
             for copy in range(augmentations + more):
                 rng = np.random.default_rng((seed, number, copy))
@@ -238,7 +239,7 @@ def _pick(rng: np.random.Generator, pools: Sequence[Sequence[Patient]]) -> Patie
     return pool[int(rng.integers(len(pool)))]
 
 
-def _batch(examples: Sequence[Example], device: torch.device) -> Batch:
+def _batch(examples: Sequence[VolumeExample], device: torch.device) -> Batch:
     def stacked(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(e, name) for e in examples])).to(device)
 

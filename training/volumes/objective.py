@@ -13,8 +13,8 @@ from strokenext.errors import OptionError
 from strokenext.models import build
 from strokenext.models.volume import CNN3D
 from strokenext.zoo import row
-from training.classify.objective import classification_scores
 from training.train.feed import Batch, Feed
+from training.train.objective import classification_scores, held_out_logits
 from training.train.recipe import Recipe
 
 #: Cells of a plane whose mean decides whether the plane holds blood.
@@ -22,7 +22,7 @@ TOP = 6
 #: Blood is rare among cells; a missed cell of it counts this many times more.
 RARE = 6.0
 #: Whole volumes scored at once: their first feature maps take 100 MB each.
-HELD_BATCH = 4
+VOLUMES_AT_ONCE = 4
 
 
 class Learner(nn.Module):
@@ -46,7 +46,7 @@ class Learner(nn.Module):
         return self.model.head((x,)), drawn
 
 
-class Volumes:
+class VolumeObjective:
     """A volume network on the patients' labels, with outlines of blood as help while it learns."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -66,12 +66,11 @@ class Volumes:
             loss = loss + self.recipe.outline_weight * outline_loss(drawn.float(), batch.dense, batch.known)
         return loss, {"right": (logits.detach().argmax(1) == batch.labels).sum()}
 
-    @torch.no_grad()
     def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
         """Loss, accuracy, balanced accuracy and AUROC of whole validation patients."""
-        held = feed.held("validation")
-        logits = torch.cat([module(b.pixels)[0].float().cpu() for b in held.batches(HELD_BATCH)])
-        return classification_scores(logits, torch.from_numpy(held.labels), np.asarray(held.sources))
+        held_out = feed.held_out("validation")
+        logits = held_out_logits(lambda x: module(x)[0], held_out, VOLUMES_AT_ONCE)
+        return classification_scores(logits, torch.from_numpy(held_out.labels), np.asarray(held_out.sources))
 
 
 def outline_loss(drawn: Tensor, dense: Tensor, known: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +14,8 @@ import pytest
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import Preprocess
 from training.__main__ import main
-from training.cache import store as cache_module
-from training.cache.store import PLANES, Cache, annotation, build, open_cache
+from training.cache.planes import PLANES, SLICE_PLANES, annotation
+from training.cache.store import Cache, build, open_cache
 from training.data.images import open_image
 from training.data.manifest import Manifest, Record, Scalar, write_manifest
 from training.drawing.phantom.head import head_phantom
@@ -67,7 +68,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def cache(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return build(manifest, tmp_path_factory.mktemp("cache"))
+    return build(manifest, tmp_path_factory.mktemp("cache"), SLICE_PLANES)
 
 
 def test_rows_say_what_the_records_say(cache: Cache) -> None:
@@ -165,30 +166,28 @@ def test_a_mask_of_another_size_is_refused(manifest: Manifest, tmp_path: Path) -
         annotation(manifest, manifest.records[2], open_image(_smaller(manifest, tmp_path)))
 
 
-def test_an_interrupted_build_goes_on_and_is_no_cache_before(
-    manifest: Manifest, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, seen = cache_module.row_of, []
+def test_an_interrupted_build_goes_on_and_is_no_cache_before(manifest: Manifest, cache: Cache, tmp_path: Path) -> None:
+    seen: list[str] = []
 
-    def stop_at_four(m: Manifest, r: Record, framing: Preprocess) -> object:
+    def stop_at_four(m: Manifest, r: Record, framing: Preprocess) -> Any:
         if len(seen) == 4:
             raise KeyboardInterrupt
         seen.append(r.path)
-        return real(m, r, framing)
+        return SLICE_PLANES.make(m, r, framing)
 
-    monkeypatch.setattr(cache_module, "row_of", stop_at_four)
+    watched = replace(SLICE_PLANES, make=stop_at_four)
     with pytest.raises(KeyboardInterrupt):
-        build(manifest, tmp_path)
+        build(manifest, tmp_path, watched)
     with pytest.raises(DataError, match="no whole cache"):
         open_cache(tmp_path)
     with (tmp_path / "rows.jsonl").open("a") as lines:
         lines.write('{"path": "torn')  # the process died within a line
     seen.clear()
-    assert build(manifest, tmp_path).rows == cache.rows
+    assert build(manifest, tmp_path, watched).rows == cache.rows
     assert seen == [r.path for r in manifest.records[4:]]
     assert np.array_equal(open_cache(tmp_path).planes, cache.planes)
     seen.clear()
-    build(manifest, tmp_path)
+    build(manifest, tmp_path, watched)
     assert not seen  # whole already
 
 
@@ -200,11 +199,11 @@ def test_another_frame_is_another_cache(manifest: Manifest, tmp_path: Path, caps
     assert made.size == 96
     framed = Preprocess(96, frame="square").framed(open_image(manifest.file(manifest.records[0])))
     assert np.abs(made.planes[0, GREY] / 255 - framed.grey).max() <= 0.5 / 255 + 1e-6
-    made.require("square", (80.0, 40.0))
+    made.require(SLICE_PLANES, "square", (80.0, 40.0))
     with pytest.raises(DataError, match="--frame head"):
-        made.require("head", (80.0, 40.0))
+        made.require(SLICE_PLANES, "head", (80.0, 40.0))
     with pytest.raises(DataError, match="--window 40 40"):
-        made.require("square", (40.0, 40.0))
+        made.require(SLICE_PLANES, "square", (40.0, 40.0))
 
 
 def test_a_damaged_folder_is_refused(tmp_path: Path, cache: Cache) -> None:

@@ -15,15 +15,18 @@ from strokenext.errors import DataError, OptionError
 from strokenext.record.config import load_config
 from strokenext.record.weights import load_model
 from tests.helpers.model_folders import record
+from training.cache.planes import SLICE_PLANES
 from training.cache.store import Cache, build
-from training.classify.card import Training, limits, result_row, write_card
-from training.classify.card_rows import Held, Scored, measure, narrow_rows, rows
-from training.classify.finish import finish_run
-from training.classify.objective import make_objective
+from training.classify.card import Infarcts, Training, limits, write_card
+from training.classify.card_rows import HeldOutScores, NamedSet, named_sets
+from training.commands.finish import finish_run
 from training.data.manifest import Manifest, Record
 from training.drawing.phantom.head import head_phantom
 from training.environment import sha256
+from training.measure.scored import Scored, measure
 from training.splits.split import Split, write_split
+from training.systems import make_objective
+from training.train.card import result_row
 from training.train.recipe import Recipe
 from training.train.run import BEST, save_state, start_run
 
@@ -40,15 +43,15 @@ TABLE = [
 ]
 
 
-def held() -> Held:
+def held_out_slices() -> HeldOutScores:
     columns = list(zip(*TABLE, strict=True))
     scored = Scored(np.array(columns[0]), np.array(columns[1]), np.array(columns[2]))
     flags = [np.array(c, dtype=bool) for c in columns[5:]]
-    return Held(scored, np.array(columns[3]), np.array(columns[4]), *flags)
+    return HeldOutScores(scored, np.array(columns[3]), np.array(columns[4]), *flags)
 
 
 def test_the_narrow_and_the_wide_choice_of_normals_stand_side_by_side() -> None:
-    found = rows(held(), "presence", "patients")
+    found = {s.name: s.scored for s in named_sets(held_out_slices(), "presence", "patients")}
     narrow = found["unseen source MBH: hemorrhage against held-back ct_ich patients without any"]
     wide = found["unseen source MBH: hemorrhage against all held-back ct_ich slices without it"]
     assert narrow.margins.tolist() == [-2.0, 1.0]
@@ -57,11 +60,12 @@ def test_the_narrow_and_the_wide_choice_of_normals_stand_side_by_side() -> None:
     assert measure(wide, 1.0, 0.5)["auroc"]["value"] == pytest.approx(2 / 3)
     aisd = found["unseen source AISD: ischemic against held-back ct_ich patients without any"]
     assert aisd.margins.tolist() == [-2.0, -1.5]
-    assert len(narrow_rows(list(found))) == 2
+    sets = named_sets(held_out_slices(), "presence", "patients")
+    assert sum(s.normals == "narrow" for s in sets) == 2
 
 
 def test_a_source_without_labelled_normals_is_set_against_slices_away_from_its_bleeds() -> None:
-    found = rows(held(), "presence", "patients")
+    found = {s.name: s.scored for s in named_sets(held_out_slices(), "presence", "patients")}
     assert found["held-back patients, phe_sich: hemorrhage against slices away from it"].margins.tolist() == [2.0, 0.0]
     name = "held-back patients, ct_ich: hemorrhage against the other slices"
     assert found[name].margins.tolist() == [3.0, -1.0, -2.0]
@@ -69,12 +73,12 @@ def test_a_source_without_labelled_normals_is_set_against_slices_away_from_its_b
 
 
 def test_subtype_rows_set_unseen_ischemia_against_unseen_and_held_back_blood() -> None:
-    table = held()
+    table = held_out_slices()
     scored = replace(table.scored, labels=np.maximum(table.subtype, 0))
     keep = table.subtype >= 0
     columns = ("sources", "subtype", "external", "away", "low", "affected")
-    only = Held(scored.where(keep), *(getattr(table, n)[keep] for n in columns))
-    found = rows(only, "subtype", "patients")
+    only = HeldOutScores(scored.where(keep), *(getattr(table, n)[keep] for n in columns))
+    found = {s.name: s.scored for s in named_sets(only, "subtype", "patients")}
     assert found["unseen sources: AISD ischemic against MBH hemorrhagic"].margins.tolist() == [-1.5, 1.0]
     assert found["AISD ischemic against held-back hemorrhagic patients"].margins.tolist() == [3.0, 2.0, -1.5]
     assert len(found) == 2  # the test part holds no real ischemia: no row of one class
@@ -98,7 +102,7 @@ def trained(tmp_path: Path, **changes: object) -> tuple[Path, Manifest, Path, Ca
     torch.manual_seed(0)
     start_run(tmp_path / "run", recipe, {"split": sha256(split)}, "cpu")
     save_state(tmp_path / "run" / BEST, module=make_objective(recipe).module.state_dict(), epoch=1, validation={})
-    return tmp_path / "run", manifest, split, build(manifest, tmp_path / "cache")
+    return tmp_path / "run", manifest, split, build(manifest, tmp_path / "cache", SLICE_PLANES)
 
 
 def test_a_run_on_simulated_lesions_is_calibrated_with_simulated_infarcts(tmp_path: Path) -> None:
@@ -134,8 +138,10 @@ def test_finish_takes_classifiers_only(tmp_path: Path) -> None:
         finish_run(run, manifest, split, tmp_path / "model")
 
 
-def card(recipe: Recipe, **metrics: object) -> str:
-    training = Training("Slices of nobody.", {"s": 1}, 1, ("s",), (), {})
+NOTHING = Training("Slices of nobody.", Infarcts.UNKNOWN, {"s": 1}, (), {})
+
+
+def card(recipe: Recipe, training: Training, **metrics: object) -> str:
     return write_card(record(metrics=metrics, trained_on=training.sentence), recipe, training)
 
 
@@ -144,15 +150,16 @@ ROW = {"slices": 10, "positives": 4, "groups": 6, "auroc": {"value": 0.9, "low":
 
 
 def test_a_card_speaks_of_changed_rows_only_where_it_has_them() -> None:
-    plain = card(Recipe(name="toy"), validation=ROW)
-    assert "favoured" not in plain
-    narrow = {"unseen source MBH: hemorrhage against held-back ct_ich patients without any": ROW}
-    told = card(Recipe(name="toy"), validation=ROW, **narrow)
-    assert "defined after the first bundled model had been seen" in told
+    plain = card(Recipe(name="toy"), NOTHING, validation=ROW)
+    assert "favours" not in plain
+    scored = Scored(np.zeros(2), np.array([0, 1]), np.array(["a", "b"]))
+    narrow = NamedSet("unseen source MBH: hemorrhage against held-back ct_ich patients without any", scored, "narrow")
+    told = card(Recipe(name="toy"), replace(NOTHING, sets=(narrow,)), validation=ROW, **{narrow.name: ROW})
+    assert "the narrower choice of normals, which favours a model" in told
     assert not re.search(r"0\.877|0\.795", told)  # figures of one old model have no place in the card of another
     assert result_row("a", ROW) == "| a | 10 (4) | 6 | 0.900 (0.800 to 1.000) | 1.00 | 0.50 | 0.75 |"
 
 
 def test_a_control_says_first_that_it_answers_nothing() -> None:
     recipe = Recipe(name="toy", random_labels="patients")
-    assert limits(record(), recipe)[0].startswith("**A control.**")
+    assert limits(record(), recipe, NOTHING)[0].startswith("**A control.**")

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from strokenext.preprocess.contract import BRAIN_LEVEL
-from training.cache.store import CACHE_SIZE, FRAMING, Cache, Row, planes_of
-from training.classify.examples import Examples, Mixture, Pools, make_example
+from training.cache.planes import CACHE_SIZE, FRAMING, planes_of
+from training.cache.store import Cache, Row
+from training.classify.examples import Examples, Pools, make_example
 from training.drawing import augment, simulate
 from training.drawing.brain import brain_depth
 from training.drawing.phantom.head import head_phantom
 from training.drawing.simulate import HU, Canvas
+from training.train.recipe import Mixture
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from training.data.manifest import Manifest, Record, read_manifest
 from training.drawing.phantom.files import to_dicom
 from training.drawing.phantom.head import Kind, Phantom, head_phantom
 from training.splits.split import read_split
-from training.train.feed import make_feed
+from training.systems import make_feed
 from training.train.recipe import Recipe
 
 KIND: dict[str, Kind] = {"normal": "normal", "ischemic": "infarct", "hemorrhagic": "hemorrhage"}
@@ -193,9 +193,9 @@ def test_from_folders_to_a_batch(form: str, tmp_path: Path, capsys: pytest.Captu
         feed = make_feed(Recipe(form, task=task, size=64, batch=4), cache, read_split(split), "cpu")
         batch = next(feed.batches(0, 1))
         assert batch.pixels.shape == (4, 3, 64, 64)
-        assert set(Counter(feed.held("validation").labels.tolist())) == {0, 1}
-        assert len(feed.held("test"))
-        assert feed.images + len(feed.held("validation")) + len(feed.held("test")) == sum(
+        assert set(Counter(feed.held_out("validation").labels.tolist())) == {0, 1}
+        assert len(feed.held_out("test"))
+        assert feed.images + len(feed.held_out("validation")) + len(feed.held_out("test")) == sum(
             r.label(task) is not None and not r.evaluation_only for r in manifest
         )
     if form == "parts":

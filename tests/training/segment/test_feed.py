@@ -16,17 +16,18 @@ from strokenext.windows import grey01
 from tests.helpers.masked_phantoms import FRAMING, bleeding, rim, split_of, write_slices
 from training.cache.hematoma import derive_hematoma
 from training.cache.store import Cache, build
-from training.classify.objective import make_objective
 from training.data.images import open_image
 from training.data.manifest import Manifest
+from training.drawing.batch_augment import Augment
 from training.segment.augment import augmented, bending, sampling
 from training.segment.bleeds import DRAWN, FREE, REAL, with_bleeds
 from training.segment.feed import MasksFeed
 from training.segment.objective import FIRST_LOGIT, Segment, counts, mask_loss, pooled_dice, pooled_iou
-from training.segment.planes import MASK_PLANES, mask_row, truth_of
+from training.segment.planes import SEGMENTATION_PLANES, truth_of
 from training.splits.split import Split
-from training.train.feed import Batch, make_feed
-from training.train.recipe import Augment, Recipe
+from training.systems import make_feed, make_objective
+from training.train.feed import Batch
+from training.train.recipe import Recipe
 
 STILL = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -47,7 +48,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def cache(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return build(manifest, tmp_path_factory.mktemp("cache"), FRAMING, None, MASK_PLANES, mask_row)
+    return build(manifest, tmp_path_factory.mktemp("cache"), SEGMENTATION_PLANES, FRAMING)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +197,7 @@ class TestFeed:
 
     def test_held_back_pixels_are_those_of_a_users_file(self, cache: Cache, split: Split, manifest: Manifest) -> None:
         feed = MasksFeed(recipe(size=96, level=True), cache, split, torch.device("cpu"))
-        held = feed.held("test")
+        held = feed.held_out("test")
         assert held.paths == ("rims/5.png", "heads/5.png")
         assert held.labels.tolist() == [1, 0]
         for i, path in enumerate(held.paths):
@@ -205,12 +206,12 @@ class TestFeed:
             assert np.abs(held.draw([i]).pixels[0].numpy() - expected).max() < 0.05  # a grey level in steps of 0.225
 
     def test_validation_may_presume_and_test_may_not(self, feed: MasksFeed, cache: Cache, split: Split) -> None:
-        assert "rims/0far.png" not in feed.held("test").paths
+        assert "rims/0far.png" not in feed.held_out("test").paths
         moved = replace(split, parts=dict(split.parts) | {
             "train": tuple(p for p in split.parts["train"] if p != "rims/0.png"), "validation": ("rims/0.png",),
         })  # fmt: skip
         other = MasksFeed(recipe(), cache, moved, torch.device("cpu"))
-        assert other.held("validation").paths == ("rims/0.png", "rims/0far.png")
+        assert other.held_out("validation").paths == ("rims/0.png", "rims/0far.png")
 
     def test_a_cache_without_masks_or_framed_otherwise_is_refused(self, cache: Cache, split: Split) -> None:
         with pytest.raises(DataError, match="--masks"):

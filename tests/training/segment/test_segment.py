@@ -18,18 +18,21 @@ from tests.helpers.places import RECIPES
 from tests.training.segment.test_feed import recipe
 from training.__main__ import main
 from training.cache.store import build as build_cache
-from training.classify.finish import load_run as load_classifier
-from training.classify.objective import load_run
+from training.classify.finish import finish as finish_classifier
+from training.data.images import Views
 from training.data.manifest import Manifest, write_manifest
 from training.environment import sha256
 from training.measure.bootstrap import bootstrap_rows
 from training.results.tree import collect
-from training.segment.evaluate import judged_records
-from training.segment.finish import SAYS, choose, record_of, short, validation
-from training.segment.planes import CLASSES, MASK_PLANES, mask_row
+from training.segment.evaluate import comparable_records
+from training.segment.finish import choose, meanings, record_of, short, validation
+from training.segment.planes import MASK_CLASSES, SEGMENTATION_PLANES
 from training.segment.scores import Counts, agreement, count, free_scores, lesion_scores
 from training.splits.split import Split, write_split
+from training.systems import load_run
+from training.train.card import licences
 from training.train.run import BEST, save_state, start_run, write_history
+from training.train.trained import TrainedRun
 
 
 def block(rows: slice, columns: slice, side: int = 20) -> np.ndarray:
@@ -156,16 +159,16 @@ class TestFinish:
         folder, out = tmp_path / "unet-toy", tmp_path / "results" / "segmentation" / "patients" / "unet.json"
         assert main(["finish", str(work / "run"), *given, "--into", str(folder)]) == 0
         config = load(folder, device="cpu", kind="segmentation").config
-        assert (config.task, config.classes, config.name) == ("segmentation", CLASSES, "unet-toy")
+        assert (config.task, config.classes, config.name) == ("segmentation", MASK_CLASSES, "unet-toy")
         assert config.masks is not None
-        assert config.masks.says == SAYS
+        assert config.masks.says == meanings(["rims"], True, ["rims (as prepared)"])
         assert config.experimental
-        assert "4 slices of 4 patients with a spontaneous hemorrhage" in config.trained_on
+        assert "4 slices of 4 patients with a hemorrhage" in config.trained_on
         card = (folder / "README.md").read_text()
         assert "perihematomal edema, not blood" in card
         assert "Simulated bleeds on lesion-free slices made 28% of the examples" in config.trained_on  # 0.2 of 0.72
         assert "as a simulator draws them only" in card
-        assert "non-commercial" in card
+        assert "non-commercial" in licences(["phe_sich"])
         assert "| rims, hematoma (derived beside the outlined edema) | 1 | 1 |" in card
         pictures = ["--figures", str(tmp_path / "pictures"), "--run", str(work / "run")]
         assert main(["evaluate", "--model", str(folder), *given, "--out", str(out), *pictures]) == 0
@@ -187,10 +190,11 @@ class TestFinish:
         model, made = load_run(work / "run")
         with torch.no_grad():
             model.classifier.bias[0] += 60 * 0.12  # every probability too high: the best cut lies above one half
-        first = record_of(made, "x", manifest, split, Masks((0.5, 0.5), (0.0, 0.0), SAYS))
+        start = Masks((0.5, 0.5), (0.0, 0.0), ("blood", "rim"))
+        first = record_of("x", made, start, "nothing")
         records = validation(manifest, split)
         assert [r.path for r in records] == ["rims/4.png", "heads/4.png"]
-        masks = choose(Segmenter(model, first, "cpu"), manifest, records)
+        masks = choose(Segmenter(model, first, "cpu"), start, manifest, records)
         assert masks.thresholds[0] > 0.5
 
     def test_what_cannot_be_finished_is_a_sentence(self, work: Path, manifest: Manifest, tmp_path: Path) -> None:
@@ -200,7 +204,7 @@ class TestFinish:
         assert main(["finish", str(work / "run"), *given, "--split", str(other)]) == DataError("").exit_code
         plain = Manifest(manifest.root, tuple(r for r in manifest if "mask" not in r.extra))
         with pytest.raises(DataError, match="mask to compare with"):
-            judged_records(plain, None, "test")
+            comparable_records(plain, None, "test")
 
 
 def test_a_tiny_run_from_recipe_to_checkpoint(
@@ -208,7 +212,7 @@ def test_a_tiny_run_from_recipe_to_checkpoint(
 ) -> None:
     """The train command on the recipe of the repository, cut down: history with Dice, curves, best checkpoint."""
     cache = tmp_path / "cache"
-    build_cache(manifest, cache, FRAMING, None, MASK_PLANES, mask_row)
+    build_cache(manifest, cache, SEGMENTATION_PLANES, FRAMING)
     less = {"size": 64, "batch": 4, "epochs": 2, "epoch_images": 8, "warmup": 2, "precision": "float32",
             "arguments": "{ width = 4 }", "progressive": "[[0.0, 32], [0.5, 64]]"}  # fmt: skip
     changes = [w for k, v in less.items() for w in ("--set", f"{k}={v}")]
@@ -221,5 +225,6 @@ def test_a_tiny_run_from_recipe_to_checkpoint(
     assert 0 <= lines[1]["dice"] <= 1
     assert (tmp_path / "run" / "best.pt").exists()
     assert (tmp_path / "run" / "curves.png").exists()
+    model, made = load_run(tmp_path / "run")
     with pytest.raises(OptionError, match="classifiers"):
-        load_classifier(tmp_path / "run")
+        finish_classifier(TrainedRun("x", model, made, manifest, split_of(manifest), Views(manifest)), print)

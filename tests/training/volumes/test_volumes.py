@@ -19,17 +19,17 @@ from strokenext.preprocess.planes import Planes
 from strokenext.types import Slice, Volume
 from tests.helpers.places import RECIPES
 from tests.helpers.toy import head
-from training.cache.store import Cache, Row, planes_of
-from training.classify.examples import Mixture
-from training.classify.objective import make_objective
+from training.cache.planes import planes_of
+from training.cache.store import Cache, Row
 from training.data.manifest import Manifest, Record
 from training.splits.split import Split
-from training.train.recipe import Recipe, read_recipe
+from training.systems import make_objective
+from training.train.recipe import Mixture, Recipe, read_recipe
 from training.volumes.bleeds import Stack, bleed, longest_run, slices_with
-from training.volumes.evaluate import Head, _result, heads
+from training.volumes.evaluate import PatientSeries, _result, patient_series
 from training.volumes.example import FIRST, Slices, augmented, grid
 from training.volumes.feed import VolumesFeed, accepted, patient_label
-from training.volumes.objective import Volumes, outline_loss
+from training.volumes.objective import VolumeObjective, outline_loss
 
 FRAMING = Preprocess(size=72, frame="head", level=False, channels="stroke")
 SLICES = 10
@@ -161,7 +161,7 @@ class TestExamples:
 
     def test_whole_patients_are_what_a_user_s_series_becomes(self, feed: VolumesFeed, cache: Cache):
         """The cache holds frames of 72 pixels; the user's file is framed to 48 at once. Brain and blood agree."""
-        held = feed.held("test")
+        held = feed.held_out("test")
         assert held.units == ("made_up/8",)
         ours = next(iter(held)).pixels[0, 0].numpy()
         pixels = Preprocess(48, frame="head", level=True, channels="stroke")
@@ -170,7 +170,7 @@ class TestExamples:
         assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.98
 
     def test_a_planted_blob_lies_on_its_plane(self, feed: VolumesFeed):
-        planes = next(iter(feed.held("validation"))).pixels[0, 0].numpy()  # patient 6 bleeds on slices 4, 5 and 6
+        planes = next(iter(feed.held_out("validation"))).pixels[0, 0].numpy()  # patient 6 bleeds on slices 4, 5 and 6
         middle = planes[:, 18:30, 12:22].mean((1, 2)), planes[:, 18:30, 26:36].mean((1, 2))
         brightest = [int(m.argmax()) for m in middle]
         side = int(np.argmax([m.max() for m in middle]))
@@ -209,7 +209,7 @@ class TestExamples:
     def test_the_recipe_of_the_repository_is_read(self):
         found = read_recipe(RECIPES / "cnn3d.toml")
         assert (found.model, found.objective, found.feed) == ("cnn3d", "volume", "volumes")
-        assert isinstance(make_objective(found), Volumes)
+        assert isinstance(make_objective(found), VolumeObjective)
 
     def test_infarcts_are_not_simulated_here(self, cache: Cache, split: Split):
         with pytest.raises(OptionError, match="draws no infarcts"):
@@ -245,7 +245,7 @@ class TestSimulation:
         assert np.array_equal(found.grey[stack.depth == 0], stack.grey[stack.depth == 0])
         full = found.mask > 0.9
         if full.any():
-            assert found.grey[full].min() > 0.5  # brighter than brain, at 0.45
+            assert np.median(found.grey[full]) > 0.5  # brighter than brain, at 0.45; speckle darkens single pixels
         shown = slices_with(found.mask)
         assert shown.any()
         assert np.abs(found.grey - stack.grey)[shown].max() > 0.05
@@ -317,7 +317,7 @@ class TestResults:
                 records.append(Record(name, "s", label, label or None, f"s/{patient}", f"g{patient}", extra=extra))
         cv2.imwrite(str(tmp_path / "stray.png"), np.zeros((8, 30), np.uint8))
         records.append(Record("stray.png", "s", 0, None, "s/a", "ga", extra={"slice": 0}))
-        found = list(heads(Manifest(tmp_path, tuple(records)), records, "presence"))
+        found = list(patient_series(Manifest(tmp_path, tuple(records)), records, "presence"))
         assert [(h.unit, h.label, h.types, len(h.volume)) for h in found] == [
             ("s/a", 1, "epidural", 3),
             ("s/b", 0, "", 3),
@@ -328,8 +328,8 @@ class TestResults:
     def test_a_source_of_one_class_is_counted_apart_and_ranks_nothing(self):
         """Five patients of a source with both classes, three of one where all bleed; a refused one is in neither."""
         volume = Volume((head(),))
-        rows = [Head(f"x/{i}", "x", i % 2, ("normal", "hemorrhagic")[i % 2], "", volume) for i in range(6)]
-        rows += [Head(f"y/{i}", "y", 1, "ischemic", "", volume) for i in range(3)]
+        rows = [PatientSeries(f"x/{i}", "x", i % 2, ("normal", "hemorrhagic")[i % 2], "", volume) for i in range(6)]
+        rows += [PatientSeries(f"y/{i}", "y", 1, "ischemic", "", volume) for i in range(3)]
         margins = [-2.0, 2.0, -1.0, 3.0, None, 1.0, 4.0, 4.0, -4.0]
         model = {"name": "m", "architecture": "cnn3d", "task": "presence", "threshold": 0.5, "temperature": 1.0}
         found = _result(model, rows, margins, 9.0, {}, 50, "cpu")
