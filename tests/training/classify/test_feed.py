@@ -14,18 +14,20 @@ import torch
 
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import BRAIN_LEVEL, Preprocess
+from training.cache.planes import SLICE_PLANES
 from training.cache.store import Cache, build
-from training.classify.examples import Mixture
 from training.classify.lesions import LesionsFeed
 from training.classify.pictures import PicturesFeed
 from training.data.images import open_image
 from training.data.manifest import Manifest, Record
 from training.drawing import batch_augment as ta
+from training.drawing.batch_augment import Augment
 from training.drawing.phantom.head import head_phantom
 from training.splits.protocols import patients
 from training.splits.split import Split
-from training.train.feed import Batch, make_feed, parts_of, shard
-from training.train.recipe import Augment, Recipe
+from training.systems import make_feed
+from training.train.feed import Batch, parts_of, shard
+from training.train.recipe import Mixture, Recipe
 
 STILL = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 CPU = torch.device("cpu")
@@ -61,7 +63,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 @pytest.fixture(scope="module")
 def cache(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return build(manifest, tmp_path_factory.mktemp("cache"))
+    return build(manifest, tmp_path_factory.mktemp("cache"), SLICE_PLANES)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def test_shards_are_contiguous_and_complete() -> None:
 
 def test_without_augmentation_a_training_picture_is_the_held_back_one(cache: Cache, split: Split) -> None:
     feed = PicturesFeed(recipe(augment=STILL, balance=False), cache, split, CPU)
-    held = next(feed.held("train").batches(feed.images))
+    held = next(feed.held_out("train").batches(feed.images))
     drawn = feed.rows_at(range(feed.images))
     order = [list(feed.rows).index(r) for r in drawn]
     rest = [b.pixels for b in feed.batches(0, feed.images // 6)]
@@ -120,7 +122,7 @@ def test_held_back_pixels_are_those_of_a_users_file(
     manifest: Manifest, cache: Cache, split: Split, size: int, grey: float, worst: float
 ) -> None:
     """To the rounding of cached bytes at the cached size; below it, to the resampling. First channel, undone."""
-    held = PicturesFeed(recipe(size=size), cache, split, CPU).held("test")
+    held = PicturesFeed(recipe(size=size), cache, split, CPU).held_out("test")
     contract = Preprocess(size, (80.0, 40.0), "head", True, "stroke")
     got = torch.cat([b.pixels for b in held])[:, 0] * 0.3 + 0.35
     want = torch.stack([torch.from_numpy(contract.framed(open_image(manifest.root / p)).grey) for p in held.paths])
@@ -134,7 +136,7 @@ def test_parts_and_labels_of_rows_without_a_label(manifest: Manifest, cache: Cac
     assert parts["x0i.png"] == "external"
     feed = PicturesFeed(recipe(away_negatives=3), cache, split, CPU)
     for part in ("validation", "test"):
-        names = {Path(p).stem[0] + Path(p).stem[2] for p in feed.held(part).paths}
+        names = {Path(p).stem[0] + Path(p).stem[2] for p in feed.held_out(part).paths}
         assert "bm" not in names  # near a bleed: nobody knows
         assert ("bf" in names) == (part == "validation")  # far from it: presumed free of blood, never in a test
     without = PicturesFeed(recipe(), cache, split, CPU)
@@ -265,7 +267,7 @@ def test_lesions_feed_holds_real_and_simulated_validation_and_only_real_tests(ca
     assert Counter(held.sources)["simulated"] == 12
     seen = torch.cat([b.labels for b in held.batches(5)])
     assert seen.tolist() == held.labels.tolist()
-    test = feed.held("test")
+    test = feed.held_out("test")
     assert "simulated" not in test.sources
     assert set(zip(test.sources, test.labels.tolist(), strict=True)) <= {("a", 0), ("a", 2), ("b", 2)}
     back = held.draw([len(held) - 1, 0])  # places in any order
