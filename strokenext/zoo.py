@@ -25,8 +25,9 @@ VOLUME = (1, 64, 128, 128)
 class ModelRow:
     """An architecture, not a checkpoint. `params` counts the parameters with `classes` outputs.
 
-    `builder` is "module:function"; `arguments` are its keyword arguments. `accuracy_presence` and
-    `accuracy_subtype` are the published figures (arXiv 2602.15087, image-level split), None where there are none.
+    `builder` is "module:function"; `arguments` are its keyword arguments; `short` is the title in tables, where that
+    is shorter. `accuracy_presence` and `accuracy_subtype` are the published figures (arXiv 2602.15087, image-level
+    split), None where there are none.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ModelRow:
     paper: bool = False
     accuracy_presence: float | None = None
     accuracy_subtype: float | None = None
+    short: str = ""
 
     @property
     def input_size(self) -> int:
@@ -55,8 +57,9 @@ class ModelRow:
         return self.input_shape[0]
 
     def to_dict(self) -> dict[str, object]:
-        """Plain JSON values."""
-        return {f.name: getattr(self, f.name) for f in fields(self)} | {"arguments": dict(self.arguments)}
+        """Plain JSON values, without `short`."""
+        shown = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "short"}
+        return shown | {"arguments": dict(self.arguments)}
 
 
 _STROKENEXT = "Ramos and Sappa, StrokeNeXt, arXiv 2602.15087; encoders of Liu et al., arXiv 2201.03545, from timm"
@@ -111,6 +114,7 @@ _ROWS: tuple[ModelRow, ...] = (
     ModelRow(
         name="resnet10t",
         title="ResNet-10 with batch norm (teacher)",
+        short="ResNet-10",
         builder="strokenext.models.baselines:resnet10t",
         params=4_923_514,
         source="timm's resnet10t, after He et al., arXiv 1512.03385",
@@ -119,6 +123,7 @@ _ROWS: tuple[ModelRow, ...] = (
     ModelRow(
         name="resnet50_frozen",
         title="ResNet-50, frozen layers and a new head",
+        short="ResNet-50, frozen layers",
         builder="strokenext.models.baselines:resnet50_frozen",
         params=24_033_090,
         source="He et al., arXiv 1512.03385, from timm; transfer learning with a new two-layer head",
@@ -127,6 +132,7 @@ _ROWS: tuple[ModelRow, ...] = (
     ModelRow(
         name="custom_cnn",
         title="Custom CNN with batch norm and dropout",
+        short="Custom CNN",
         builder="strokenext.models.small:custom_cnn",
         params=1_206_370,
         source="The common hemorrhagic-versus-ischemic PyTorch CNN, written anew",
@@ -135,6 +141,7 @@ _ROWS: tuple[ModelRow, ...] = (
     ModelRow(
         name="small_cnn",
         title="Small CNN (183,682 parameters)",
+        short="Small CNN",
         builder="strokenext.models.small:small_cnn",
         params=183_682,
         source="The common six-convolution Keras CNN, written anew",
@@ -144,6 +151,7 @@ _ROWS: tuple[ModelRow, ...] = (
     ModelRow(
         name="cnn3d",
         title="3-D CNN for volumes",
+        short="3-D CNN",
         builder="strokenext.models.volume:cnn3d",
         params=1_352_386,
         source="The Keras 3-D CT classification layout, after Zunair et al., arXiv 2007.13224, written anew",
@@ -154,6 +162,7 @@ _ROWS: tuple[ModelRow, ...] = (
     ModelRow(
         name="unet",
         title="U-Net for lesion masks",
+        short="U-Net",
         builder="strokenext.models.unet:unet",
         params=7_849_601,
         source="Ronneberger et al., arXiv 1505.04597, with batch norm and padded convolutions",

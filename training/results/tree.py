@@ -14,7 +14,6 @@ grouped-random-labels. A part that is not there is absent from the value, never 
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,8 +114,8 @@ class Entry:
 
 
 def short_titles() -> dict[str, str]:
-    """The zoo's titles by name, cut where they begin to explain: "Small CNN (183,682 parameters)" to "Small CNN"."""
-    return {r.name: re.split(r" \(| with | and | for ", r.title)[0] for r in zoo.list_models()}
+    """The zoo's titles by name, in their short form where they have one."""
+    return {r.name: r.short or r.title for r in zoo.list_models()}
 
 
 def _same(name: str, architecture: str) -> bool:
