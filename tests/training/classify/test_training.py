@@ -61,7 +61,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_the_command(data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run by the command line: stopped with exit code 130, gone on with, finished, asked again, refused."""
+    """A run by the command line: stopped with exit code 130, resumed, finished, asked again, refused."""
     recipe = tmp_path / "short.toml"
     recipe.write_text('model = "custom_cnn"\nsize = 32\nbatch = 2\nwarmup = 1\n')
     common = ["train", str(recipe), "--cache", str(data[0]), "--split", str(data[1]), "--device", "cpu"]
