@@ -51,8 +51,7 @@ def operating_point(labels: ArrayLike, logits: ArrayLike, kept: float) -> Operat
     temperature = fit_temperature(labels, logits, balanced=True)
     p = apply_temperature(logits, temperature)
     threshold = choose_threshold(labels, p)
-    band = indeterminate_band(labels, p, threshold, sensitivity=kept, specificity=kept)
-    return OperatingPoint(temperature, threshold, band)
+    return OperatingPoint(temperature, threshold, indeterminate_band(labels, p, threshold, kept))
 
 
 def heat_full_scale(peaks: Sequence[float]) -> float:
@@ -201,7 +200,8 @@ def choose_threshold(
     if specificity is not None and sensitivity is not None:
         raise DataError("Choose the threshold for a specificity or for a sensitivity, not for both.")
     y, s = _two_classes(labels), np.asarray(scores, np.float64)
-    cuts = _cuts(s)
+    u = np.unique(s)
+    cuts = np.concatenate([[u[0] - _TINY], (u[1:] + u[:-1]) / 2, [u[-1] + _TINY]])  # midpoints, and just outside
     positive, negative = np.sort(s[y == 1]), np.sort(s[y == 0])
     sens = 1 - np.searchsorted(positive, cuts) / len(positive)
     spec = np.searchsorted(negative, cuts) / len(negative)
@@ -213,25 +213,13 @@ def choose_threshold(
     return float(cuts[best[len(best) // 2]])
 
 
-def _cuts(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Midpoints between neighbouring distinct scores, with one just outside at each end."""
-    u = np.unique(scores)
-    inside = (u[1:] + u[:-1]) / 2
-    return np.concatenate([[u[0] - _TINY], inside, [u[-1] + _TINY]])
-
-
 def indeterminate_band(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    threshold: float,
-    *,
-    sensitivity: float = 0.95,
-    specificity: float = 0.95,
+    labels: ArrayLike, probabilities: ArrayLike, threshold: float, kept: float = 0.95
 ) -> tuple[float, float]:
-    """(low, high) around the threshold: below `low` the validation sensitivity is kept, above `high` the specificity.
+    """(low, high) around the threshold: below `low` the validation sensitivity is `kept`, above `high` the specificity.
 
     So an answer outside the band misses at most 5 % of strokes, or raises at most 5 % false alarms, on validation.
     """
-    low = choose_threshold(labels, probabilities, sensitivity=sensitivity)
-    high = choose_threshold(labels, probabilities, specificity=specificity)
+    low = choose_threshold(labels, probabilities, sensitivity=kept)
+    high = choose_threshold(labels, probabilities, specificity=kept)
     return float(np.clip(min(low, threshold), 0, 1)), float(np.clip(max(high, threshold), 0, 1))

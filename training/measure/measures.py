@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import metrics as sk
 
 from . import metrics as m
 from .bootstrap import Statistic, bootstrap
 from .calibration import brier, ece, intercept_slope, reliability_bins
 from .result import Predictions
 
-SPECIFICITIES = (0.85, 0.90, 0.95)
-SENSITIVITIES = (0.85, 0.90, 0.95)
+#: Specificities at which the sensitivity is given, and the other way round; all but the first with intervals.
+LEVELS = (0.85, 0.90, 0.95)
 #: Ways to make a patient's score of the scores of his slices; the first is the one the report shows.
 AGGREGATES = ("top3", "max", "mean")
 #: Draws of the bootstraps that are reported beside the main ones, as a share of the draws asked for.
@@ -34,7 +36,7 @@ def measure(
         "per_class": per_class(predictions, p, threshold),
         "ranking": ranking(predictions, p, draws, seed),
         "by_source": by_source(predictions, p, threshold, draws, seed),
-        "by_class": rates(predictions, p, threshold, dict.fromkeys(predictions.kinds), predictions.kinds),
+        "by_class": rates(predictions, p, threshold, predictions.kinds),
         "by_type": by_type(predictions, p, threshold),
     }
     if len(set(predictions.labels.tolist())) == 2:
@@ -62,9 +64,7 @@ def at_threshold(
         "specificity": lambda y, s: float((s[y == 0] < threshold).mean()) if (y == 0).any() else float("nan"),
         "balanced_accuracy": lambda y, s: m.balanced_accuracy(y, s, threshold),
     }
-    for name, statistic in statistics.items():
-        estimate = bootstrap(statistic, predictions.labels, p, predictions.units, draws=draws, seed=seed)
-        found[name] = estimate.to_dict()
+    found |= _intervals(statistics, predictions, p, draws, seed)
     plain: dict[str, Statistic] = {
         "f1_macro": lambda y, s: _counted(y, s, threshold)[0],
         "mcc": lambda y, s: _counted(y, s, threshold)[1],
@@ -96,17 +96,11 @@ def _intervals(
 def per_class(predictions: Predictions, p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
     """For class 0 and class 1: precision, recall, F1 and how many slices there are. nan where undefined."""
     called = (p >= threshold).astype(np.int64)
+    figures = sk.precision_recall_fscore_support(predictions.labels, called, labels=[0, 1], zero_division=np.nan)
     found = {}
-    for label in (0, 1):
-        there, said = predictions.labels == label, called == label
-        both, n, k = int((there & said).sum()), int(there.sum()), int(said.sum())
-        found[str(label)] = {
-            "n": n,
-            "called": k,
-            "precision": both / k if k else float("nan"),
-            "recall": both / n if n else float("nan"),
-            "f1": 2 * both / (n + k) if n + k else float("nan"),
-        }
+    for label, (precision, recall, f1, n) in enumerate(zip(*figures, strict=True)):
+        k = int((called == label).sum())
+        found[str(label)] = {"n": int(n), "called": k, "precision": precision, "recall": recall, "f1": f1}
     return found
 
 
@@ -114,16 +108,16 @@ def ranking(predictions: Predictions, p: NDArray[np.float64], draws: int, seed: 
     """Measures of the order of the scores alone; `operating_points` are the fixed points with their intervals."""
     y, units = predictions.labels, predictions.units
     points: dict[str, Statistic] = {}
-    for v in SPECIFICITIES[1:]:
+    for v in LEVELS[1:]:
         points[f"sensitivity_at_specificity_{v}"] = partial(m.sensitivity_at_specificity, specificity=v)
-    for v in SENSITIVITIES[1:]:
+    for v in LEVELS[1:]:
         points[f"specificity_at_sensitivity_{v}"] = partial(m.specificity_at_sensitivity, sensitivity=v)
     return {
         "auroc": bootstrap(m.auroc, y, p, units, draws=draws, seed=seed).to_dict(),
         "auprc": bootstrap(m.auprc, y, p, units, draws=draws // 5, seed=seed).to_dict(),
         "prevalence": float(y.mean()),
-        "sensitivity_at_specificity": {str(v): m.sensitivity_at_specificity(y, p, v) for v in SPECIFICITIES},
-        "specificity_at_sensitivity": {str(v): m.specificity_at_sensitivity(y, p, v) for v in SENSITIVITIES},
+        "sensitivity_at_specificity": {str(v): m.sensitivity_at_specificity(y, p, v) for v in LEVELS},
+        "specificity_at_sensitivity": {str(v): m.specificity_at_sensitivity(y, p, v) for v in LEVELS},
         "operating_points": _intervals(points, predictions, p, round(FEWER * draws), seed),
     }
 
@@ -180,24 +174,17 @@ def by_source(
         keep = np.array([s == source for s in predictions.sources])
         part = predictions.where(keep)
         auroc = bootstrap(m.auroc, part.labels, p[keep], part.units, draws=draws // 2, seed=seed).to_dict()
-        found[source] = {"auroc": auroc, **_rate_of(part.labels, p[keep], threshold), "units": len(set(part.units))}
+        row = m.classification(part.labels, p[keep], threshold)
+        called = {name: row[name] for name in ("n", "positives", "sensitivity", "specificity")}
+        found[source] = {"auroc": auroc, **called, "units": len(set(part.units))}
     return found
 
 
-def _rate_of(labels: NDArray[np.int64], p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
-    row = m.classification(labels, p, threshold)
-    return {name: row[name] for name in ("n", "positives", "sensitivity", "specificity")}
-
-
-def rates(
-    predictions: Predictions, p: NDArray[np.float64], threshold: float, names: Any, column: tuple[str, ...]
-) -> dict[str, Any]:
-    """Fraction of the slices of each name that are called positive at the threshold, with an interval over units."""
+def rates(predictions: Predictions, p: NDArray[np.float64], threshold: float, column: Sequence[str]) -> dict[str, Any]:
+    """For each word of a column: its slices' share called positive, with an interval over units, and their label."""
     found = {}
-    for name in sorted(n for n in names if n):
+    for name in sorted({w for c in column for w in words(c)}):
         keep = np.array([name in words(c) for c in column])
-        if not keep.any():
-            continue
         called = (p[keep] >= threshold).astype(float)
         units = [u for u, k in zip(predictions.units, keep, strict=True) if k]
         estimate = bootstrap(lambda y, s: float(s.mean()), called, called, units, draws=500)
@@ -212,8 +199,7 @@ def words(text: str) -> list[str]:
 
 def by_type(predictions: Predictions, p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
     """Each hemorrhage type: fraction called positive, and AUROC of its slices against all negative slices."""
-    names = {w for t in predictions.types for w in words(t)}
-    found = rates(predictions, p, threshold, names, predictions.types)
+    found = rates(predictions, p, threshold, predictions.types)
     negative = predictions.labels == 0
     for name, row in found.items():
         keep = negative | np.array([name in words(t) for t in predictions.types])

@@ -71,14 +71,8 @@ def classification(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5)
     found: dict[str, float | list[list[int]]] = {"n": len(y), "positives": int(y.sum()), "threshold": float(threshold)}
     found["accuracy"] = float((y == called).mean())
     for average in ("macro", "weighted"):
-        precision, recall, f1, _ = sk.precision_recall_fscore_support(
-            y, called, labels=[0, 1], average=average, zero_division=0
-        )
-        found |= {
-            f"precision_{average}": float(precision),
-            f"recall_{average}": float(recall),
-            f"f1_{average}": float(f1),
-        }
+        figures = sk.precision_recall_fscore_support(y, called, labels=[0, 1], average=average, zero_division=0)
+        found |= {f"{k}_{average}": float(v) for k, v in zip(("precision", "recall", "f1"), figures[:3], strict=True)}
     (tn, fp), (fn, tp) = matrix = sk.confusion_matrix(y, called, labels=[0, 1]).tolist()
     found["mcc"] = float(sk.matthews_corrcoef(y, called)) if 0 < y.sum() < len(y) else float("nan")
     found["balanced_accuracy"] = balanced_accuracy(y, called, 0.5)
