@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.measure.measures import measure
-from training.measure.result import Predictions, Result, write_result
+from training.measure.result import Predictions, Result
 
 HISTORY = [
     {"epoch": 1, "step": 10, "loss": 0.7, "validation": {"loss": 0.69, "auroc": 0.6}},
@@ -62,7 +62,7 @@ def write_tree(folder: Path) -> Path:
             result = one(name, protocol, signal / (1 + seed), seed)
             if protocol == "grouped" and seed == 0:
                 result = explained(result)
-            write_result(result, folder / "presence" / protocol / f"{name}.json")
+            result.write(folder / "presence" / protocol / f"{name}.json")
     (folder / "not_run.toml").write_text(
         '[[not_run]]\nwhat = "the full sizes"\nwhy = "no GPU"\ninstead = "atto"\ncommand = "python -m training x"\n'
     )

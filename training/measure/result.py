@@ -82,8 +82,15 @@ class Result:
         return str(self.model["name"])
 
     def write(self, file: Path) -> Path:
-        """Write the result file whole or not at all."""
-        return write_result(self, file)
+        """Write the result as JSON, whole or not at all; each column on a line of its own."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        columns = {f.name: packed(plain(getattr(self.predictions, f.name))) for f in fields(Predictions)}
+        columns["logits"] = [round(v, 4) for v in self.predictions.logits.tolist()]
+        head = {f.name: plain(getattr(self, f.name)) for f in fields(Result) if f.name != "predictions"}
+        body = ",\n".join(f" {json.dumps(n)}: {json.dumps(v, ensure_ascii=False)}" for n, v in columns.items())
+        start = json.dumps({"format": FORMAT, **head}, indent=1, ensure_ascii=False)[:-2]
+        write_file(file, f'{start},\n "predictions": {{\n{body}\n }}\n}}\n')
+        return file
 
     def summary(self) -> str:
         """The main figures, a line each; those of sources of one class that rank nothing at the end."""
@@ -104,9 +111,9 @@ class Result:
 
 def facts(config: ModelConfig) -> dict[str, Any]:
     """What a result says of the model."""
-    names = ("name", "architecture", "task", "classes", "threshold", "band", "temperature", "weights_sha256",
-             "trained_on")  # fmt: skip
-    return {n: getattr(config, n) for n in names} | {"preprocess": config.preprocess.to_dict()}
+    names = ("name", "architecture", "task", "classes", "threshold", "band", "temperature", "weights_sha256")
+    more = {"trained_on": config.trained_on, "preprocess": config.preprocess.to_dict()}
+    return {n: getattr(config, n) for n in names} | more
 
 
 def plain(value: Any) -> Any:
@@ -122,19 +129,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(f"{float(value):.6g}") if math.isfinite(value) else None
     return value
-
-
-def write_result(result: Result, file: str | Path) -> Path:
-    """Write the result as JSON, whole or not at all; each column on a line of its own."""
-    target = Path(file)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    columns: dict[str, Any] = {f.name: packed(plain(getattr(result.predictions, f.name))) for f in fields(Predictions)}
-    columns["logits"] = [round(v, 4) for v in result.predictions.logits.tolist()]
-    head = {f.name: plain(getattr(result, f.name)) for f in fields(Result) if f.name != "predictions"}
-    body = ",\n".join(f" {json.dumps(n)}: {json.dumps(v, ensure_ascii=False)}" for n, v in columns.items())
-    text = json.dumps({"format": FORMAT, **head}, indent=1, ensure_ascii=False)[:-2]
-    write_file(target, f'{text},\n "predictions": {{\n{body}\n }}\n}}\n')
-    return target
 
 
 def packed(column: list[Any]) -> list[Any] | dict[str, list[list[Any]]]:
@@ -153,7 +147,7 @@ def unpacked(column: Any) -> list[Any]:
 
 
 def read_result(file: str | Path) -> Result:
-    """Read what `write_result` wrote. Raises DataError when it is absent or of another format."""
+    """Read what `Result.write` wrote. Raises DataError when it is absent or of another format."""
     source = Path(file)
     if not source.is_file():
         raise DataError(f"There is no result file at {source}. Write one with: python -m training evaluate.")

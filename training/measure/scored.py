@@ -39,11 +39,14 @@ def measure(scored: Scored, temperature: float, threshold: float) -> dict[str, A
     estimate = bootstrap(metrics.auroc, scored.labels, p, scored.groups)
     positive = scored.labels == 1
     return {
-        "slices": len(p), "positives": int(positive.sum()), "groups": len(np.unique(scored.groups)),
+        "slices": len(p),
+        "positives": int(positive.sum()),
+        "groups": len(np.unique(scored.groups)),
         "auroc": estimate.to_dict(),
         "sensitivity": float((p[positive] >= threshold).mean()),
         "specificity": float((p[~positive] < threshold).mean()),
         "sensitivity_at_specificity_0.85": metrics.sensitivity_at_specificity(scored.labels, p, 0.85),
         "balanced_accuracy": metrics.balanced_accuracy(scored.labels, p, threshold),
-        "brier": calibration.brier(scored.labels, p), "ece": calibration.ece(scored.labels, p),
-    }  # fmt: skip
+        "brier": calibration.brier(scored.labels, p),
+        "ece": calibration.ece(scored.labels, p),
+    }

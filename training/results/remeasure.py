@@ -12,7 +12,7 @@ from pathlib import Path
 
 from strokenext.errors import DataError
 from training.measure.measures import measure
-from training.measure.result import FORMAT, Result, read_result, write_result
+from training.measure.result import FORMAT, Result, read_result
 
 
 def remeasured(result: Result, draws: int = 1000) -> Result:
@@ -32,6 +32,6 @@ def main(argv: Sequence[str]) -> int:
     if not files:
         raise DataError(f"There is no result file in {o.results}. Make some with: python -m training experiments.")
     for file in files:
-        write_result(remeasured(read_result(file)), file)
+        remeasured(read_result(file)).write(file)
         print(file)
     return 0

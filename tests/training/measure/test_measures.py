@@ -95,7 +95,7 @@ def test_one_class_only_gives_what_is_defined_and_nothing_invented() -> None:
 
 def test_result_file_round_trip_is_strict_json(tmp_path: Path) -> None:
     one = result("m", made().where(np.arange(200) >= 100))
-    file = results.write_result(one, tmp_path / "r.json")
+    file = one.write(tmp_path / "r.json")
     json.loads(file.read_text(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
     back = results.read_result(file)
     assert back.predictions.paths == one.predictions.paths

@@ -16,7 +16,7 @@ from tests.helpers.result_tree import HISTORY, one, write_tree
 from training.__main__ import main
 from training.measure.estimate import text
 from training.measure.measures import measure
-from training.measure.result import Result, write_result
+from training.measure.result import Result
 from training.report import command as report
 from training.report import documents, figures, record_tables, tables
 from training.report.pdf import Pages
@@ -124,9 +124,7 @@ def test_random_labels_are_kept_out_of_every_other_table(material: Material) -> 
 def test_one_class_alone_gives_dashes_and_no_error(tmp_path: Path) -> None:
     whole = one("resnet50", "source-b")
     p = whole.predictions.where(whole.predictions.labels == 1)
-    write_result(
-        replace(whole, predictions=p, metrics=measure(p, 0.5, draws=20)), tmp_path / "presence/source-b/x.json"
-    )
+    replace(whole, predictions=p, metrics=measure(p, 0.5, draws=20)).write(tmp_path / "presence/source-b/x.json")
     material = collect(tmp_path)
     assert tables.source_table(material, "presence").rows[0][3:5] == ("–", "–")
     assert any(s.title.startswith("Results: presence") for s in report.sections(material))
@@ -157,7 +155,7 @@ def test_named_test_sets_and_the_commands_behind_results_are_shown(material: Mat
 
 
 def test_a_volume_result_stays_out_of_the_tables_of_slices(tmp_path: Path) -> None:
-    write_result(one("cnn3d", "grouped"), tmp_path / "volume" / "cnn3d.json")
+    one("cnn3d", "grouped").write(tmp_path / "volume" / "cnn3d.json")
     material = collect(tmp_path)
     assert material.of("presence") == []
     assert len(material.of("volume")) == 1
@@ -222,7 +220,7 @@ def test_readme_tables_are_filled_and_drift_is_seen(folder: Path, tmp_path: Path
     assert "MobileNetV2" not in text  # not run here
     assert text.endswith("<!-- /results:paper-presence -->\nafter\n")
     assert main([*command, "--check"]) == 0
-    write_result(one("mobilenetv2", "grouped"), folder / "presence" / "grouped" / "mobilenetv2.json")
+    one("mobilenetv2", "grouped").write(folder / "presence" / "grouped" / "mobilenetv2.json")
     assert main([*command, "--check"]) == 1
     (folder / "presence" / "grouped" / "mobilenetv2.json").unlink()
     with pytest.raises(DataError, match="asks for the table 'weather'"):

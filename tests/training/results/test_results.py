@@ -12,7 +12,7 @@ from strokenext.errors import DataError
 from tests.helpers.result_tree import hand_made, one, write_tree
 from training.__main__ import main
 from training.measure.measures import measure
-from training.measure.result import Result, read_result, write_result
+from training.measure.result import Result, read_result
 from training.results import gap, pairs
 from training.results.sentences import sentences
 from training.results.tree import Entry, Material, collect, entry_of
@@ -106,7 +106,7 @@ def test_several_types_of_one_slice_are_counted_apart() -> None:
 
 def test_remeasured_files_keep_their_predictions_and_come_to_the_same_numbers(tmp_path: Path) -> None:
     before = one("resnet50", "grouped")
-    file = write_result(replace(before, metrics={"old": 1}), tmp_path / "a" / "r.json")
+    file = replace(before, metrics={"old": 1}).write(tmp_path / "a" / "r.json")
     assert main(["remeasure", str(tmp_path)]) == 0
     after = read_result(file)
     assert after.predictions.paths == before.predictions.paths
