@@ -35,7 +35,7 @@ class ModelRow:
     builder: str
     params: int
     source: str
-    licence: str
+    licence: str = "Apache-2.0"
     arguments: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     kind: InputKind = "slice"
     input_shape: tuple[int, ...] = RGB_224
@@ -62,9 +62,6 @@ class ModelRow:
         return shown | {"arguments": dict(self.arguments)}
 
 
-_STROKENEXT = "Ramos and Sappa, StrokeNeXt, arXiv 2602.15087; encoders of Liu et al., arXiv 2201.03545, from timm"
-
-
 def _strokenext(size: str, params: int, presence: float | None = None, subtype: float | None = None) -> ModelRow:
     return ModelRow(
         name=f"strokenext_{size}",
@@ -72,8 +69,7 @@ def _strokenext(size: str, params: int, presence: float | None = None, subtype: 
         builder="strokenext.models.strokenext:strokenext",
         arguments=MappingProxyType({"encoder": size}),
         params=params,
-        source=_STROKENEXT,
-        licence="Apache-2.0",
+        source="Ramos and Sappa, StrokeNeXt, arXiv 2602.15087; encoders of Liu et al., arXiv 2201.03545, from timm",
         encoders=("A", "B"),
         paper=presence is not None,
         accuracy_presence=presence,
@@ -81,7 +77,7 @@ def _strokenext(size: str, params: int, presence: float | None = None, subtype: 
     )
 
 
-def _baseline(name: str, title: str, params: int, source: str, accuracy: tuple[float, float]) -> ModelRow:
+def _baseline(name: str, title: str, params: int, source: str, presence: float, subtype: float) -> ModelRow:
     """A single-encoder baseline of the paper, built by the function of its own name."""
     return ModelRow(
         name=name,
@@ -89,10 +85,9 @@ def _baseline(name: str, title: str, params: int, source: str, accuracy: tuple[f
         builder=f"strokenext.models.baselines:{name}",
         params=params,
         source=f"{source}, from timm",
-        licence="Apache-2.0",
         paper=True,
-        accuracy_presence=accuracy[0],
-        accuracy_subtype=accuracy[1],
+        accuracy_presence=presence,
+        accuracy_subtype=subtype,
     )
 
 
@@ -105,12 +100,12 @@ _ROWS: tuple[ModelRow, ...] = (
     _strokenext("small", 100_876_738, 0.980, 0.987),
     _strokenext("base", 178_542_082, 0.982, 0.988),
     _strokenext("large", 399_933_058, 0.987, 0.987),
-    _baseline("mobilenetv2", "MobileNetV2", 2_226_434, "Sandler et al., arXiv 1801.04381", (0.868, 0.843)),
-    _baseline("vgg16", "VGG16", 134_268_738, "Simonyan and Zisserman, arXiv 1409.1556", (0.894, 0.892)),
-    _baseline("resnet50", "ResNet50", 23_512_130, "He et al., arXiv 1512.03385", (0.856, 0.807)),
-    _baseline("resnet152", "ResNet152", 58_147_906, "He et al., arXiv 1512.03385", (0.846, 0.791)),
-    _baseline("swin_tiny", "Swin Transformer tiny", 27_520_892, "Liu et al., arXiv 2103.14030", (0.893, 0.796)),
-    _baseline("convnext_base", "ConvNeXt base", 87_568_514, "Liu et al., arXiv 2201.03545", (0.875, 0.852)),
+    _baseline("mobilenetv2", "MobileNetV2", 2_226_434, "Sandler et al., arXiv 1801.04381", 0.868, 0.843),
+    _baseline("vgg16", "VGG16", 134_268_738, "Simonyan and Zisserman, arXiv 1409.1556", 0.894, 0.892),
+    _baseline("resnet50", "ResNet50", 23_512_130, "He et al., arXiv 1512.03385", 0.856, 0.807),
+    _baseline("resnet152", "ResNet152", 58_147_906, "He et al., arXiv 1512.03385", 0.846, 0.791),
+    _baseline("swin_tiny", "Swin Transformer tiny", 27_520_892, "Liu et al., arXiv 2103.14030", 0.893, 0.796),
+    _baseline("convnext_base", "ConvNeXt base", 87_568_514, "Liu et al., arXiv 2201.03545", 0.875, 0.852),
     ModelRow(
         name="resnet10t",
         title="ResNet-10 with batch norm (teacher)",
@@ -118,7 +113,6 @@ _ROWS: tuple[ModelRow, ...] = (
         builder="strokenext.models.baselines:resnet10t",
         params=4_923_514,
         source="timm's resnet10t, after He et al., arXiv 1512.03385",
-        licence="Apache-2.0",
     ),
     ModelRow(
         name="resnet50_frozen",
@@ -127,7 +121,6 @@ _ROWS: tuple[ModelRow, ...] = (
         builder="strokenext.models.baselines:resnet50_frozen",
         params=24_033_090,
         source="He et al., arXiv 1512.03385, from timm; transfer learning with a new two-layer head",
-        licence="Apache-2.0",
     ),
     ModelRow(
         name="custom_cnn",
@@ -136,7 +129,6 @@ _ROWS: tuple[ModelRow, ...] = (
         builder="strokenext.models.small:custom_cnn",
         params=1_206_370,
         source="The common hemorrhagic-versus-ischemic PyTorch CNN, written anew",
-        licence="Apache-2.0",
     ),
     ModelRow(
         name="small_cnn",
@@ -145,7 +137,6 @@ _ROWS: tuple[ModelRow, ...] = (
         builder="strokenext.models.small:small_cnn",
         params=183_682,
         source="The common six-convolution Keras CNN, written anew",
-        licence="Apache-2.0",
         input_shape=RGB_256,
     ),
     ModelRow(
@@ -155,7 +146,6 @@ _ROWS: tuple[ModelRow, ...] = (
         builder="strokenext.models.volume:cnn3d",
         params=1_352_386,
         source="The Keras 3-D CT classification layout, after Zunair et al., arXiv 2007.13224, written anew",
-        licence="Apache-2.0",
         kind="volume",
         input_shape=VOLUME,
     ),
@@ -166,7 +156,6 @@ _ROWS: tuple[ModelRow, ...] = (
         builder="strokenext.models.unet:unet",
         params=7_849_601,
         source="Ronneberger et al., arXiv 1505.04597, with batch norm and padded convolutions",
-        licence="Apache-2.0",
         kind="segmentation",
         input_shape=RGB_256,
         classes=1,
