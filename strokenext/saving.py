@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import OutputError
@@ -54,14 +55,15 @@ def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
         return _settle(working, target)
-    except OSError as problem:
-        reason = problem.strerror or type(problem).__name__
-        sentence = f"The results could not be written to {target} ({reason}). Choose another folder."
-        raise OutputError(sentence) from problem
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"The results could not be written to {target} ({reason}). Choose another folder.") from error
     finally:
         if working.exists():  # only after a failure
             shutil.rmtree(working, ignore_errors=True)
-            _remove_empty(made)
+            with suppress(OSError):  # in use by now
+                for parent in made:  # innermost first
+                    parent.rmdir()
 
 
 def _settle(working: Path, target: Path) -> Path:
@@ -72,19 +74,8 @@ def _settle(working: Path, target: Path) -> Path:
             continue
         try:
             os.rename(working, place)
-        except (FileExistsError, NotADirectoryError):
-            continue
+            return place
         except OSError:
-            if not os.path.lexists(place):
+            if not os.path.lexists(place):  # else another writer was faster
                 raise
-            continue  # another writer was faster
-        return place
     raise FileExistsError(None, "too many folders of this name")
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    for folder in folders:  # innermost first
-        try:
-            folder.rmdir()
-        except OSError:
-            return  # in use by now
