@@ -17,7 +17,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from strokenext.preprocess.head import AIR, brain_level, find_head
+from strokenext.preprocess.head import AIR, border, brain_level, find_head
 
 from .types import NEUTRAL_MODALITIES, BoolArray, ByteArray, FloatArray, Gate, Slice
 from .windows import BRAIN, grey01
@@ -55,7 +55,7 @@ class Evidence:
     `open_brain` the same where a part of the skull may be missing; `bone` the share that is bone; `cut` the share of
     the head's box outline along which soft tissue runs into the picture's edge; `area` the share of the picture that
     the head covers; `rings` the number of closed skulls; `texture` the fine grain of the brain relative to its
-    level; `level` and `top` the grey of brain and bone.
+    level; `level` the grey of brain.
     """
 
     skull: float
@@ -69,7 +69,6 @@ class Evidence:
     rings: int
     texture: float
     level: float
-    top: float
 
 
 class _Rule(NamedTuple):
@@ -82,6 +81,7 @@ _NO_SKULL = (
     "No bright skull surrounds darker brain, as it does in every head CT: an MRI, another picture, a scan whose skull "
     "was removed or a bone window looks like this."
 )
+_SEVERAL = "The picture shows several slices. Give one slice at a time, or the series as a folder or zip."
 
 #: Asked in this order; the first broken rule gives the reason.
 RULES: tuple[_Rule, ...] = (
@@ -97,11 +97,7 @@ RULES: tuple[_Rule, ...] = (
         lambda e: e.cut > 0.16 and e.skull < 0.85,
         "The picture cuts through the head, so part of the brain is missing. Give the whole slice.",
     ),
-    _Rule(
-        "several",
-        lambda e: e.rings > 1,
-        "The picture shows several slices. Give one slice at a time, or the series as a folder or zip.",
-    ),
+    _Rule("several", lambda e: e.rings > 1, _SEVERAL),
     _Rule(
         "vertex",
         lambda e: e.brain < 0.07 and e.bone > 0.5,
@@ -138,7 +134,7 @@ def check_scope(image: Slice) -> Gate:
     if high - low < MIN_RANGE:
         return _no("blank", "The picture is blank or nearly so.")
     verdict = _look(grey, image)
-    bright_edge = not verdict.accepted and _edge_level(grey) > 0.5
+    bright_edge = not verdict.accepted and np.median(border(grey)) > 0.5
     if bright_edge and _look((1.0 - grey).astype(np.float32), image).accepted:
         return _no("inverted", "The grey scale is inverted: bone is black and air is white. Invert the picture.")
     return verdict
@@ -181,17 +177,12 @@ def _look(grey: FloatArray, image: Slice) -> Gate:
         if rule.broken(evidence):
             return _no(rule.code, rule.reason)
     if _more_heads(grey, head.mask):
-        several = next(rule for rule in RULES if rule.code == "several")
-        return _no(several.code, several.reason)
+        return _no("several", _SEVERAL)
     return Gate(True)
 
 
 def _no(code: str, reason: str) -> Gate:
     return Gate(False, reason, code)
-
-
-def _edge_level(grey: FloatArray) -> float:
-    return float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
 
 
 def _evidence(grey: FloatArray, mask: BoolArray) -> Evidence:
@@ -221,7 +212,6 @@ def _evidence(grey: FloatArray, mask: BoolArray) -> Evidence:
         rings=_rings(bone, broad),
         texture=float(np.median(np.abs(grain)) / max(level, 0.02)) if grain.size > 20 else 1.0,
         level=level,
-        top=top,
     )
 
 
@@ -289,9 +279,8 @@ def _skull(small: FloatArray, bone: BoolArray, inside: BoolArray, full: float) -
 def _cut(grey: FloatArray, mask: BoolArray, low: float, high: float) -> float:
     """Share of the head's box outline along which soft tissue runs into the edge of the picture."""
     soft = mask & (grey > low) & (grey < high)
-    touching = sum(int(line.sum()) for line in (soft[0], soft[-1], soft[:, 0], soft[:, -1]))
     _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return touching / (2 * (width + height))
+    return int(border(soft).sum()) / (2 * (width + height))
 
 
 def _rings(bone: BoolArray, brain: BoolArray) -> int:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from strokenext.types import BoolArray, FloatArray
 
@@ -34,17 +36,15 @@ TISSUE, LEAST_TISSUE = (0.012, 0.985), 20
 class Head:
     """The head found in an image.
 
-    `mask` is (H, W), filled; `center` is its centroid (x, y) in pixels; `extent` is (width, height) in
-    pixels along the head's own axes; `tilt` is the angle of the midline in degrees, positive when the
-    top leans to the right; `area` is the share of the image that the head covers.
+    `mask` is (H, W), filled; `extent` is (width, height) in pixels along the head's own axes and `middle`
+    the middle (x, y) of that box; `tilt` is the angle of the midline in degrees, positive when the top
+    leans to the right.
     """
 
     mask: BoolArray
-    center: tuple[float, float]
     extent: tuple[float, float]
     middle: tuple[float, float]
     tilt: float
-    area: float
 
 
 def find_head(grey: FloatArray) -> Head | None:
@@ -66,19 +66,16 @@ def find_head(grey: FloatArray) -> Head | None:
     sx, sy = grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]
     return Head(
         mask=np.asarray(mask, dtype=np.bool_),
-        center=_to_full(center, sx, sy),
         extent=(extent[0] * sx, extent[1] * sy),
-        middle=_to_full(middle, sx, sy),
+        middle=((middle[0] + 0.5) * sx - 0.5, (middle[1] + 0.5) * sy - 0.5),  # pixel centres sit at whole numbers
         tilt=tilt,
-        area=float(outline.mean()),
     )
 
 
 def brain_level(grey: FloatArray, mask: BoolArray) -> float:
     """Median grey level 0..1 of the tissue well inside the head, bone and air left out; 0 when there is none."""
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    inside = grey[distance > SKULL_SHARE * float(distance.max(initial=0.0))]
-    return tissue_level(inside)
+    return tissue_level(grey[distance > SKULL_SHARE * float(distance.max(initial=0.0))])
 
 
 def tissue_level(grey: FloatArray) -> float:
@@ -87,21 +84,20 @@ def tissue_level(grey: FloatArray) -> float:
     return float(np.median(tissue)) if tissue.size >= LEAST_TISSUE else 0.0
 
 
-def _to_full(point: tuple[float, float], sx: float, sy: float) -> tuple[float, float]:
-    """A point of the small copy in pixels of the full image; pixel centres sit at whole numbers."""
-    return (point[0] + 0.5) * sx - 0.5, (point[1] + 0.5) * sy - 0.5
+def border(picture: NDArray[Any]) -> NDArray[Any]:
+    """The values along the four edges of a picture (H, W), the corners twice."""
+    return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
 
 
 def _foreground(grey: FloatArray) -> BoolArray:
     """What stands out from the border: from black, or from the bright page a picture was pasted on."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    level = float(np.median(border))
+    level = float(np.median(border(grey)))
     if level < PAGE:
         lifted = level if 0.02 < level < 0.15 else 0.0  # a black that a screenshot or gamma made dark grey
         return np.asarray(grey > AIR + lifted)
     page = (np.abs(grey - level) < 0.08).astype(np.uint8)
     _, labels = cv2.connectedComponents(page, connectivity=4)
-    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    edge = border(labels)
     outside = np.isin(labels, edge[edge > 0]).astype(np.uint8)
     # Grown a little: the softened edge of the page would frame the picture.
     return np.asarray((cv2.dilate(outside, np.ones((5, 5), np.uint8)) == 0) & (grey > AIR))
@@ -139,13 +135,11 @@ def _tilt(grey: FloatArray, mask: BoolArray, center: tuple[float, float]) -> flo
     radius = float(np.hypot(xs - center[0], ys - center[1]).max()) * 1.02 + 1
     picture = np.clip(grey, 0, 1) * mask
 
-    def asymmetry(angle: float) -> float:
+    def cost(angle: float) -> float:
         turned = cv2.warpAffine(picture, rotation(center, angle, radius, SYMMETRY_SIZE), (SYMMETRY_SIZE,) * 2)
         turned = cv2.GaussianBlur(turned, (0, 0), 1.5)
-        return float(np.abs(turned - turned[:, ::-1]).mean()) / max(float(turned.mean()), 1e-6)
-
-    def cost(angle: float) -> float:
-        return asymmetry(angle) + TILT_PENALTY * abs(angle)
+        asymmetry = float(np.abs(turned - turned[:, ::-1]).mean()) / max(float(turned.mean()), 1e-6)
+        return asymmetry + TILT_PENALTY * abs(angle)
 
     coarse = min(range(-MAX_TILT + 3, MAX_TILT - 2, 4), key=cost)
     return float(min((coarse + step for step in (-3, -2, -1, 0, 1, 2, 3)), key=cost))
