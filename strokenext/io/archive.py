@@ -62,7 +62,7 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Member:
             raise DamagedFileError(_DAMAGED)
         return data
 
-    return Member(base_name(entry.filename), entry.file_size, load)
+    return Member(base_name(entry.filename), load)
 
 
 def gunzip(data: bytes) -> bytes:

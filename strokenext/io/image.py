@@ -16,6 +16,7 @@ from strokenext.types import FloatArray, Header, Slice
 from . import limits
 from .codestream import declared
 from .grey import luminance, stretched
+from .members import chosen
 from .quiet import guarded
 
 NO_HU = "No HU: a picture holds grey levels that somebody windowed before saving it."
@@ -38,12 +39,7 @@ def read(data: bytes, kind: str, frame: int | None = None) -> Slice:
         return _slice(*deep, kind, sha256)
     with guarded(_DAMAGED):
         image = _open(data)
-        count = _pages(image)
-        if frame is None and count > 1:
-            raise InputError(f"This file holds {count} pages. Read it as a series (read_series), or name a frame.")
-        if frame is not None and not 0 <= frame < count:
-            raise InputError(f"This file has no frame {frame}; it holds {count}, counted from 0.")
-        image.seek(frame or 0)
+        image.seek(chosen(frame, _pages(image), "pages"))
         return _slice(*_decode(image), kind, sha256)
 
 
@@ -120,8 +116,7 @@ def _deep(data: bytes, kind: str) -> tuple[FloatArray, tuple[str, ...], float | 
             return _flatten(imagecodecs.png_decode(data))
         assert jpeg is not None
         limits.check_image(jpeg.rows, jpeg.columns)
-        full = float(2**jpeg.bits - 1)
-        pixels = imagecodecs.jpeg8_decode(data).astype(np.float32) * np.float32(255.0 / full)
+        pixels = imagecodecs.jpeg8_decode(data).astype(np.float32) * np.float32(255.0 / (2**jpeg.bits - 1))
         if pixels.ndim != 2:
             raise DamagedFileError("This JPEG has more than 8 bits and colour. Export it as PNG.")
         return pixels, (f"Its {jpeg.bits} bits were kept as fractions of 255 grey levels.",), None
@@ -154,10 +149,8 @@ def _fits_16_bits(image: Image.Image) -> bool:
 
 def _flatten(array: NDArray[Any]) -> tuple[FloatArray, tuple[str, ...], float | None]:
     """uint8 or uint16 grey, grey with alpha, RGB or RGBA to (H, W) 0..255, notes, and the share of colour."""
-    notes: list[str] = []
-    full = 65535 if array.dtype == np.uint16 else 255
-    if full == 65535:
-        notes.append("Its 16 bits were kept as fractions of 255 grey levels.")
+    full = np.iinfo(array.dtype).max
+    notes = ["Its 16 bits were kept as fractions of 255 grey levels."] if full > 255 else []
     if array.ndim == 3 and array.shape[2] in (2, 4):
         alpha, array = array[..., -1], array[..., :-1]
         if int(alpha.min()) < full:

@@ -1,4 +1,4 @@
-"""One file of a series: its name without its folders, its size, and how it is read."""
+"""One file of a series: its name without its folders, how it is read, and which of its frames."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from strokenext.errors import InputError
+
 _CLUTTER = re.compile(r"(^|/)(\.[^/.][^/]*|__MACOSX|Thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Member:
-    """One file of a series: its base name, its size in bytes, and a function that reads it (bounded)."""
+    """One file of a series: its base name, and a function that reads it (bounded)."""
 
     name: str
-    size: int
     load: Callable[[], bytes]
 
 
@@ -27,6 +28,15 @@ def base_name(name: object) -> str:
 def is_clutter(name: str) -> bool:
     """Whether a relative path belongs to the operating system (.DS_Store, __MACOSX, Thumbs.db)."""
     return bool(_CLUTTER.search(name.replace("\\", "/")))
+
+
+def chosen(frame: int | None, count: int, images: str = "images") -> int:
+    """The index to read out of `count` images. Raises InputError when that is not decided or not there."""
+    if frame is None and count > 1:
+        raise InputError(f"This file holds {count} {images}. Read it as a series (read_series), or name a frame.")
+    if frame is not None and not 0 <= frame < count:
+        raise InputError(f"This file has no frame {frame}; it holds {count}, counted from 0.")
+    return frame or 0
 
 
 def natural(name: object) -> tuple[tuple[int, int, str], ...]:

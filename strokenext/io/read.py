@@ -12,8 +12,8 @@ from strokenext.errors import InputError, StrokeNeXtError
 from strokenext.types import Progress, Slice, Volume
 
 from . import series, sniff
-from .members import Member, base_name
-from .source import Bundle, SeriesSource, existing, members, read_file
+from .members import base_name, chosen
+from .source import SeriesSource, existing, lone, members, read_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +60,7 @@ def read_any(source: Any, *, progress: Progress | None = None) -> Slice | Volume
     data = read_file(source)
     kind, plain = series.unpacked(data)
     if kind in ("zip", "nifti") or _images(kind, plain) > 1:
-        return series.read(_lone(data, getattr(source, "name", "file")) if kind != "zip" else members(data), progress)
+        return series.read(lone(data, getattr(source, "name", "file")) if kind != "zip" else members(data), progress)
     return _slice(data, None)
 
 
@@ -76,14 +76,13 @@ def describe(source: Any) -> dict[str, object]:
     found = read_any(source)
     first = found if isinstance(found, Slice) else found[len(found) // 2]
     header = first.header
-    lowest, highest = float(first.pixels.min()), float(first.pixels.max())
     facts: dict[str, object] = {
         "kind": first.kind,
         "images": 1 if isinstance(found, Slice) else len(found),
         "rows": first.shape[0],
         "columns": first.shape[1],
         "unit": first.unit,
-        "range": [lowest, highest],
+        "range": [float(first.pixels.min()), float(first.pixels.max())],
         "modality": header.modality,
         "image_type": list(header.image_type),
         "body_part": header.body_part,
@@ -134,10 +133,6 @@ def _images(kind: str, data: bytes) -> int:
     return 1
 
 
-def _lone(data: bytes, name: object) -> Bundle:
-    return Bundle((Member(base_name(name), len(data), lambda: data),), False)
-
-
 def _slice(source: Any, frame: int | None) -> Slice:
     if _is_pixels(source):
         from . import image
@@ -154,10 +149,9 @@ def _slice(source: Any, frame: int | None) -> Slice:
         return dicom.read(data, frame)
     if kind == "nifti":
         from . import nifti
-        from .dicom import decode as dicom
 
         volume = nifti.read(data)
-        return volume[dicom.chosen(frame, len(volume))]
+        return volume[chosen(frame, len(volume))]
     if kind in sniff.IMAGE_KINDS:
         from . import image
 

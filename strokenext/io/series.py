@@ -86,7 +86,12 @@ def _look(scan: _Scan, number: int) -> None:
     """What a member is. Raises InputError for what holds no image."""
     kind, data = scan.load(number)
     if kind == "dicom":
-        scan.dicom += _dicom_candidates(number, scan.members[number].name, data)
+        from .dicom import decode as dicom
+        from .dicom.stack import Candidate
+
+        name, facts = scan.members[number].name, dicom.facts(dicom.parse(data, with_pixels=False))
+        many = len(facts) > 1
+        scan.dicom += [Candidate(number, f"{name} frame {f.index}" if many else name, f) for f in facts]
     elif kind == "nifti":
         scan.nifti.append(number)
     elif kind in sniff.IMAGE_KINDS:
@@ -105,15 +110,6 @@ def unpacked(data: bytes) -> tuple[str, bytes]:
     plain = archive.gunzip(data)
     kind = sniff.sniff(plain[: sniff.HEAD])
     return ("", plain) if kind in ("gzip", "zip") else (kind, plain)
-
-
-def _dicom_candidates(number: int, name: str, data: bytes) -> list[Candidate]:
-    from .dicom import decode as dicom
-    from .dicom import stack
-
-    facts = dicom.facts(dicom.parse(data, with_pixels=False))
-    many = len(facts) > 1
-    return [stack.Candidate(number, f"{name} frame {f.index}" if many else name, f) for f in facts]
 
 
 def _dicom_volume(scan: _Scan, *, strict: bool) -> Volume | None:

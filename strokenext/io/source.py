@@ -115,7 +115,12 @@ def _single(source: FileSource, name: str) -> Bundle:
     data = read_file(source)
     if sniff.sniff(data[: sniff.HEAD]) == "zip":
         return Bundle(archive.members(data), True)
-    return Bundle((Member(name, len(data), lambda: data),), False)
+    return lone(data, name)
+
+
+def lone(data: bytes, name: object) -> Bundle:
+    """One file that is in memory already."""
+    return Bundle((Member(base_name(name), lambda: data),), False)
 
 
 def _several(sources: Iterable[FileSource]) -> Bundle:
@@ -149,4 +154,4 @@ def _folder(folder: Path) -> tuple[Member, ...]:
 
 
 def _of_path(path: Path) -> Member:
-    return Member(base_name(path.name), path.stat().st_size, lambda: _read_path(path))
+    return Member(base_name(path.name), lambda: _read_path(path))

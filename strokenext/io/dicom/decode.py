@@ -14,6 +14,7 @@ from pydicom.filereader import read_dataset, read_preamble
 
 from strokenext.errors import DamagedFileError, InputError, TooLargeError
 from strokenext.io import limits
+from strokenext.io.members import chosen
 from strokenext.io.quiet import guarded
 from strokenext.types import Slice
 
@@ -54,15 +55,6 @@ def read(data: bytes, frame: int | None) -> Slice:
     with guarded(_DAMAGED):
         facts_of_one = header.frame(ds, chosen(frame, header.frames(ds)))
     return next(slices(ds, [facts_of_one], hashlib.sha256(data).hexdigest()))
-
-
-def chosen(frame: int | None, count: int) -> int:
-    """The index to read out of `count` images. Raises InputError when that is not decided or not there."""
-    if frame is None and count > 1:
-        raise InputError(f"This file holds {count} images. Read it as a series (read_series), or name a frame.")
-    if frame is not None and not 0 <= frame < count:
-        raise InputError(f"This file has no frame {frame}; it holds {count}, counted from 0.")
-    return frame or 0
 
 
 def slices(ds: Dataset, wanted: Sequence[header.Frame], sha256: str) -> Iterator[Slice]:
