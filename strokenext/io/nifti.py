@@ -126,7 +126,10 @@ def _volume(data: bytes, layout: _Layout) -> Volume:
     column, row = (float(np.linalg.norm(affine[:3, i])) for i in (0, 1))
     header = Header(axial=tilt <= AXIAL_WITHIN_DEGREES if layout.oriented else None)
     sha256 = hashlib.sha256(data).hexdigest()
-    bounds = None if hounsfield or layout.dtype == np.uint8 else Window(*_span(sample))
+    bounds = None
+    if not hounsfield and layout.dtype != np.uint8:
+        low, high = np.percentile(sample, (0.5, 99.5))
+        bounds = Window(max(high - low, 1e-6), (high + low) / 2)
     slices = tuple(
         Slice(
             pixels=_pixels(stack[:, :, k].T, layout, hounsfield, bounds),
@@ -171,12 +174,6 @@ def _unit_note(hounsfield: bool, sample: NDArray[np.float64]) -> str:
     if hounsfield:
         return f"NIfTI states no unit; the values ({span}) are those of CT and are taken as HU."
     return f"No HU: NIfTI states no unit, and the values ({span}) are not those of CT with air, tissue and bone."
-
-
-def _span(sample: NDArray[np.float64]) -> tuple[float, float]:
-    """(width, level) from the 0.5th to the 99.5th percentile."""
-    low, high = (float(v) for v in np.percentile(sample, (0.5, 99.5)))
-    return max(high - low, 1e-6), (high + low) / 2
 
 
 def _geometry(affine: NDArray[np.float64], depth: int) -> tuple[float, tuple[float, ...]]:

@@ -106,8 +106,7 @@ def _rle(source: bytes, runner: DecodeRunner) -> bytes:
     ends = [*(int(e) for e in header[2 : 1 + width * samples]), len(source)]
     out = np.empty((pixels, samples, width), np.uint8)
     for number, (start, end) in enumerate(zip(header[1:], ends, strict=False)):
-        plane = _packbits(source[int(start) : end], pixels)
-        out[:, number // width, width - 1 - number % width] = plane
+        out[:, number // width, width - 1 - number % width] = _packbits(source[int(start) : end], pixels)
     runner.set_option("planar_configuration", 0)
     return out.tobytes()
 

@@ -10,10 +10,12 @@ import math
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from strokenext.types import NEUTRAL_MODALITIES, Edges, Header, Window
 
@@ -75,16 +77,14 @@ class Frame:
     @cached_property
     def along(self) -> float | None:
         """mm along the normal, growing towards the head, when position and orientation are stated."""
-        normal = self.normal
-        if normal is None or self.position is None:
+        if self.normal is None or self.position is None:
             return None
-        return float(np.dot(normal, self.position))
+        return float(np.dot(self.normal, self.position))
 
     @property
     def tilt(self) -> float:
         """Degrees between the normal and the feet-head axis; 0 when no orientation is stated."""
-        normal = self.normal
-        return 0.0 if normal is None else math.degrees(math.acos(min(1.0, abs(normal[2]))))
+        return 0.0 if self.normal is None else math.degrees(math.acos(min(1.0, abs(self.normal[2]))))
 
 
 def frames(ds: Dataset) -> int:
@@ -95,18 +95,14 @@ def frames(ds: Dataset) -> int:
 def frame(ds: Dataset, index: int) -> Frame:
     """The facts of frame `index` (0 is the first) of a data set with or without its pixels."""
     layers = _layers(ds, index)
-    modality = _code(ds, "Modality") or ("CT" if "CT Image" in _sop_class(ds).name else None)
-    image_type = _codes(layers, "FrameType") or _codes(layers, "ImageType")
-    cosines = _cosines(layers)
-    localizer = any(_SCOUT.search(t) for t in image_type)
-    capture = str(_sop_class(ds)).startswith(_SECONDARY_CAPTURE)
-    body_part, thickness = _code(ds, "BodyPartExamined"), _first(layers, "SliceThickness")
+    sop_class = UID(str(ds.get("SOPClassUID", "") or ""))
+    cosines, thickness = _cosines(layers), _first(layers, "SliceThickness")
     spacing = _numbers(layers, "PixelSpacing", 2)
     facts = Frame(
         header=Header(
-            modality=modality,
-            image_type=image_type,
-            body_part=body_part,
+            modality=_code(ds, "Modality") or ("CT" if "CT Image" in sop_class.name else None),
+            image_type=_codes(layers, "FrameType") or _codes(layers, "ImageType"),
+            body_part=_code(ds, "BodyPartExamined"),
             burned_in_text={"YES": True, "NO": False}.get(_code(ds, "BurnedInAnnotation") or ""),
             slice_thickness=thickness if thickness and 0 < thickness < 1000 else None,
             transfer_syntax=syntax_name(str(ds.file_meta.TransferSyntaxUID)),
@@ -123,13 +119,13 @@ def frame(ds: Dataset, index: int) -> Frame:
         windows=_windows(layers),
         instance=_number(ds, "InstanceNumber"),
         location=_first(layers, "SliceLocation"),
-        secondary_capture=capture,
+        secondary_capture=sop_class.startswith(_SECONDARY_CAPTURE),
         contrast=bool(ds.get("ContrastBolusAgent")) or "ContrastBolusAgentSequence" in ds,
         inverted=_code(ds, "PhotometricInterpretation") == "MONOCHROME1",
         series=(str(ds.get("StudyInstanceUID", "")), str(ds.get("SeriesInstanceUID", ""))),
     )
     stated = replace(facts.header, axial=None if cosines is None else facts.tilt <= AXIAL_WITHIN_DEGREES)
-    unfit = _unfit(stated, localizer)
+    unfit = _unfit(stated)
     return replace(facts, header=replace(stated, scope_problem=unfit or _other_part(stated)), unfit=unfit)
 
 
@@ -147,11 +143,11 @@ def _letter(direction: tuple[float, ...]) -> str:
     return ("LR", "PA", "HF")[axis][0 if direction[axis] > 0 else 1]
 
 
-def _unfit(header: Header, localizer: bool) -> str | None:
+def _unfit(header: Header) -> str | None:
     """A sentence when the header alone says that this is not an axial CT slice."""
     if header.modality is not None and header.modality not in NEUTRAL_MODALITIES:
         return f"The file says that its modality is {header.modality}; only head CT can be judged."
-    if localizer:
+    if any(_SCOUT.search(value) for value in header.image_type):
         return "The file says that this is a localizer (scout), not a cross-section."
     if header.axial is False:
         return "The file says that this image is not axial; only axial slices can be judged."
@@ -165,12 +161,6 @@ def _other_part(header: Header) -> str | None:
     if header.body_part is not None and _OTHER_PARTS.fullmatch(header.body_part.replace(" ", "")):
         return f"The file says that the body part is {header.body_part}; only the head can be judged."
     return None
-
-
-def _sop_class(ds: Dataset) -> Any:
-    from pydicom.uid import UID
-
-    return UID(str(ds.get("SOPClassUID", "") or ""))
 
 
 def _layers(ds: Dataset, index: int) -> tuple[Dataset, ...]:
@@ -187,7 +177,7 @@ def _number(ds: Dataset, keyword: str) -> float | None:
     """A finite number, or None."""
     try:
         value = ds.get(keyword)
-        number = float(value[0] if isinstance(value, list | tuple) or hasattr(value, "__getitem__") else value)
+        number = float(value[0] if hasattr(value, "__getitem__") else value)
     except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError, NotImplementedError):
         return None
     return number if math.isfinite(number) else None
@@ -231,10 +221,6 @@ def _cosines(layers: tuple[Dataset, ...]) -> tuple[float, ...] | None:
     return found if sound and abs(row @ column) < 0.02 else None
 
 
-def _clean(value: object, length: int) -> str:
-    return re.sub(r"[^\w .,+/()-]", "", str(value)).strip()[:length]
-
-
 def _code(ds: Dataset, keyword: str) -> str | None:
     """A code string (at most 16 capitals, digits, blanks and underscores), or None."""
     found = _codes((ds,), keyword)
@@ -248,11 +234,8 @@ def _codes(layers: tuple[Dataset, ...], keyword: str) -> tuple[str, ...]:
 
 def _windows(layers: tuple[Dataset, ...]) -> tuple[Window, ...]:
     """The file's own windows, in order, without repeats and without impossible ones."""
-    names = [_clean(v, 32) for v in _values(layers, "WindowCenterWidthExplanation")]
-    found: list[Window] = []
-    levels, widths = _floats(layers, "WindowCenter"), _floats(layers, "WindowWidth")
-    for number, (level, width) in enumerate(zip(levels, widths, strict=False)):
-        window = Window(width, level, names[number] if number < len(names) else "")
-        if 1 <= width <= 1e5 and abs(level) <= 1e5 and window not in found:  # NaN fails both
-            found.append(window)
-    return tuple(found[:16])
+    stated = _values(layers, "WindowCenterWidthExplanation")
+    names = chain((re.sub(r"[^\w .,+/()-]", "", str(v)).strip()[:32] for v in stated), repeat(""))
+    triples = zip(_floats(layers, "WindowWidth"), _floats(layers, "WindowCenter"), names, strict=False)
+    possible = (Window(*t) for t in triples if 1 <= t[0] <= 1e5 and abs(t[1]) <= 1e5)  # NaN fails both
+    return tuple(dict.fromkeys(possible))[:16]

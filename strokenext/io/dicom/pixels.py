@@ -32,7 +32,7 @@ def is_palette(ds: Dataset) -> bool:
 
 def to_slice(stored: Stored, ds: Dataset, facts: headers.Frame, sha256: str) -> Slice:
     """Stored values (H, W) or (H, W, 3) of one frame to a slice in HU, or in grey levels with a note why."""
-    notes = list(_remarks(ds, facts))
+    notes = _remarks(ds, facts)
     if is_palette(ds):
         stored = apply_color_lut(stored, ds)
     colour = None
@@ -172,13 +172,10 @@ def _sane(facts: headers.Frame) -> tuple[float, float]:
 
 def _remarks(ds: Dataset, facts: headers.Frame) -> list[str]:
     """Sentences about the file that do not depend on its pixels."""
-    found: list[str] = []
-    if str(ds.get("LossyImageCompression", "")).strip() == "01":
-        found.append("This image was compressed with loss.")
-    if facts.header.burned_in_text:
-        found.append("The file says that text is burned into the image; it may name the patient.")
-    if facts.contrast:
-        found.append("The file states a contrast agent; the models are meant for non-contrast CT.")
-    if facts.secondary_capture:
-        found.append("This is a secondary capture: a picture stored as DICOM after somebody processed it.")
-    return found
+    remarks = {
+        "This image was compressed with loss.": str(ds.get("LossyImageCompression", "")).strip() == "01",
+        "The file says that text is burned into the image; it may name the patient.": facts.header.burned_in_text,
+        "The file states a contrast agent; the models are meant for non-contrast CT.": facts.contrast,
+        "This is a secondary capture: a picture stored as DICOM after somebody processed it.": facts.secondary_capture,
+    }
+    return [sentence for sentence, holds in remarks.items() if holds]
