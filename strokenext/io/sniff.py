@@ -21,28 +21,27 @@ _IMAGES: tuple[tuple[bytes, str], ...] = (
 #: Kinds that `image.read` understands.
 IMAGE_KINDS = frozenset({kind for _, kind in _IMAGES} | {"webp"})
 
-_FOREIGN: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF", "a PDF document"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"\xfd7zXZ\x00", "an XZ archive"),
-    (b"BZh", "a bzip2 archive"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
-    (b"NRRD", "an NRRD file"),
-    (b"ObjectType", "a MetaImage header"),
-    (b"\x89HDF", "an HDF5 or MINC file"),
-    (b"\x93NUMPY", "a NumPy file"),
-    (b"\x80\x04\x95", "a Python pickle"),
-    (b"\x7fELF", "a program"),
-    (b"MZ", "a program"),
-    (b"<!DOCTYPE", "a web page"),
-    (b"<html", "a web page"),
-    (b"<svg", "an SVG drawing"),
-    (b"<?xml", "an XML document"),
-    (b"{", "a text file"),
-    (b"8BPS", "a Photoshop file"),
-)
-_FOREIGN_AT: tuple[tuple[int, bytes, str], ...] = (
+#: Offset, magic number and name of what is refused.
+_FOREIGN: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"%PDF", "a PDF document"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (0, b"Rar!", "a RAR archive"),
+    (0, b"\xfd7zXZ\x00", "an XZ archive"),
+    (0, b"BZh", "a bzip2 archive"),
+    (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
+    (0, b"NRRD", "an NRRD file"),
+    (0, b"ObjectType", "a MetaImage header"),
+    (0, b"\x89HDF", "an HDF5 or MINC file"),
+    (0, b"\x93NUMPY", "a NumPy file"),
+    (0, b"\x80\x04\x95", "a Python pickle"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"MZ", "a program"),
+    (0, b"<!DOCTYPE", "a web page"),
+    (0, b"<html", "a web page"),
+    (0, b"<svg", "an SVG drawing"),
+    (0, b"<?xml", "an XML document"),
+    (0, b"{", "a text file"),
+    (0, b"8BPS", "a Photoshop file"),
     (4, b"ftyp", "a HEIC photograph or a video"),
     (257, b"ustar", "a tar archive"),
     (344, b"ni1\x00", "the header half of a NIfTI pair"),
@@ -69,9 +68,8 @@ def sniff(data: bytes) -> str:
 
 def _is_nifti(data: bytes) -> bool:
     """NIfTI-1 (header of 348 bytes, magic at 344) or NIfTI-2 (540, magic at 4), single file."""
-    if data[344:348] == b"n+1\x00":
-        return 348 in (int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big"))
-    return data[4:8] == b"n+2\x00" and 540 in (int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big"))
+    header = {int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")}
+    return (348 in header and data[344:348] == b"n+1\x00") or (540 in header and data[4:8] == b"n+2\x00")
 
 
 def _is_bare_dicom(data: bytes) -> bool:
@@ -94,7 +92,6 @@ def foreign(data: bytes) -> InputError:
         return InputError("This file is empty. Copy it again from its source.")
     if not data.strip(b"\x00"):
         return InputError("This file holds nothing but zeros. Copy it again from its source.")
-    named = next((name for magic, name in _FOREIGN if data.startswith(magic)), None)
-    named = named or next((name for at, magic, name in _FOREIGN_AT if data[at : at + len(magic)] == magic), None)
+    named = next((name for at, magic, name in _FOREIGN if data.startswith(magic, at)), None)
     what = f"is {named}" if named else "is not a kind of image that is known here"
     return UnsupportedFormatError(f"This file {what}. Give a DICOM, PNG, JPG or NIfTI file, or a zip of them.")
