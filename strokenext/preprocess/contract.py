@@ -165,8 +165,7 @@ def _blur(x: Tensor, sigma: float) -> Tensor:
 
 def to_image(grid: FloatArray, affine: NDArray[np.float64], input_size: int, shape: tuple[int, int]) -> FloatArray:
     """A heat grid (h, w) over the model's input, resampled onto the original image of `shape` (H, W); 0 outside."""
-    side = (input_size, input_size)
-    spread = cv2.resize(np.asarray(grid, dtype=np.float32), side, interpolation=cv2.INTER_LINEAR)
+    spread = cv2.resize(np.asarray(grid, dtype=np.float32), (input_size, input_size), interpolation=cv2.INTER_LINEAR)
     return on_picture(np.asarray(spread, dtype=np.float32), affine, shape)
 
 

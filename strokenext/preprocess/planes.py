@@ -81,20 +81,21 @@ class Planes:
 
 
 def plane_of(at: NDArray[np.float64], depth: int) -> NDArray[np.float64]:
-    """Positions in any unit, ascending, to planes: the first slice lies on plane 0, the last on `depth` - 1."""
-    first, last = float(at[0]), float(at[-1])
-    if last <= first:
+    """Positions in any unit to planes: the first slice lies on plane 0, the last on `depth` - 1.
+
+    Raises InputError unless there are several, each above the one before.
+    """
+    if len(at) < 2 or np.any(np.diff(at) <= 0):
         raise InputError("The slices of this series do not ascend from the feet to the head.")
-    return (at - first) / (last - first) * (depth - 1)
+    return (at - at[0]) / (at[-1] - at[0]) * (depth - 1)
 
 
 def resampled(stack: FloatArray, at: NDArray[np.float64], depth: int) -> FloatArray:
     """(n, S, S) slices at positions `at`, ascending, to (depth, S, S) planes at equal distances between the ends.
 
     Linear between neighbouring slices; where slices lie closer than planes, the mean over a plane's thickness.
+    Raises InputError as `plane_of` does.
     """
-    if np.any(np.diff(at) <= 0):
-        raise InputError("The slices of this series do not ascend from the feet to the head.")
     weights = _weights(plane_of(at, depth), depth)
     flat = weights @ stack.reshape(len(stack), -1)
     return np.asarray(flat.reshape(depth, *stack.shape[1:]), dtype=np.float32)
