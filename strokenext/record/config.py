@@ -195,14 +195,13 @@ def _finite(text: str) -> float:
 
 def _typed(record: dict[str, Any]) -> dict[str, Any]:
     """JSON lists and records to the tuples and values of `ModelConfig`; raises TypeError or ValueError."""
-    bins = [{**b, "interval": tuple(b["interval"])} for b in record["reliability"]]
     return {
         **{name: value for name, value in record.items() if name != "format"},
         "classes": tuple(record["classes"]),
         "band": tuple(record["band"]),
         "reference_logits": tuple(float(v) for v in record["reference_logits"]),
         "preprocess": Preprocess.from_dict(record["preprocess"]),
-        "reliability": tuple(ReliabilityBin(**b) for b in bins),
+        "reliability": tuple(ReliabilityBin(**b | {"interval": tuple(b["interval"])}) for b in record["reliability"]),
         "planes": Planes.from_dict(record["planes"]) if "planes" in record else None,
         "masks": Masks.from_dict(record["masks"]) if "masks" in record else None,
     }

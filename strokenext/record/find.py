@@ -98,9 +98,7 @@ def _path_exists(name: str) -> bool:
 
 
 def _bundled_names() -> list[str]:
-    folder = assets_folder()
-    names = sorted(p.parent.name for p in folder.glob(f"*/{CONFIG}")) if folder.is_dir() else []
-    return [name for name in names if not name.startswith(".")]
+    return sorted(p.parent.name for p in assets_folder().glob(f"[!.]*/{CONFIG}"))
 
 
 def _bundled_folder(name: str, task: str | None) -> Path | None:

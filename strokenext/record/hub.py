@@ -61,16 +61,15 @@ def parse(text: str, revision: str | None = None) -> HubId:
     place, _, written = text.strip().partition("@")
     if written and revision is not None and written != revision:
         raise OptionError(f"Two revisions were given, '{written}' and '{revision}'. Give one.")
-    owner, *rest = place.removeprefix("https://huggingface.co/").strip("/").split("/")
+    parts = place.removeprefix("https://huggingface.co/").strip("/").split("/")
     chosen = written or revision
-    parts = [owner, *rest]
-    if not rest or not all(_PART.fullmatch(p) and ".." not in p for p in parts):
+    if len(parts) < 2 or not all(_PART.fullmatch(p) and ".." not in p for p in parts):
         raise ModelNotFoundError(
             f"'{text}' is not a Hub model. Write 'owner/repository' or 'owner/repository/subfolder'."
         )
     if chosen is not None and (not re.fullmatch(r"[\w./-]{1,100}", chosen, re.ASCII) or ".." in chosen):
         raise OptionError(f"'{chosen}' is not a revision. Give a branch, a tag or a commit.")
-    return HubId(f"{owner}/{rest[0]}", "/".join(rest[1:]), chosen)
+    return HubId("/".join(parts[:2]), "/".join(parts[2:]), chosen)
 
 
 def fetch(place: HubId, task: str | None = None, progress: Progress | None = None) -> Path:

@@ -45,10 +45,8 @@ def reference_input(channels: int = 3, size: int = 224, depth: int | None = None
 
 def reference_shape(config: ModelConfig) -> tuple[int, ...]:
     """Shape of one input without the batch: the preprocessing's size, and a volume's planes before it."""
-    found = zoo.row(config.architecture)
-    if config.planes is not None:
-        return (found.channels, config.planes.depth, config.preprocess.size, config.preprocess.size)
-    return (found.channels, config.preprocess.size, config.preprocess.size)
+    depth = () if config.planes is None else (config.planes.depth,)
+    return (zoo.row(config.architecture).channels, *depth, config.preprocess.size, config.preprocess.size)
 
 
 def save_model(folder: str | Path, model: nn.Module, config: ModelConfig, card: str, half: bool = True) -> ModelConfig:
@@ -66,8 +64,7 @@ def save_model(folder: str | Path, model: nn.Module, config: ModelConfig, card: 
     data = save(tensors, metadata={"format": "pt"})
     network = _network(config)
     _fill(network, tensors)
-    output = _reference_output(network, config)
-    written = config.with_weights(hashlib.sha256(data).hexdigest(), output)
+    written = config.with_weights(hashlib.sha256(data).hexdigest(), _reference_output(network, config))
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_files({folder / WEIGHTS: data, folder / CARD: card, folder / CONFIG: written.to_json()})
@@ -195,9 +192,8 @@ def _reference_output(network: nn.Module, config: ModelConfig) -> tuple[float, .
     """Outputs for the reference input: the logits, or the means of the four quarters of a segmentation's maps."""
     import torch
 
-    channels, *rest = reference_shape(config)
-    depth = rest[0] if len(rest) == 3 else None
-    x = torch.from_numpy(reference_input(channels, rest[-1], depth))[None]
+    channels, *depth, size, _ = reference_shape(config)
+    x = torch.from_numpy(reference_input(channels, size, *depth))[None]
     with torch.no_grad():
         output = network(x)
     if output.ndim == 4:
