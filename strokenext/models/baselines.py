@@ -11,30 +11,25 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from .network import Network
+
 #: Hidden width and dropout of the new head on the frozen ResNet-50.
 NEW_HEAD_WIDTH = 256
 NEW_HEAD_DROPOUT = 0.5
 
 
-class Single(nn.Module):
+class Single(Network):
     """A timm classifier with one encoder: (N, 3, H, W) -> (N, classes) logits."""
-
-    encoders = ("A",)
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.body: Any = body
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) -> the last feature map, (N, d, h, w)."""
         return (self.body.forward_features(x),)
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
-        """The feature map -> (N, classes) logits."""
         return self.body.forward_head(features[0])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
 
 
 class SingleVGG(Single):
@@ -58,13 +53,11 @@ class SingleSwin(Single):
         return self.body.forward_head(features[0].permute(0, 2, 3, 1))
 
 
-class FrozenBody(nn.Module):
+class FrozenBody(Network):
     """A frozen encoder and a new trainable head: (N, 3, H, W) -> (N, classes) logits.
 
     The body's batch norm keeps its stored statistics even in training mode.
     """
-
-    encoders = ("A",)
 
     def __init__(self, body: nn.Module, width: int, classes: int) -> None:
         super().__init__()
@@ -83,15 +76,10 @@ class FrozenBody(nn.Module):
         return self
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) -> the last feature map, (N, d, h, w)."""
         return (self.body(x),)
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
-        """The feature map -> (N, classes) logits."""
         return self.classifier(torch.mean(features[0], dim=(2, 3)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
 
 
 def _timm(name: str, classes: int, pretrained: bool, **arguments: Any) -> nn.Module:

@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from .network import Network, double_convolution
+
 #: Channels of the custom CNN's convolution blocks, its dropout after each block and its head.
 CUSTOM_CHANNELS = (32, 64, 128, 256)
 CUSTOM_BLOCK_DROPOUT = 0.1
@@ -19,27 +21,17 @@ SMALL_SIDE = 256
 SMALL_HIDDEN = 64
 
 
-def _custom_block(inputs: int, outputs: int) -> nn.Sequential:
-    """(N, inputs, h, w) -> (N, outputs, h, w): two 3 x 3 convolutions, each with batch norm and ReLU."""
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-    return nn.Sequential(*layers)
-
-
-class CustomCNN(nn.Module):
+class CustomCNN(Network):
     """Four convolution blocks with max pool and dropout between them, then a fully connected head.
 
     (N, 3, H, W) -> (N, classes) logits for any side of 16 pixels or more.
     """
 
-    encoders = ("A",)
-
     def __init__(self, classes: int = 2) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [_custom_block(3, CUSTOM_CHANNELS[0])]
+        blocks: list[nn.Module] = [double_convolution(3, CUSTOM_CHANNELS[0])]
         for inputs, outputs in pairwise(CUSTOM_CHANNELS):
-            blocks += [nn.MaxPool2d(2), nn.Dropout2d(CUSTOM_BLOCK_DROPOUT), _custom_block(inputs, outputs)]
+            blocks += [nn.MaxPool2d(2), nn.Dropout2d(CUSTOM_BLOCK_DROPOUT), double_convolution(inputs, outputs)]
         self.blocks = nn.Sequential(*blocks)
         self.classifier = nn.Sequential(
             nn.Linear(CUSTOM_CHANNELS[-1], CUSTOM_HEAD_WIDTH),
@@ -53,20 +45,14 @@ class CustomCNN(nn.Module):
         return (self.blocks(x),)
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
-        """The feature map -> (N, classes) logits."""
         return self.classifier(torch.mean(features[0], dim=(2, 3)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
 
-
-class SmallCNN(nn.Module):
+class SmallCNN(Network):
     """Six valid 3 x 3 convolutions, ReLU and max pool after each: (N, 3, 256, 256) in 0..1 -> (N, classes) logits.
 
     Sides after convolution/pool: 254/127, 125/62, 60/30, 28/14, 12/6, 4/2; flatten 256, dense 64, dense classes.
     """
-
-    encoders = ("A",)
 
     def __init__(self, classes: int = 2) -> None:
         super().__init__()
@@ -90,11 +76,7 @@ class SmallCNN(nn.Module):
         return (self.convolutions(x),)
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
-        """The feature map -> (N, classes) logits."""
         return self.classifier(features[0])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
 
 
 def custom_cnn(classes: int = 2) -> CustomCNN:

@@ -13,6 +13,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from .network import Network
+
 #: Encoder sizes by name, smallest first; the paper trains the last four.
 ENCODERS: dict[str, str] = {
     size: f"convnext_{size}" for size in ("atto", "femto", "pico", "nano", "tiny", "small", "base", "large")
@@ -51,7 +53,7 @@ def _block(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv1d(inputs, outputs, kernel, bias=False), nn.BatchNorm1d(outputs), nn.GELU())
 
 
-class StrokeNeXt(nn.Module):
+class StrokeNeXt(Network):
     """(N, 3, H, W) -> (N, classes) logits; a training batch needs two images or more (batch norm)."""
 
     encoders = ("A", "B")
@@ -85,9 +87,6 @@ class StrokeNeXt(nn.Module):
         vectors = [torch.mean(f, dim=(2, 3)) for f in features]
         fused = self.fusion(torch.stack(vectors, dim=2))  # (N, width, 2) -> (N, width, 1)
         return self.classifier(fused.flatten(1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
 
 
 def strokenext(

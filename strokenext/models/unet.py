@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .network import Network, double_convolution
 
 #: Number of halvings between the input and the bottom.
 DEPTH = 4
 
 
-def _double(inputs: int, outputs: int) -> nn.Sequential:
-    """(N, inputs, h, w) -> (N, outputs, h, w): two 3 x 3 convolutions with batch norm and ReLU."""
-    layers: list[nn.Module] = []
-    for channels in (inputs, outputs):
-        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-    return nn.Sequential(*layers)
-
-
-class UNet(nn.Module):
+class UNet(Network):
     """(N, 3, H, W) -> (N, classes, H, W) logits, one map per lesion class; any H and W of 16 or more."""
-
-    encoders = ("A",)
 
     def __init__(self, classes: int = 1, width: int = 32) -> None:
         super().__init__()
         widths = [width * 2**level for level in range(DEPTH + 1)]
-        self.down = nn.ModuleList(_double(i, o) for i, o in zip((3, *widths), widths, strict=False))
+        self.down = nn.ModuleList(double_convolution(i, o) for i, o in zip((3, *widths), widths, strict=False))
         # A step up sees the map from below, resized, next to the map of its own level.
-        self.up = nn.ModuleList(_double(below + here, here) for below, here in zip(widths[1:], widths, strict=False))
+        self.up = nn.ModuleList(double_convolution(below + here, here) for here, below in pairwise(widths))
         self.classifier = nn.Conv2d(width, classes, 1)
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -45,9 +39,6 @@ class UNet(nn.Module):
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
         """The decoder map -> (N, classes, H, W) logits."""
         return self.classifier(features[0])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
 
 
 def unet(classes: int = 1, width: int = 32) -> UNet:

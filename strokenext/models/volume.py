@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from strokenext.errors import OptionError
 
+from .network import Network
+
 #: Channels of the four Conv3D blocks, width of the dense layer and its dropout.
 CHANNELS = (64, 64, 128, 256)
 DENSE = 512
@@ -15,14 +17,13 @@ DROPOUT = 0.3
 LEAST_SIDE = 46
 
 
-class CNN3D(nn.Module):
+class CNN3D(Network):
     """(N, 1, D, H, W) -> (N, classes) logits; counted at D = 64, H = W = 128, any side of 46 or more works.
 
     Each block is a valid 3 x 3 x 3 convolution, ReLU, max pool, batch norm, in Keras' order. `classes=1` gives
     the single logit of the original.
     """
 
-    encoders = ("A",)
     #: Of the last convolution's map: input voxels between two cells, and the voxel at the first cell's centre. A
     #: valid convolution has no cell at the border, so the map is not simply the input made small.
     stride = 8
@@ -51,11 +52,7 @@ class CNN3D(nn.Module):
         return (self.blocks(x),)
 
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
-        """The feature map -> (N, classes) logits."""
         return self.classifier(torch.mean(self.last(features[0]), dim=(2, 3, 4)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
 
 
 def cnn3d(classes: int = 2) -> CNN3D:
