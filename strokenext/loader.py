@@ -7,7 +7,7 @@ the package's function `load` would be hidden by it.)
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypedDict, Unpack, overload
 
 from strokenext.answer.checkpoint import check_kind
 from strokenext.answer.device import choose
@@ -23,42 +23,26 @@ from strokenext.volume.predictor import VolumePredictor
 DEFAULTS: dict[Kind | None, str] = {"series": "cnn3d-ich", "segmentation": "unet-ich"}
 
 
+class _More(TypedDict, total=False):
+    """What is given by name beside a kind."""
+
+    revision: str | None
+    device: str
+    progress: Progress | None
+
+
 @overload
 def load(
-    model: str | Path | None = ...,
-    task: str | None = ...,
-    revision: str | None = ...,
-    device: str = ...,
-    progress: Progress | None = ...,
-    *,
-    kind: Literal["slice"],
+    model: str | Path | None = ..., task: str | None = ..., *, kind: Literal["slice"], **more: Unpack[_More]
 ) -> Predictor: ...
-
-
 @overload
 def load(
-    model: str | Path | None = ...,
-    task: str | None = ...,
-    revision: str | None = ...,
-    device: str = ...,
-    progress: Progress | None = ...,
-    *,
-    kind: Literal["series"],
+    model: str | Path | None = ..., task: str | None = ..., *, kind: Literal["series"], **more: Unpack[_More]
 ) -> VolumePredictor: ...
-
-
 @overload
 def load(
-    model: str | Path | None = ...,
-    task: str | None = ...,
-    revision: str | None = ...,
-    device: str = ...,
-    progress: Progress | None = ...,
-    *,
-    kind: Literal["segmentation"],
+    model: str | Path | None = ..., task: str | None = ..., *, kind: Literal["segmentation"], **more: Unpack[_More]
 ) -> Segmenter: ...
-
-
 @overload
 def load(
     model: str | Path | None = ...,
