@@ -5,14 +5,13 @@ Over a series: presence on every slice, then subtype on the slice with the most 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from strokenext.answer.answer import Answer, Files
 from strokenext.io.read import read_named
 from strokenext.slice.prediction import Prediction, SeriesPrediction
-from strokenext.types import Volume
+from strokenext.types import Progress, Volume
 
 if TYPE_CHECKING:
     from strokenext.slice.predictor import Predictor
@@ -22,36 +21,42 @@ ASK_FURTHER = frozenset({"stroke", "indeterminate"})
 
 
 @dataclass(frozen=True, eq=False)
-class Triage(Answer):
-    """The clinical cascade: is there a stroke, and only when that is positive or undecided, of which kind."""
+class _Cascade(Answer):
+    """Presence, and the subtype where the cascade goes on."""
 
-    presence: Prediction
+    presence: Prediction | SeriesPrediction
     subtype: Prediction | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Both answers, each in the form it has alone; `subtype` is null where the cascade stops."""
-        return _to_json(self.presence, self.subtype)
+        return {
+            "presence": self.presence.to_json(),
+            "subtype": None if self.subtype is None else self.subtype.to_json(),
+        }
 
     def files(self) -> Files:
         """The pictures of both questions, those of the second in the folder `subtype`; the slice itself once."""
-        return _files(self.presence, self.subtype)
+        more = {} if self.subtype is None else self.subtype.files()
+        return self.presence.files() | {f"subtype/{name}": data for name, data in more.items() if name != "slice.png"}
 
 
 @dataclass(frozen=True, eq=False)
-class SeriesTriage(Answer):
+class Triage(_Cascade):
+    """The clinical cascade: is there a stroke, and only when that is positive or undecided, of which kind."""
+
+    presence: Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesTriage(_Cascade):
     """Presence of the series, and the subtype of its slice `subtype_slice` where the cascade goes on."""
 
     presence: SeriesPrediction
-    subtype: Prediction | None = None
     subtype_slice: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As `Triage.to_json`, with the index of the slice."""
-        return _to_json(self.presence, self.subtype) | {"subtype_slice": self.subtype_slice}
-
-    def files(self) -> Files:
-        """As `Triage.files`, of the peak slice."""
-        return _files(self.presence, self.subtype)
+        return super().to_json() | {"subtype_slice": self.subtype_slice}
 
 
 def triage(
@@ -63,7 +68,7 @@ def triage(
     method: str = "gradcam",
     threshold: float | None = None,
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     name: str | None = None,
 ) -> Triage | SeriesTriage:
     """Both questions about a Slice, a Volume, or anything `read_any` takes; a series gives a SeriesTriage.
@@ -97,7 +102,7 @@ def triage_series(
     method: str = "gradcam",
     threshold: float | None = None,
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> SeriesTriage:
     """Both questions about a series; `threshold` is that of presence, `progress` gets (slices done, slices in all).
 
@@ -109,12 +114,3 @@ def triage_series(
     if series.decision not in ASK_FURTHER or series.peak is None:
         return SeriesTriage(series)
     return SeriesTriage(series, subtype.predict(volume[series.peak], **options), series.peak)
-
-
-def _to_json(presence: Prediction | SeriesPrediction, subtype: Prediction | None) -> dict[str, Any]:
-    return {"presence": presence.to_json(), "subtype": None if subtype is None else subtype.to_json()}
-
-
-def _files(presence: Prediction | SeriesPrediction, subtype: Prediction | None) -> Files:
-    more = {} if subtype is None else subtype.files()
-    return presence.files() | {f"subtype/{name}": data for name, data in more.items() if name != "slice.png"}
