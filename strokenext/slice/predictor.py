@@ -21,7 +21,7 @@ from strokenext.explain.methods import Method, method_named
 from strokenext.gate import check_scope
 from strokenext.io.read import read_named
 from strokenext.preprocess.contract import Prepared
-from strokenext.types import Gate, Heat, Progress, Slice, Volume
+from strokenext.types import Gate, Heat, Progress, Slice, Volume, Window
 
 from .prediction import Prediction, SeriesPrediction
 
@@ -42,10 +42,11 @@ class _Options:
 
 @dataclass(frozen=True)
 class _Output:
-    """What the network gives for one slice."""
+    """What the network gives for one slice, and the window that HU went through; nothing for a refused one."""
 
-    logits: tuple[float, ...]
-    heat: Heat | None
+    logits: tuple[float, ...] | None = None
+    heat: Heat | None = None
+    window: Window | None = None
 
 
 class Predictor(Checkpoint):
@@ -122,7 +123,7 @@ class Predictor(Checkpoint):
         prepared = {i: self.config.preprocess.apply(images[i]) for i in used}
         outputs = self._run(prepared, options)
         return [
-            self._prediction(InputFacts.of(image, name), image, gate, prepared.get(i), outputs.get(i), options.rule)
+            self._prediction(image, name, gate, outputs.get(i, _Output()), options.rule)
             for i, (image, name, gate) in enumerate(zip(images, names, gates, strict=True))
         ]
 
@@ -135,9 +136,9 @@ class Predictor(Checkpoint):
             encoded = self._encode(x)
             outputs = {}
             for row, (i, pixels) in enumerate(prepared.items()):
-                logits = tuple(float(v) for v in encoded.logits[row].tolist())
-                one = (x[row : row + 1], encoded.one(row), logits)
-                outputs[i] = _Output(logits, self._heat(*one, pixels, options) if options.explain else None)
+                one = encoded.one(row)
+                heat = self._heat(x[row : row + 1], one, pixels, options) if options.explain else None
+                outputs[i] = _Output(tuple(one.logits[0].tolist()), heat, pixels.window)
         return outputs
 
     def _encode(self, x: Tensor) -> evidence.Encoded:
@@ -150,12 +151,10 @@ class Predictor(Checkpoint):
                 raise
         return evidence.encode(self._model, x)
 
-    def _heat(
-        self, x: Tensor, encoded: evidence.Encoded, logits: tuple[float, ...], prepared: Prepared, options: _Options
-    ) -> Heat:
+    def _heat(self, x: Tensor, encoded: evidence.Encoded, prepared: Prepared, options: _Options) -> Heat:
         index = options.target
         if index is None:
-            label = options.rule.label(decision.calibrated(logits, self.config.temperature))
+            label = options.rule.label(decision.calibrated(encoded.logits[0].tolist(), self.config.temperature))
             index = 1 if self.task == "presence" else self.classes.index(label)
         method = options.method
         maps = evidence.maps(self._model, x, encoded, index, method.name)
@@ -171,23 +170,15 @@ class Predictor(Checkpoint):
             absolute=method.absolute,
         )
 
-    def _prediction(
-        self,
-        facts: InputFacts,
-        image: Slice,
-        gate: Gate,
-        prepared: Prepared | None,
-        output: _Output | None,
-        rule: Rule,
-    ) -> Prediction:
-        window = None if prepared is None else prepared.window
+    def _prediction(self, image: Slice, name: str, gate: Gate, output: _Output, rule: Rule) -> Prediction:
+        facts = InputFacts.of(image, name)
         return Prediction(
-            **decision.answered(self.config, rule, None if output is None else output.logits),
+            **decision.answered(self.config, rule, output.logits),
             gate=gate,
-            heat=None if output is None else output.heat,
-            window=window,
+            heat=output.heat,
+            window=output.window,
             input=facts,
-            provenance=self.provenance(window, facts.sha256),
+            provenance=self.provenance(output.window, facts.sha256),
             image=image,
         )
 

@@ -9,7 +9,7 @@ as the model's record says.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,25 +18,25 @@ from numpy.typing import NDArray
 
 from strokenext.answer import decision
 from strokenext.answer.checkpoint import Checkpoint
-from strokenext.answer.decision import Rule
 from strokenext.answer.provenance import InputFacts
 from strokenext.errors import InputError
 from strokenext.explain import gradcam as evidence
 from strokenext.gate import check_scope
 from strokenext.io.read import read_named
 from strokenext.preprocess.planes import Planes, Stacked
-from strokenext.types import FloatArray, Gate, Heat, Volume
+from strokenext.types import FloatArray, Gate, Heat, Volume, Window
 
 from .prediction import VolumePrediction, VolumeSlice
 
 
 @dataclass(frozen=True, eq=False)
 class _Output:
-    """What the network gives for one volume; `heats` by the index of the slice."""
+    """What the network gives for one volume, `heats` by the index of the slice; nothing for a refused one."""
 
-    logits: tuple[float, ...]
-    maps: FloatArray | None
-    heats: dict[int, Heat]
+    logits: tuple[float, ...] | None = None
+    window: Window | None = None
+    maps: FloatArray | None = None
+    heats: dict[int, Heat] = field(default_factory=dict)
 
 
 class VolumePredictor(Checkpoint):
@@ -68,11 +68,19 @@ class VolumePredictor(Checkpoint):
             )
         checks = tuple(check_scope(image) for image in given) if gates is None else tuple(gates)
         used = [i for i, gate in enumerate(checks) if gate.accepted or force]
-        gate, stacked, output = self._too_few(len(checks), len(used)), None, None
-        if gate.accepted:
-            stacked = self._stack(given, used)
-            output = self._run(stacked, used, explain)
-        return self._prediction(given, InputFacts.of(given, name), gate, checks, stacked, output, rule)
+        gate = self._too_few(len(checks), len(used))
+        output = self._run(given, used, explain) if gate.accepted else _Output()
+        facts = InputFacts.of(given, name)
+        return VolumePrediction(
+            **decision.answered(self.config, rule, output.logits),
+            gate=gate,
+            planes=self._planes.depth,
+            slices=tuple(VolumeSlice(check, output.heats.get(i), output.window) for i, check in enumerate(checks)),
+            maps=output.maps,
+            input=facts,
+            provenance=self.provenance(output.window, facts.sha256),
+            volume=given,
+        )
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -80,10 +88,6 @@ class VolumePredictor(Checkpoint):
     def _planes(self) -> Planes:
         assert self.config.planes is not None  # what makes a model one of series
         return self.config.planes
-
-    def _stack(self, volume: Volume, used: Sequence[int]) -> Stacked:
-        positions = None if volume.positions is None else [volume.positions[i] for i in used]
-        return self._planes.apply([volume[i] for i in used], positions, self.config.preprocess)
 
     def _too_few(self, total: int, used: int) -> Gate:
         if used >= self._planes.least:
@@ -94,51 +98,31 @@ class VolumePredictor(Checkpoint):
         )
         return Gate(False, reason, "too-few")
 
-    def _run(self, stacked: Stacked, used: Sequence[int], explain: bool) -> _Output:
+    def _run(self, volume: Volume, used: Sequence[int], explain: bool) -> _Output:
+        positions = None if volume.positions is None else [volume.positions[i] for i in used]
+        stacked = self._planes.apply([volume[i] for i in used], positions, self.config.preprocess)
         with self.turn():
             x = torch.from_numpy(stacked.pixels[None]).to(self.device)
             encoded = evidence.encode(self._model, x)  # in float32: one volume is too little to gain from less
-            logits = tuple(float(v) for v in encoded.logits[0].tolist())
+            logits = tuple(encoded.logits[0].tolist())
             if not explain:
-                return _Output(logits, None, {})
+                return _Output(logits, stacked.window)
             positive = decision.calibrated(logits, self.config.temperature) >= self.config.threshold
             index = 1 if self.task == "presence" else int(positive)
             maps = evidence.maps(self._model, x, encoded, index)
         maps.flags.writeable = False
-        return _Output(logits, maps, {i: self._heat(maps, stacked, k, index) for k, i in enumerate(used)})
+        heats = {i: self._heat(maps, stacked, k, index) for k, i in enumerate(used)}
+        return _Output(logits, stacked.window, maps, heats)
 
     def _heat(self, maps: FloatArray, stacked: Stacked, i: int, index: int) -> Heat:
         """The evidence at one slice: the volume's map at its height, placed where its cells lie."""
         first, stride = float(self._model.first), int(self._model.stride)  # type: ignore[arg-type]
         at = float(np.clip((stacked.plane[i] - first) / stride, 0, maps.shape[1] - 1))
-        below = min(int(at), maps.shape[1] - 2) if maps.shape[1] > 1 else 0
+        below = int(at)
         above = min(below + 1, maps.shape[1] - 1)
         grid = maps[:, below] * (1 - (at - below)) + maps[:, above] * (at - below)
         placed, affine, side = place(grid, stacked.affines[i], stacked.pixels.shape[-1], first, stride)
         return Heat(placed, self.encoders, self.classes[index], "gradcam", affine, side, self.config.heat_scale)
-
-    def _prediction(
-        self,
-        volume: Volume,
-        facts: InputFacts,
-        gate: Gate,
-        checks: Sequence[Gate],
-        stacked: Stacked | None,
-        output: _Output | None,
-        rule: Rule,
-    ) -> VolumePrediction:
-        window = None if stacked is None else stacked.window
-        heats = {} if output is None else output.heats
-        return VolumePrediction(
-            **decision.answered(self.config, rule, None if output is None else output.logits),
-            gate=gate,
-            planes=self._planes.depth,
-            slices=tuple(VolumeSlice(check, heats.get(i), window) for i, check in enumerate(checks)),
-            maps=None if output is None else output.maps,
-            input=facts,
-            provenance=self.provenance(window, facts.sha256),
-            volume=volume,
-        )
 
 
 def place(
