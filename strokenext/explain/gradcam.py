@@ -99,8 +99,7 @@ def _head_gradients(model: nn.Module, activations: Features, class_index: int) -
         logit = _logits(model, tuple(leaf.clone() for leaf in leaves))[0, class_index]
     if not logit.requires_grad:  # the head ignores its input
         return tuple(torch.zeros_like(leaf) for leaf in leaves)
-    found = torch.autograd.grad(logit, leaves, allow_unused=True)
-    return tuple(torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True))
+    return torch.autograd.grad(logit, leaves, materialize_grads=True)
 
 
 def _gradcam(activations: Features, gradients: Features) -> FloatArray:

@@ -10,7 +10,7 @@ between calls, so no lock is needed.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
@@ -91,16 +91,7 @@ def _one(
 
 
 def _build(name: str, private: Private) -> Any:
-    """The method's object, bound to the private module."""
-    kind = _adapted(name)
-    if name == "ablationcam":
-        # a new layer each time: the library's default argument is one object shared by all threads
-        return kind(private, list(private.taps), ablation_layer=_zeroing_layer(), batch_size=_ABLATED_AT_ONCE)
-    return kind(private, list(private.taps))
-
-
-def _adapted(name: str) -> Any:
-    """The library's class, or a subclass of it where its manner must not reach the user."""
+    """The method's object, bound to the private module; of a subclass where the library's manner must not show."""
     module_name, class_name = _CLASSES[name]
     try:
         module = importlib.import_module(f"pytorch_grad_cam.{module_name}")
@@ -108,22 +99,20 @@ def _adapted(name: str) -> Any:
         raise OptionError(
             f"The method '{name}' needs the package grad-cam ({problem}). Install it with: pip install grad-cam"
         ) from problem
-    kind = getattr(module, class_name)
-    if name not in ("scorecam", "ablationcam"):
-        return kind
-    weights: Callable[..., Any] = _without_progress_bar(kind.get_cam_weights)
-    if name == "ablationcam":
-        weights = _signed(weights)
-    return type(class_name, (kind,), {"get_cam_weights": weights})
+    kind, options = getattr(module, class_name), {}
+    if name in ("scorecam", "ablationcam"):
+        weights: Callable[..., Any] = _without_progress_bar(kind.get_cam_weights)
+        if name == "ablationcam":
+            weights = _signed(weights)
+            # a new layer each time: the library's default argument is one object shared by all threads
+            options = {"ablation_layer": _zeroing_layer(), "batch_size": _ABLATED_AT_ONCE}
+        kind = type(class_name, (kind,), {"get_cam_weights": weights})
+    return kind(private, list(private.taps), **options)
 
 
 def _without_progress_bar(function: FunctionType) -> FunctionType:
     """The same code with a `tqdm` that only iterates, leaving the library's own module as it is."""
-
-    def iterate(items: Iterable[int]) -> Iterable[int]:
-        return items
-
-    quiet = {**function.__globals__, "tqdm": SimpleNamespace(tqdm=iterate)}
+    quiet = {**function.__globals__, "tqdm": SimpleNamespace(tqdm=iter)}
     return FunctionType(function.__code__, quiet, function.__name__, function.__defaults__, function.__closure__)
 
 
