@@ -7,9 +7,10 @@ text that came from outside is escaped. It prints on A4 or Letter.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 from strokenext import overlay
 from strokenext.cascade import SeriesTriage, Triage
@@ -101,16 +102,14 @@ def _questions(found: Answer, image: Slice | None, window: Window | None, colorm
 
 def _question(found: Prediction, image: Slice | None, window: Window | None, colormap: str) -> str:
     """One section: decision, pictures, numbers, provenance."""
-    lines = [words.probability(found), words.interval(found), words.trained(found)]
-    if found.refused:
-        lines = [words.trained(found)]
+    numbers = [] if found.refused else [words.probability(found), words.interval(found)]
     scope = "" if found.gate.accepted else _notice(words.gate(found), "refused")
     parts = [
         f"<h2>{_text(_TITLES.get(found.task, found.task))}</h2>",
         f'<p class="decision">{_text(words.decision(found))}</p>',
         scope,
         _line(found),
-        *(f"<p>{_text(line)}</p>" for line in lines if line),
+        *(f"<p>{_text(line)}</p>" for line in (*numbers, words.trained(found))),
         _pictures(found, image or found.image, window, colormap),
         _provenance(found),
     ]
@@ -119,16 +118,14 @@ def _question(found: Prediction, image: Slice | None, window: Window | None, col
 
 def _series(found: SeriesPrediction) -> str:
     """The whole series: decision and the probability of every slice."""
-    rows = "".join(
-        f"<tr><th>{number}</th><td>{_text('not judged: ' + p.gate.reason if p.probability is None else '')}"
-        f"{'' if p.probability is None else words.percent(p.probability)}</td></tr>"
-        for number, p in enumerate(found.slices, 1)
+    each = (
+        f"not judged: {p.gate.reason}" if p.probability is None else words.percent(p.probability) for p in found.slices
     )
     return (
         f'<section><h2>The series</h2><p class="decision">{_text(words.decision(found))}</p>{_line(found)}'
         f"<p>{_text(words.probability(found))}</p><p>{_text(words.series(found))}</p>"
         f"<details><summary>Probability of each slice, from the feet to the head</summary>"
-        f"<table>{rows}</table></details></section>"
+        f"{_table(dict(enumerate(each, 1)))}</details></section>"
     )
 
 
@@ -220,8 +217,7 @@ def _provenance(found: Prediction) -> str:
         "Device": f"{source.device}, {source.precision}",
         "Time (UTC)": source.time,
     }
-    cells = "".join(f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>" for name, value in rows.items())
-    return f"<h3>Where the numbers come from</h3><table>{cells}</table>"
+    return f"<h3>Where the numbers come from</h3>{_table(rows)}"
 
 
 def _reader(reader: Reader) -> str:
@@ -230,11 +226,14 @@ def _reader(reader: Reader) -> str:
         "Agreement with the model": reader.agreement,
         "Comment": reader.comment,
     }
-    cells = "".join(
-        f"<tr><th>{_text(name)}</th><td>{_text(value) if value else '<div class=blank></div>'}</td></tr>"
-        for name, value in rows.items()
-    )
-    return f"<section><h2>The reader's own judgement</h2><table>{cells}</table></section>"
+    table = _table(rows, empty="<div class=blank></div>")
+    return f"<section><h2>The reader's own judgement</h2>{table}</section>"
+
+
+def _table(rows: Mapping[Any, str], empty: str = "") -> str:
+    """Names and values as two columns; `empty` is the HTML of a value that is not there."""
+    lines = (f"<tr><th>{_text(name)}</th><td>{_text(value) or empty}</td></tr>" for name, value in rows.items())
+    return f"<table>{''.join(lines)}</table>"
 
 
 def _notice(text: str, kind: str = "") -> str:

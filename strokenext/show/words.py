@@ -65,10 +65,8 @@ def interval(found: Prediction) -> str:
         return ""
     if found.interval is None:
         return "No validation slice had a probability like this, so how often it is right is not known."
-    low, high = (f"{value * 100:.0f}" for value in found.interval)
-    seen = "showed a stroke" if found.task == "presence" else "were hemorrhagic"
     count = f"the {found.similar} validation slices" if found.similar else "validation slices"
-    return f"Of {count} with a similar probability, {low} to {high} % {seen} (95 % interval)."
+    return f"Of {count} with a similar probability, {_observed(found.task, found.interval)} (95 % interval)."
 
 
 def gate(found: Prediction) -> str:
@@ -134,12 +132,16 @@ def whole(found: VolumePrediction) -> str:
     if found.peak is not None:
         said += f" Evidence is highest on slice {found.peak + 1}."
     if found.interval is not None and found.similar:
-        low, high = (f"{value * 100:.0f}" for value in found.interval)
-        seen = "showed a stroke" if found.task == "presence" else "were hemorrhagic"
-        said += f" Of the {found.similar} validation series with a similar probability, {low} to {high} % {seen}."
+        outcome = _observed(found.task, found.interval)
+        said += f" Of the {found.similar} validation series with a similar probability, {outcome}."
     return said
 
 
 def summary(found: Prediction) -> str:
     """Decision, probability and interval together."""
     return " ".join(part for part in (decision(found), probability(found), interval(found)) if part)
+
+
+def _observed(task: str, interval: tuple[float, float]) -> str:
+    low, high = (f"{value * 100:.0f}" for value in interval)
+    return f"{low} to {high} % {'showed a stroke' if task == 'presence' else 'were hemorrhagic'}"
