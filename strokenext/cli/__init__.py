@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from strokenext.errors import StrokeNeXtError
 
@@ -21,15 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name need not be text in the terminal's encoding
     try:
-        if options.command == "predict":
-            from .predict import run
-        elif options.command == "segment":
-            from .segment import run
-        elif options.command == "models":
-            from .models import run
-        else:
-            from .info import run
-        code = run(options)
+        code = int(import_module(f".{options.command}", __name__).run(options))
         sys.stdout.flush()
     except StrokeNeXtError as error:
         print(error, file=sys.stderr)

@@ -16,10 +16,11 @@ from strokenext.io.read import read_any, read_series
 from strokenext.io.sniff import HEAD, IMAGE_KINDS, sniff
 from strokenext.types import Slice, Volume
 
-Look = Literal["dicom", "image", "container"]
+Look = Literal["dicom", "alone"]
 OVERLAY_SUFFIX = ".overlay.png"
 DICOM_NAMES = frozenset({"dcm", "dicom", "ima"})
-IMAGE_NAMES = frozenset({"png", "jpg", "jpeg"})
+#: Pictures and containers of slices: each such file is an input of its own.
+ALONE_NAMES = frozenset({"png", "jpg", "jpeg", "zip", "nii"})
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,11 @@ def look(path: Path) -> Look | None:
         with path.open("rb") as file:
             kind = sniff(file.read(HEAD))
     except OSError:
-        return "image"  # reading it properly will say what is wrong with it
+        return "alone"  # reading it properly will say what is wrong with it
     if kind == "dicom" or suffix in DICOM_NAMES:
         return None if path.name.upper() == "DICOMDIR" else "dicom"
-    if kind in IMAGE_KINDS or suffix in IMAGE_NAMES:
-        return "image"
-    return "container" if kind == "nifti" or suffix in {"zip", "nii"} or path.name.lower().endswith(".nii.gz") else None
+    named = suffix in ALONE_NAMES or path.name.lower().endswith(".nii.gz")
+    return "alone" if named or kind == "nifti" or kind in IMAGE_KINDS else None
 
 
 def _expand(pattern: str) -> list[Path]:
@@ -125,7 +125,7 @@ def _folder(here: Path, files: list[Path], top: Path) -> Iterator[Item]:
         name = top.absolute().name if here == top else here.relative_to(top).as_posix()
         yield Item(here, name or "series", dicom)
     for file, kind in looks.items():
-        if kind in {"image", "container"} or (kind == "dicom" and len(dicom) == 1):
+        if kind == "alone" or (kind == "dicom" and len(dicom) == 1):
             yield Item(file, file.relative_to(top).as_posix())
 
 
