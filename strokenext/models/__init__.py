@@ -9,7 +9,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from strokenext.errors import HubUnavailableError, OptionError
@@ -30,7 +30,7 @@ def build(model: str | ModelRow, classes: int | None = None, **arguments: object
     its builder does not take or a value out of range, HubUnavailableError when `pretrained=True` cannot download.
     """
     chosen = row(model) if isinstance(model, str) else model
-    builder = _builder(chosen)
+    builder: Callable[..., nn.Module] = resolve_name(chosen.builder)
     known = inspect.signature(builder).parameters
     unknown = sorted(set(arguments) - set(known))
     if unknown:
@@ -64,12 +64,6 @@ def _quiet_hub() -> Iterator[None]:
         yield
     finally:
         client.setLevel(before)
-
-
-def _builder(chosen: ModelRow) -> Callable[..., nn.Module]:
-    module, _, function = chosen.builder.partition(":")
-    builder: Callable[..., nn.Module] = getattr(import_module(module), function)
-    return builder
 
 
 def _first_line(error: BaseException) -> str:
