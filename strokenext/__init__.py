@@ -63,13 +63,7 @@ _ROOMS = {
     "loader": ("load",),
     "cascade": ("SeriesTriage", "Triage", "triage", "triage_series"),
 }
-_MODULES = {
-    "errors": "errors",
-    "overlay": "overlay",
-    "report": "show.report",
-    "windows": "windows",
-    "words": "show.words",
-}
+_MODULES = {name.rpartition(".")[2]: name for name in ("errors", "overlay", "show.report", "show.words", "windows")}
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
