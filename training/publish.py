@@ -12,29 +12,18 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from strokenext.errors import DataError, HubUnavailableError
+from training.data.reading import files_below
 
 ROOT = Path(__file__).resolve().parent.parent
 #: What a Space needs of the repository: the page, the library, bundled models and examples.
 SPACE_PATHS = ("app.py", "requirements.txt", "README.md", "LICENSE", "strokenext", "demo", "assets")
 #: Keys that the README's front matter must have for a Gradio Space.
 SPACE_KEYS = ("title", "sdk", "sdk_version", "app_file", "python_version")
-_LEFT_OUT = ("__pycache__", ".DS_Store", ".gradio")
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A folder laid out for a repository of kind "model" or "space"."""
-
-    folder: Path
-    repo: str
-    kind: str
-    private: bool = False
 
 
 def lay_out_model(checkpoint: str | Path, folder: Path) -> list[Path]:
@@ -53,10 +42,12 @@ def lay_out_model(checkpoint: str | Path, folder: Path) -> list[Path]:
 
 def lay_out_space(folder: Path, root: Path = ROOT) -> list[Path]:
     """Copy what a Space runs from. Raises DataError when a file or a key of the front matter is missing."""
+    from huggingface_hub import metadata_load
+
     missing = [name for name in SPACE_PATHS if not (root / name).exists()]
     if missing:
         raise DataError(f"The Space needs {', '.join(missing)}, which the repository at {root} does not have.")
-    keys = front_matter(root / "README.md")
+    keys = metadata_load(root / "README.md") or {}
     absent = [key for key in SPACE_KEYS if key not in keys]
     if absent or keys.get("sdk") != "gradio":
         raise DataError(
@@ -64,26 +55,8 @@ def lay_out_space(folder: Path, root: Path = ROOT) -> list[Path]:
         )
     if not (root / keys["app_file"]).is_file():
         raise DataError(f"README.md names the app_file {keys['app_file']}, which is not there.")
-    return _copy([(f, f.relative_to(root)) for name in SPACE_PATHS for f in _files(root / name)], folder)
-
-
-def front_matter(file: Path) -> dict[str, str]:
-    """The plain keys of a Markdown file's YAML front matter; empty without one."""
-    found = re.match(r"---\n(.*?)\n---\n", file.read_text(encoding="utf-8"), re.DOTALL)
-    lines = found[1].splitlines() if found else []
-    pairs = (re.fullmatch(r"(\w+):\s*(.*?)\s*", line) for line in lines)
-    return {m[1]: m[2].strip("'\"") for m in pairs if m}
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-        return
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and not any(
-            part in _LEFT_OUT or part.startswith(".") for part in file.relative_to(path).parts
-        ):
-            yield file
+    files = (f for p in map(root.joinpath, SPACE_PATHS) for f in ([p] if p.is_file() else files_below(p)))
+    return _copy([(f, f.relative_to(root)) for f in files if f.parent.name != "__pycache__"], folder)
 
 
 def _copy(files: Sequence[tuple[Path, Path]], folder: Path) -> list[Path]:
@@ -96,26 +69,26 @@ def _copy(files: Sequence[tuple[Path, Path]], folder: Path) -> list[Path]:
     return [name for _, name in files]
 
 
-def upload(given: Upload, message: str) -> str:
+def upload(folder: Path, repo: str, kind: str, message: str, private: bool = False) -> str:
     """Create the repository when it is not there, upload the folder as one commit, and return the commit's hash.
 
-    Files that the repository has and the folder has not stay there. Raises DataError when the Hub finds the card's
-    front matter wrong, HubUnavailableError when it cannot be reached or refuses.
+    `kind` is "model" or "space". Files that the repository has and the folder has not stay there. Raises DataError
+    when the Hub finds the card's front matter wrong, HubUnavailableError when it cannot be reached or refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
     failures: Any = (*HfHubHTTPError.__bases__, OSError)  # the HTTP library's own error is a base
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None)
-    files = sorted(f for f in given.folder.rglob("*") if f.is_file())
-    operations = [CommitOperationAdd(f.relative_to(given.folder).as_posix(), f) for f in files]
-    sdk = "gradio" if given.kind == "space" else None
+    files = sorted(f for f in folder.rglob("*") if f.is_file())
+    operations = [CommitOperationAdd(f.relative_to(folder).as_posix(), f) for f in files]
+    sdk = "gradio" if kind == "space" else None
     try:
-        api.create_repo(given.repo, repo_type=given.kind, private=given.private, exist_ok=True, space_sdk=sdk)
-        commit = api.create_commit(given.repo, operations, commit_message=message, repo_type=given.kind)
+        api.create_repo(repo, repo_type=kind, private=private, exist_ok=True, space_sdk=sdk)
+        commit = api.create_commit(repo, operations, commit_message=message, repo_type=kind)
     except failures as problem:
         raise HubUnavailableError(
-            f"The upload to {given.repo} failed ({type(problem).__name__}). Check the connection, the repository's "
+            f"The upload to {repo} failed ({type(problem).__name__}). Check the connection, the repository's "
             "name, and that HF_TOKEN may write to it."
         ) from problem
     except ValueError as problem:
@@ -123,8 +96,8 @@ def upload(given: Upload, message: str) -> str:
     return str(commit.oid)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's flags."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Returns 0."""
     p = argparse.ArgumentParser(prog="python -m training publish", description=__doc__.splitlines()[0])
     p.add_argument("what", choices=("model", "space"))
     p.add_argument("--model", help="checkpoint folder or bundled name, for `publish model`")
@@ -132,12 +105,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--private", action="store_true")
     p.add_argument("--message", default="Upload from StrokeNeXt", help="commit message")
     p.add_argument("--dry-run", type=Path, metavar="FOLDER", help="write the exact tree there and upload nothing")
-    return p
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command. Returns 0."""
-    o = parser().parse_args(argv)
+    o = p.parse_args(argv)
     if o.what == "model" and not o.model:
         raise DataError("Name the checkpoint: --model FOLDER.")
     if o.dry_run:
@@ -149,7 +117,7 @@ def main(argv: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "tree"
         _lay_out(o, folder)
-        commit = upload(Upload(folder, o.repo, o.what, o.private), o.message)
+        commit = upload(folder, o.repo, o.what, o.message, o.private)
     print(f"{o.repo}@{commit}")
     if o.what == "model":
         print(f'strokenext.load("{o.repo}", revision="{commit}")')

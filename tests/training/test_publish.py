@@ -100,10 +100,10 @@ def test_refusals_are_sentences(hub: HubServer, tmp_path: Path, capsys: pytest.C
     assert main(["publish", "model", "--model", str(folder), "--repo", "me/x"]) == DataError.exit_code
     assert "no model card with front matter" in capsys.readouterr().err
     with pytest.raises(DataError, match="does not accept the front matter"):
-        publish.upload(publish.Upload(folder, "me/x", "model"), "message")
+        publish.upload(folder, "me/x", "model", "message")
     hub.status = 403
     with pytest.raises(HubUnavailableError, match="HF_TOKEN may write"):
-        publish.upload(publish.Upload(folder, "me/x", "model"), "message")
+        publish.upload(folder, "me/x", "model", "message")
     full = tmp_path / "full"
     full.mkdir()
     (full / "x").touch()
@@ -141,6 +141,6 @@ def test_space_without_valid_front_matter_is_refused(tmp_path: Path) -> None:
 
 def test_space_upload(hub: HubServer, tmp_path: Path) -> None:
     publish.lay_out_space(tmp_path / "tree", small_repository(tmp_path / "r"))
-    commit = publish.upload(publish.Upload(tmp_path / "tree", "me/page", "space"), "message")
+    commit = publish.upload(tmp_path / "tree", "me/page", "space", "message")
     assert "demo/__init__.py" in hub.repos["me/page"].commits[commit]
     assert any(line.startswith("POST /api/spaces/me/page/commit/main") for line in hub.log)
