@@ -23,6 +23,10 @@ from training.measure.result import Predictions
 from .paper import TABLES, Published, published
 from .tree import Entry, Material, short_titles
 
+#: Scores of slices, (N,).
+Scores = NDArray[np.float64]
+#: Resamples of an interval.
+DRAWS = 1000
 #: Fewer shared slices, or fewer of either class among them, say nothing about the gap.
 LEAST_SHARED = 30
 LEAST_OF_A_CLASS = 5
@@ -71,68 +75,43 @@ def both_protocols(material: Material, task: str) -> list[BothProtocols]:
 
 
 @cache
-def auroc_gap(image: Entry, grouped: Entry, *, draws: int = 1000) -> Gap:
+def auroc_gap(image: Entry, grouped: Entry) -> Gap:
     """Gap in AUROC."""
-    return _gap(image, grouped, auroc, (0.0, 0.0), draws)
+    return _gap(image, grouped, auroc, (0.0, 0.0))
 
 
 @cache
-def accuracy_gap(image: Entry, grouped: Entry, *, draws: int = 1000) -> Gap:
+def accuracy_gap(image: Entry, grouped: Entry) -> Gap:
     """Gap in accuracy at each model's own stored threshold."""
 
-    def right(y: NDArray[np.int64], s: NDArray[np.float64]) -> float:
+    def right(y: NDArray[np.int64], s: Scores) -> float:
         return float(((s >= 0) == (y == 1)).mean()) if len(y) else float("nan")
 
     thresholds = (float(image.result.model["threshold"]), float(grouped.result.model["threshold"]))
-    return _gap(image, grouped, right, thresholds, draws)
+    return _gap(image, grouped, right, thresholds)
 
 
-def _gap(image: Entry, grouped: Entry, statistic: Statistic, shifts: tuple[float, float], draws: int) -> Gap:
+def _gap(image: Entry, grouped: Entry, statistic: Statistic, thresholds: tuple[float, float]) -> Gap:
+    """The gap in a statistic of scores from which each model's threshold is taken."""
     a, b = image.result.predictions, grouped.result.predictions
-    scores = [
-        e.result.predictions.probabilities(float(e.result.model["temperature"])) - s
-        for e, s in zip((image, grouped), shifts, strict=True)
-    ]
-    return Gap(
-        statistic(a.labels, scores[0]),
-        statistic(b.labels, scores[1]),
-        joint_bootstrap(statistic, a, scores[0], b, scores[1], draws=draws),
-        _shared(statistic, a, scores[0], b, scores[1], draws),
+    s, t = (
+        e.result.predictions.probabilities(float(e.result.model["temperature"])) - threshold
+        for e, threshold in zip((image, grouped), thresholds, strict=True)
     )
 
-
-def joint_bootstrap(
-    statistic: Statistic,
-    a: Predictions,
-    a_scores: NDArray[np.float64],
-    b: Predictions,
-    b_scores: NDArray[np.float64],
-    *,
-    draws: int = 1000,
-    seed: int = 0,
-) -> Estimate:
-    """statistic(a) - statistic(b) with its 95 % interval, units of both resampled together; nan where undefined."""
-    units = [*a.units, *b.units]
-    y = np.concatenate([a.labels, b.labels])
-    s = np.concatenate([a_scores, b_scores])
-
     def difference(rows: NDArray[np.intp]) -> float:
-        left, right = rows[rows < len(a)], rows[rows >= len(a)]
+        """On resampled rows of both test parts, those of `a` first; nan where one of them has none."""
+        left, right = rows[rows < len(a)], rows[rows >= len(a)] - len(a)
         if not len(left) or not len(right):
             return float("nan")
-        return statistic(y[left], s[left]) - statistic(y[right], s[right])
+        return statistic(a.labels[left], s[left]) - statistic(b.labels[right], t[right])
 
-    return bootstrap_rows(difference, units, len(units), draws=draws, seed=seed)[0]
+    units = [*a.units, *b.units]
+    joint, _ = bootstrap_rows(difference, units, len(units), draws=DRAWS)
+    return Gap(statistic(a.labels, s), statistic(b.labels, t), joint, _shared(statistic, a, s, b, t))
 
 
-def _shared(
-    statistic: Statistic,
-    a: Predictions,
-    a_scores: NDArray[np.float64],
-    b: Predictions,
-    b_scores: NDArray[np.float64],
-    draws: int,
-) -> Estimate | None:
+def _shared(statistic: Statistic, a: Predictions, s: Scores, b: Predictions, t: Scores) -> Estimate | None:
     """The paired gap on slices of both test parts; None where there are too few."""
     at = {path: i for i, path in enumerate(b.paths)}
     left = np.array([i for i, path in enumerate(a.paths) if path in at], np.intp)
@@ -140,4 +119,4 @@ def _shared(
     if len(left) < LEAST_SHARED or min((a.labels[left] == c).sum() for c in (0, 1)) < LEAST_OF_A_CLASS:
         return None
     units = [a.units[i] for i in left]
-    return paired_bootstrap(statistic, a.labels[left], a_scores[left], b_scores[right], units, draws=draws)[0]
+    return paired_bootstrap(statistic, a.labels[left], s[left], t[right], units, draws=DRAWS)[0]

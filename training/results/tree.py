@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,9 +171,9 @@ def collect(folder: Path) -> Material:
         entries=tuple(ordered(entries)),
         gate=records.get("gate"),
         benchmarks=tuple(v for k, v in records.items() if k.startswith("benchmark")),
-        segmentation=dict(_below(records, "segmentation")),
-        volume=dict(_below(records, "volume")),
-        explanations=dict(_below(records, "explain")),
+        segmentation=_below(records, "segmentation"),
+        volume=_below(records, "volume"),
+        explanations=_below(records, "explain"),
         not_run=not_run(folder),
         experiments=tuple(records.get("experiments", {}).get("experiments", [])),
     )
@@ -216,10 +216,8 @@ def ordered(entries: Sequence[Entry]) -> list[Entry]:
     return sorted(entries, key=key)
 
 
-def _below(records: Mapping[str, Mapping[str, Any]], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for name, values in records.items():
-        if name.startswith(prefix):
-            yield name.partition("/")[2] or name, values
+def _below(records: Mapping[str, Mapping[str, Any]], prefix: str) -> dict[str, Mapping[str, Any]]:
+    return {name.partition("/")[2] or name: values for name, values in records.items() if name.startswith(prefix)}
 
 
 def _json(file: Path) -> dict[str, Any] | None:
