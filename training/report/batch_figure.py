@@ -25,6 +25,7 @@ from training.data.class_folders import read_class_folders
 from training.data.images import open_image
 from training.data.labels import LABELS, class_of
 from training.data.manifest import read_manifest
+from training.data.reading import LabelledFile
 from training.splits.split import read_split
 
 if TYPE_CHECKING:
@@ -36,20 +37,6 @@ COLUMNS = 4
 RIGHT, WRONG, UNKNOWN = "#009E73", "#D55E00", "0.3"
 #: Endings of files that matplotlib writes and a reader opens.
 ENDINGS = (".png", ".pdf", ".svg")
-
-
-@dataclass(frozen=True)
-class LabelledFile:
-    """A file and what is known of it: presence and subtype, 0, 1 or None."""
-
-    file: Path
-    presence: int | None = None
-    subtype: int | None = None
-
-    def truth(self, task: str) -> str | None:
-        """The true class of "presence" or "subtype", None where nobody said."""
-        label = self.presence if task == "presence" else self.subtype
-        return None if label is None else CLASSES[task][label]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +63,17 @@ class Tile:
         return f"true: {self.truth or 'not known'}\npredicted: {p.label} {p.probabilities[p.label]:.2f}{aside}"
 
 
+def truth(labelled: LabelledFile, task: str) -> str | None:
+    """The true class of "presence" or "subtype", None where nobody said."""
+    label = labelled.presence if task == "presence" else labelled.subtype
+    return None if label is None else CLASSES[task][label]
+
+
 def from_manifest(manifest: Path, split: Path | None = None, part: str = "test") -> list[LabelledFile]:
     """The slices of a manifest, or of one part of its split."""
     data = read_manifest(manifest)
     records = tuple(data) if split is None else read_split(split).records(data, part)
-    return [LabelledFile(data.file(r), r.presence, r.subtype) for r in records]
+    return [LabelledFile(data.file(r), r.source, r.presence, r.subtype) for r in records]
 
 
 def from_folder(folder: Path) -> list[LabelledFile]:
@@ -89,13 +82,13 @@ def from_folder(folder: Path) -> list[LabelledFile]:
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.")
-    labelled = read_class_folders(folder.name, folder).images
-    if labelled:
-        return [LabelledFile(f.file, f.presence, f.subtype) for f in labelled]
+    if labelled := read_class_folders(folder.name, folder).images:
+        return list(labelled)
     files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
     if not files:
         raise DataError(f"There is no image in {folder}.")
-    return [LabelledFile(f, *LABELS.get(class_of(folder.resolve().name) or "", (None, None))) for f in files]
+    labels = LABELS.get(class_of(folder.resolve().name) or "", (None, None))
+    return [LabelledFile(f, folder.name, *labels) for f in files]
 
 
 def predict_tiles(
@@ -104,7 +97,7 @@ def predict_tiles(
     """Predictions of `count` of the files, drawn by the seed. Labelled ones are preferred; a file that is no image of a
     slice is passed over. Raises DataError when none can be read.
     """
-    known = [f for f in files if f.truth(predictor.task) is not None] or list(files)
+    known = [f for f in files if truth(f, predictor.task) is not None] or list(files)
     tiles: list[Tile] = []
     for i in np.random.default_rng(seed).permutation(len(known)):
         if len(tiles) == count:
@@ -114,7 +107,7 @@ def predict_tiles(
         except InputError:
             continue
         answer = predictor.predict(image, explain=heat, force=True)
-        tiles.append(Tile(image, known[i].truth(predictor.task), answer))
+        tiles.append(Tile(image, truth(known[i], predictor.task), answer))
     if not tiles:
         raise DataError(f"None of the {len(known)} files could be read as a slice of a head CT.")
     return tiles
@@ -142,8 +135,8 @@ def draw(predictor: Predictor, tiles: Sequence[Tile]) -> Figure:
     return figure
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's flags."""
+def main(argv: Sequence[str]) -> int:
+    """Draw the picture. Returns 0."""
     p = argparse.ArgumentParser(prog="python -m training figure", description=__doc__.splitlines()[0])
     p.add_argument("model", help="checkpoint folder, bundled name or Hub id")
     data = p.add_mutually_exclusive_group(required=True)
@@ -156,12 +149,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--heat", action="store_true", help="draw the evidence over them")
     p.add_argument("--device", default="cpu")
     p.add_argument("--out", type=Path, required=True, help=f"picture file ({', '.join(ENDINGS)})")
-    return p
-
-
-def main(argv: Sequence[str]) -> int:
-    """Draw the picture. Returns 0."""
-    o = parser().parse_args(argv)
+    o = p.parse_args(argv)
     if o.out.suffix.lower() not in ENDINGS:
         raise OptionError(f"The picture {o.out.name} must end in one of {', '.join(ENDINGS)}.")
     if o.count < 1 or (o.split and not o.manifest):

@@ -15,18 +15,19 @@ from strokenext.types import Slice
 from tests.helpers import toy
 from training.__main__ import main
 from training.data.manifest import Manifest, Record, write_manifest
+from training.data.reading import LabelledFile
 from training.drawing.phantom.head import head_phantom
 from training.report import batch_figure
 from training.report.batch_figure import (
     RIGHT,
     UNKNOWN,
     WRONG,
-    LabelledFile,
     Tile,
     draw,
     from_folder,
     from_manifest,
     predict_tiles,
+    truth,
 )
 from training.splits.split import Split, write_split
 
@@ -89,26 +90,26 @@ def test_the_pixels_are_those_of_the_page() -> None:
 
 
 def test_class_folders_give_the_truth_and_overlays_are_no_images(pictures: Path) -> None:
-    found = {s.file.name: (s.truth("presence"), s.truth("subtype")) for s in from_folder(pictures)}
+    found = {s.file.name: (truth(s, "presence"), truth(s, "subtype")) for s in from_folder(pictures)}
     assert found == {
         "0.png": ("non-stroke", None),
         "1.png": ("stroke", "hemorrhagic"),
         "2.png": ("stroke", "ischemic"),
     }
-    assert [s.truth("subtype") for s in from_folder(pictures / "Ischemia" / "PNG")] == [None]
+    assert [truth(s, "subtype") for s in from_folder(pictures / "Ischemia" / "PNG")] == [None]
     (pictures / "Ischemia" / "PNG" / "2.png").rename(pictures / "Ischemia" / "2.png")
     (pictures / "Ischemia" / "PNG").rmdir()
-    assert [s.truth("subtype") for s in from_folder(pictures / "Ischemia")] == ["ischemic"]
+    assert [truth(s, "subtype") for s in from_folder(pictures / "Ischemia")] == ["ischemic"]
 
 
 def test_slices_without_the_tasks_label_are_left_out_where_others_have_one(pictures: Path) -> None:
     tiles = predict_tiles(toy.predictor("subtype"), from_folder(pictures), 16)
     assert sorted(str(t.truth) for t in tiles) == ["hemorrhagic", "ischemic"]
-    unlabelled = [LabelledFile(f.file) for f in from_folder(pictures)] + [LabelledFile(pictures / "notes.txt")]
+    unlabelled = [LabelledFile(f.file, "") for f in from_folder(pictures)] + [LabelledFile(pictures / "notes.txt", "")]
     assert [t.truth for t in predict_tiles(toy.predictor("subtype"), unlabelled, 16)] == [None] * 3
     assert len(predict_tiles(toy.predictor(), from_folder(pictures), 2)) == 2
     with pytest.raises(DataError, match="None of the 1 files"):
-        predict_tiles(toy.predictor(), [LabelledFile(pictures / "notes.txt")], 4)
+        predict_tiles(toy.predictor(), [LabelledFile(pictures / "notes.txt", "")], 4)
 
 
 def test_manifest_and_split_choose_the_slices(pictures: Path, tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def test_manifest_and_split_choose_the_slices(pictures: Path, tmp_path: Path) ->
     parts = {"train": (records[0].path,), "validation": (), "test": (records[1].path, records[2].path)}
     split = write_split(Split("published", "presence", 0, False, parts), tmp_path / "split.json")
     assert len(from_manifest(manifest)) == 3
-    assert [s.truth("presence") for s in from_manifest(manifest, split)] == ["stroke", "stroke"]
+    assert [truth(s, "presence") for s in from_manifest(manifest, split)] == ["stroke", "stroke"]
 
 
 def test_the_stage_writes_the_picture(
