@@ -144,20 +144,15 @@ def _made(material: Material) -> Iterator[Section]:
         yield Section("How each result was made", (about,), (record_tables.experiments_table(material.experiments),))
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's flags."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Returns 0."""
     p = argparse.ArgumentParser(prog="python -m training report", description=__doc__.splitlines()[0])
     p.add_argument("--results", type=Path, default=Path("results"), help="folder of result files (default: results)")
     p.add_argument("--out", type=Path, default=Path("report"), help="folder for report.html and report.pdf")
     p.add_argument("--gallery", type=int, default=0, metavar="N", help="add the N worst errors; keep that page private")
     p.add_argument("--manifest", type=Path, help="where the gallery's images are")
     p.add_argument("--model", action="append", default=[], help="checkpoint of the gallery; repeat for several")
-    return p
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command. Returns 0."""
-    o = parser().parse_args(argv)
+    o = p.parse_args(argv)
     material = collect(o.results)
     content = sections(material)
     if o.gallery:

@@ -90,11 +90,8 @@ def _by_name(entries: Sequence[Entry], key: str, cell: Callable[[Entry, str], st
 def patients_table(entries: Sequence[Entry]) -> Table:
     """Slices to patients: AUROC of a patient's score made of his slices in three ways, beside that of the slices."""
 
-    def way(name: str) -> Callable[[Entry], str]:
-        return lambda e: text(e.metrics["patients"].get("ways", {}).get(name))
-
-    def called(name: str) -> Callable[[Entry], str]:
-        return lambda e: text(e.metrics["patients"].get("called", {}).get(name))
+    def cell(group: str, name: str) -> Callable[[Entry], str]:
+        return lambda e: text(e.metrics["patients"].get(group, {}).get(name))
 
     return Table.of(
         [e for e in entries if e.metrics.get("patients")],
@@ -102,10 +99,10 @@ def patients_table(entries: Sequence[Entry]) -> Table:
             **MODEL,
             "patients (positive)": lambda e: "{n} ({positives})".format(**e.metrics["patients"]),
             "AUROC, mean of 3 highest": lambda e: text(e.metrics["patients"]["auroc"]),
-            "AUROC, highest": way("max"),
-            "AUROC, mean": way("mean"),
+            "AUROC, highest": cell("ways", "max"),
+            "AUROC, mean": cell("ways", "mean"),
             "AUROC of slices": auroc,
-            "sensitivity, patients": called("sensitivity"),
-            "specificity, patients": called("specificity"),
+            "sensitivity, patients": cell("called", "sensitivity"),
+            "specificity, patients": cell("called", "specificity"),
         },
     )

@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from strokenext.errors import DataError
 from strokenext.record.config import CONFIG, ModelConfig
+from strokenext.saving import write_file
 from training.results.coverage import lacking
 from training.results.explanations import drawn_lesions
 from training.results.sentences import sentences
@@ -27,8 +29,6 @@ from .tables import control_table, gap_table, source_table
 
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r"(<!-- results:([\w-]+) -->\n)(.*?)(<!-- /results:\2 -->)", re.DOTALL)
-
-
 #: What stands in place of a table that has no rows.
 MISSING = "Not measured yet."
 _HEADS = (
@@ -70,7 +70,7 @@ def update(file: Path, tables: Mapping[str, str], check: bool = False) -> bool:
     before = file.read_text(encoding="utf-8")
     after = filled(before, tables)
     if after != before and not check:
-        file.write_text(after, encoding="utf-8")
+        write_file(file, after)
     return after == before
 
 
@@ -78,25 +78,24 @@ def tables(root: Path = ROOT, results: Path | None = None) -> dict[str, str]:
     """Marker name to Markdown; a table without result files says so."""
     material = collect(results or root / "results")
     models = list(bundled_models(root / "assets"))
-    volumes = [record_tables.volume_table(material.of("volume")), record_tables.record_table(material.volume)]
-    costs = [f"{benchmark_table(b).markdown()}\n\n{benchmark_note(b)}"
-             for b in material.benchmarks]  # fmt: skip
+    volumes = (record_tables.volume_table(material.of("volume")), record_tables.record_table(material.volume))
+    costs = (f"{benchmark_table(b).markdown()}\n\n{benchmark_note(b)}" for b in material.benchmarks)
     drawn = _list(drawn_lesions(material))
     return {
         "bundled-main": _HEADS + "\n".join(_main_rows(m) for m in models),
         "bundled": "\n\n".join(_operating_point(m) + _HEADS + _rows(m) for m in models),
         **{f"paper-{task}": _paper(material, task) for task in TASKS},
-        "sources": _joined(TASKS, [source_table(material, t) for t in TASKS]),
-        "controls": _joined(TASKS, [control_table(material, t) for t in TASKS]),
-        "explanation": f"{_joined(('',), [record_tables.explanation_table(material)])}\n\n{drawn}".strip(),
-        "explanation-sanity": _joined(("",), [record_tables.explanation_table(material, record_tables.SANITY)]),
-        "segmentation": _joined(("",), [record_tables.segmentation_table(material.segmentation)]),
-        "volume": _joined(("", ""), volumes),
-        "gate": _joined(("", ""), record_tables.gate_tables(material.gate) if material.gate else []),
+        "sources": _joined(*(source_table(material, t) for t in TASKS), titles=TASKS),
+        "controls": _joined(*(control_table(material, t) for t in TASKS), titles=TASKS),
+        "explanation": f"{_joined(record_tables.explanation_table(material))}\n\n{drawn}".strip(),
+        "explanation-sanity": _joined(record_tables.explanation_table(material, record_tables.SANITY)),
+        "segmentation": _joined(record_tables.segmentation_table(material.segmentation)),
+        "volume": _joined(*volumes),
+        "gate": _joined(*(record_tables.gate_tables(material.gate) if material.gate else ())),
         "benchmark": "\n\n".join(costs) or MISSING,
         "in-short": _list(sentences(material)) or MISSING,
         "made": _made(material),
-        "not-run": _joined(("",), [record_tables.not_run_table(material.not_run)]),
+        "not-run": _joined(record_tables.not_run_table(material.not_run)),
     }
 
 
@@ -145,9 +144,9 @@ def _made(material: Material) -> str:
     return f"{len(rows)} results; training took {hours:.1f} hours in all on {'; '.join(machines)}." if rows else MISSING
 
 
-def _joined(titles: Sequence[str], tables: Sequence[Table]) -> str:
-    """Tables with rows one below the other, each below its title."""
-    kept = [(t, table) for t, table in zip(titles, tables, strict=False) if table.rows]
+def _joined(*tables: Table, titles: Sequence[str] = ()) -> str:
+    """Tables with rows one below the other; where there are several, each below its title if it has one."""
+    kept = [(t, table) for t, table in zip_longest(titles, tables) if table.rows]
     many = len(kept) > 1
     parts = [(f"{t.capitalize()}:\n\n" if t and many else "") + table.markdown() for t, table in kept]
     return "\n\n".join(parts) or MISSING

@@ -27,11 +27,11 @@ WIDTH = 5.4
 _DRAWN = ("loss", "auroc", "accuracy", "dice", "iou")
 
 
-def _grid(title: str, panels: int, side: tuple[float, float] = (2.5, 2.3), most: int = 4) -> tuple[Figure, list[Axes]]:
+def _grid(title: str, panels: int, side: tuple[float, float] = (2.5, 2.3)) -> tuple[Figure, list[Axes]]:
     """A figure of that many panels, at most four side by side, that no window manager knows of."""
     from matplotlib.figure import Figure
 
-    columns = min(panels, most)
+    columns = min(panels, 4)
     rows = -(-panels // columns)
     figure = Figure(figsize=(max(side[0] * columns, WIDTH), side[1] * rows + 0.4), layout="constrained")
     figure.suptitle(title, fontsize=10)

@@ -46,8 +46,7 @@ def volume_table(entries: Sequence[Entry]) -> Table:
     """Whole patients: the 3-D network and what a slice model's slices add up to, on the same ones."""
 
     def alone(e: Entry) -> str:
-        sources = e.result.extra.get("one_class_sources", {}).items()
-        rates = [(s, r["called_positive"]) for s, r in sources]
+        rates = [(s, r["called_positive"]) for s, r in e.result.extra.get("one_class_sources", {}).items()]
         return "; ".join(f"{s}: {text(rate)} of {rate['n']}" for s, rate in rates) or DASH
 
     return Table.of(

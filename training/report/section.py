@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class Section:
     title: str
     text: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
-    figures: Sequence[Figure] = field(default_factory=tuple)
-    images: Sequence[tuple[str, bytes]] = field(default_factory=tuple)
+    figures: Sequence[Figure] = ()
+    images: Sequence[tuple[str, bytes]] = ()
     level: int = 2
     missing: str = ""
     bullets: tuple[str, ...] = ()
