@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,8 @@ def benchmark_note(values: Mapping[str, Any]) -> str:
     return note + "".join(f" Left out: {', '.join(names)} ({why})." for why, names in left.items())
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command's flags."""
+def main(argv: Sequence[str]) -> int:
+    """Run the command. Returns 0."""
     p = argparse.ArgumentParser(prog="python -m training benchmark", description=__doc__.splitlines()[0])
     p.add_argument("--models", nargs="+", metavar="NAME", help="zoo rows (default: all)")
     p.add_argument("--device", default="cpu")
@@ -77,17 +77,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--minutes", type=float, default=10.0, help="no row is begun after these (default: 10)")
     p.add_argument("--threads", type=int, help="CPU threads (default: torch's)")
     p.add_argument("--reference", metavar="NAME", default="resnet50", help="times are given as multiples of this row's")
-    p.add_argument("--no-gradcam", action="store_true")
-    p.add_argument("--same-process", action="store_true", help="no process per model: faster, memory less exact")
+    p.add_argument("--no-gradcam", action="store_false", dest="gradcam")
+    same = "no process per model: faster, memory less exact"
+    p.add_argument("--same-process", action="store_false", dest="isolated", help=same)
     p.add_argument("--out", type=Path, default=Path("results/benchmark.json"), help="JSON file")
-    return p
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run the command. Returns 0."""
-    o = parser().parse_args(argv)
-    cam, isolated = not o.no_gradcam, not o.same_process
-    settings = Settings(o.device, o.size, o.batch, o.repeats, o.seconds, o.threads, cam, isolated)
+    o = p.parse_args(argv)
+    settings = Settings(**{f.name: getattr(o, f.name) for f in fields(Settings)})
     names = o.models or [r.name for r in zoo.list_models()]
     zoo.row(o.reference)
     names = names if o.reference in names else [o.reference, *names]
