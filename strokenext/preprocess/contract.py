@@ -181,7 +181,7 @@ def _square(grey: FloatArray, size: int) -> Framed:
     height, width = grey.shape
     middle = ((width - 1) / 2, (height - 1) / 2)
     affine = rotation(middle, 0.0, max(height, width) / 2, size)
-    return Framed(_warp(grey, affine, size), _warp(np.ones_like(grey), affine, size) > 0.5, affine)
+    return Framed(to_frame(grey, affine, size), to_frame(np.ones_like(grey), affine, size) > 0.5, affine)
 
 
 def _head_frame(grey: FloatArray, size: int) -> Framed:
@@ -191,8 +191,8 @@ def _head_frame(grey: FloatArray, size: int) -> Framed:
         return _square(grey, size)
     radius = max(head.extent) / 2 * (1 + 2 * MARGIN)
     affine = rotation(head.middle, head.tilt, radius, size)
-    mask = _warp(head.mask.astype(np.float32), affine, size) > 0.5
-    return Framed(_warp(grey, affine, size) * mask, mask, affine)
+    mask = to_frame(head.mask.astype(np.float32), affine, size) > 0.5
+    return Framed(to_frame(grey, affine, size) * mask, mask, affine)
 
 
 def _contour(grey: FloatArray, size: int, centred: bool) -> Framed:
@@ -202,12 +202,12 @@ def _contour(grey: FloatArray, size: int, centred: bool) -> Framed:
     if mask is None:
         return _square(clean, size)
     affine = centring(mask, size) if centred else _square(clean, size).affine
-    inside = _warp(mask.astype(np.float32), affine, size) > 0.5
-    return Framed(_warp(cut_out(clean, mask), affine, size) * inside, inside, affine)
+    inside = to_frame(mask.astype(np.float32), affine, size) > 0.5
+    return Framed(to_frame(cut_out(clean, mask), affine, size) * inside, inside, affine)
 
 
-def _warp(grey: FloatArray, affine: NDArray[np.float64], size: int) -> FloatArray:
-    """Resample to (size, size); when shrinking, blur first so that noise does not alias into texture."""
+def to_frame(grey: FloatArray, affine: NDArray[np.float64], size: int) -> FloatArray:
+    """(H, W) resampled to (size, size); blurred first when shrinking: noise would alias, thin rims of masks break."""
     shrink = 1.0 / float(np.hypot(affine[0, 0], affine[0, 1]))
     if shrink > 1.2:
         grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.4 * shrink), dtype=np.float32)

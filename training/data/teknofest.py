@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from strokenext.errors import DataError
 from strokenext.io.read import read_slice
 from strokenext.preprocess.contour import contour_mask, cut_out, denoised
-from strokenext.preprocess.contract import Framed, Preprocess
-from strokenext.types import BoolArray, FloatArray, Slice, Window
+from strokenext.preprocess.contract import Framed, Preprocess, to_frame
+from strokenext.types import BoolArray, ByteArray, FloatArray, Slice, Window
 from strokenext.windows import grey01
 
 if TYPE_CHECKING:
@@ -35,19 +34,20 @@ SEGMENTATION = Preprocess(size=256, frame="contour-in-place", channels="grey")
 STEPS = ("as read", "without noise", "cut out", "centred")
 
 
-def for_segmentation(image: Slice, mask: BoolArray, preprocess: Preprocess = SEGMENTATION) -> tuple[Framed, BoolArray]:
-    """Grey levels (S, S) 0..1 and the mask (H, W) brought to (S, S) by the same affine, the head where it was.
+def for_segmentation(
+    image: Slice, masks: BoolArray | ByteArray, preprocess: Preprocess = SEGMENTATION
+) -> tuple[Framed, FloatArray]:
+    """Grey levels (S, S) 0..1, the head where it was, and masks (N, H, W) brought to (N, S, S) as the grey levels are.
 
-    Raises DataError for a mask of another shape than the image, or a preparation that moves the head.
+    Edges of the masks are as soft as resampling makes them.
+    Raises DataError for masks of another shape than the image, or a preparation that moves the head.
     """
-    if mask.shape != image.shape:
-        raise DataError(f"The mask has {mask.shape} pixels and its image {image.shape}; they must be of one slice.")
+    if (shape := masks.shape[1:]) != image.shape:
+        raise DataError(f"The mask has {shape} pixels and its image {image.shape}; they must be of one slice.")
     if preprocess.frame in ("contour", "head"):
         raise DataError(f"The frame '{preprocess.frame}' moves the head; masks need 'contour-in-place' or 'square'.")
     framed = preprocess.framed(image)
-    side = (preprocess.size, preprocess.size)
-    turned = cv2.warpAffine(mask.astype(np.float32), framed.affine, side, flags=cv2.INTER_LINEAR)
-    return framed, np.asarray(turned > 0.5)
+    return framed, np.stack([to_frame(m, framed.affine, preprocess.size) for m in masks.astype(np.float32)])
 
 
 def steps(image: Slice, preprocess: Preprocess = CLASSIFICATION) -> dict[str, FloatArray]:
@@ -62,10 +62,8 @@ def draw(image: Slice) -> Figure:
     """The steps side by side, a cross in the middle of each picture."""
     from matplotlib.figure import Figure
 
-    pictures = steps(image)
-    figure = Figure(figsize=(2.6 * len(pictures), 2.9), layout="constrained")
-    for n, (name, picture) in enumerate(pictures.items()):
-        axes = figure.add_subplot(1, len(pictures), n + 1)
+    figure = Figure(figsize=(2.6 * len(STEPS), 2.9), layout="constrained")
+    for axes, (name, picture) in zip(figure.subplots(1, len(STEPS)), steps(image).items(), strict=True):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
         height, width = picture.shape
         axes.plot((width - 1) / 2, (height - 1) / 2, "+", color="#E69F00", ms=10)

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from strokenext.preprocess.contract import Framed, Preprocess
-from strokenext.types import BoolArray, ByteArray, FloatArray, Slice, Window
+from strokenext.preprocess.contract import Preprocess
+from strokenext.types import BoolArray, ByteArray, Slice, Window
 from strokenext.windows import grey01
 from training.cache.hematoma import derive_hematoma
 from training.cache.planes import inner_head
 from training.cache.store import PlaneSet, Row
 from training.data.images import open_image, read_mask
 from training.data.manifest import Manifest, Record
+from training.data.teknofest import for_segmentation
 
 #: What a record says its mask outlines.
 BLOOD, EDEMA = "blood", "perihematomal edema"
@@ -70,20 +70,10 @@ def _add_derived(masks: BoolArray, known: BoolArray, image: Slice) -> None:
 def mask_row(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[Row, ByteArray]:
     """A record's row and its (6, S, S) planes. Raises the reader's errors for a file that can no longer be read."""
     image = open_image(manifest.file(record))
-    framed = framing.framed(image)
-    known_of = truth_of(manifest, record, image)
-    planes = np.stack([np.rint(framed.grey * 255), inner_head(framed.head) * 255,
-                       *(_turned(m, framed, framing.size) for m in (*known_of.masks, *known_of.known))])  # fmt: skip
+    truth = truth_of(manifest, record, image)
+    framed, masks = for_segmentation(image, np.concatenate([truth.masks, truth.known]) * np.uint8(255), framing)
+    planes = np.stack([np.rint(framed.grey * 255), inner_head(framed.head) * 255, *masks])
     return Row.of(record, brain=float((planes[1] > 0).mean())), planes.astype(np.uint8)
-
-
-def _turned(mask: BoolArray, framed: Framed, size: int) -> ByteArray:
-    """A mask in the frame, its edge as soft as the resampling made it."""
-    values: FloatArray = mask.astype(np.float32) * 255
-    shrink = 1.0 / float(np.hypot(framed.affine[0, 0], framed.affine[0, 1]))
-    if shrink > 1.2:  # as the grey levels are, or thin rims would break
-        values = np.asarray(cv2.GaussianBlur(values, (0, 0), 0.4 * shrink), dtype=np.float32)
-    return np.asarray(cv2.warpAffine(values, framed.affine, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
 #: What the cache of a segmentation model holds.

@@ -111,7 +111,7 @@ def test_for_segmentation_the_geometry_is_that_of_the_whole_picture(h: int, w: i
 def test_image_and_mask_stay_together_in_segmentation(kind: str) -> None:
     """At the image's own size nothing is resampled: pixel for pixel the mask, and the image but for noise."""
     phantom = head_phantom(kind, size=256, seed=4, level=0.25)
-    framed, mask = for_segmentation(phantom.as_slice(), phantom.lesion)
+    framed, (mask,) = for_segmentation(phantom.as_slice(), phantom.lesion[None])
     assert np.array_equal(mask, phantom.lesion)
     clean = steps(phantom.as_slice(), SEGMENTATION)["without noise"]
     assert np.array_equal(framed.grey[framed.head], clean[framed.head])
@@ -128,9 +128,9 @@ def test_classification_moves_what_segmentation_leaves() -> None:
 def test_a_mask_that_does_not_fit_is_refused() -> None:
     phantom = head_phantom("hemorrhage", size=96)
     with pytest.raises(DataError, match="must be of one slice"):
-        for_segmentation(phantom.as_slice(), phantom.lesion[1:])
+        for_segmentation(phantom.as_slice(), phantom.lesion[None, 1:])
     with pytest.raises(DataError, match="moves the head"):
-        for_segmentation(phantom.as_slice(), phantom.lesion, CLASSIFICATION)
+        for_segmentation(phantom.as_slice(), phantom.lesion[None], CLASSIFICATION)
 
 
 def test_the_other_frames_are_as_they_were() -> None:
