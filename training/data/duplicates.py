@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.cluster.hierarchy import DisjointSet
 
 from strokenext.types import FloatArray, Slice
 from strokenext.windows import BRAIN, grey01
@@ -78,26 +79,18 @@ def near_pairs(
     thumbs = np.stack([p.thumb for p in prints])
     pairs: list[tuple[int, int]] = []
     for start in range(0, len(hashes), 512):
-        block = slice(start, min(start + 512, len(hashes)))
+        block = slice(start, start + 512)
         close = np.bitwise_count(hashes[block, None] ^ hashes[None, start:]) <= distance
         close &= thumbs[block] @ thumbs[start:].T >= correlation
-        rows, columns = np.nonzero(close)
-        pairs += [(int(r) + start, int(c) + start) for r, c in zip(rows, columns, strict=True) if c > r]
+        rows, columns = np.nonzero(np.triu(close, 1))
+        pairs += zip((rows + start).tolist(), (columns + start).tolist(), strict=True)
     return pairs
 
 
 def connect(keys: Iterable[Hashable], pairs: Iterable[tuple[Hashable, Hashable]]) -> dict[Hashable, Hashable]:
-    """Union-find: each key to the first key (in the order given) of the group it is joined to."""
-    parent = {key: key for key in keys}
-    order = {key: i for i, key in enumerate(parent)}
-
-    def top(key: Hashable) -> Hashable:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
+    """Each key to the first key (in the order given) of the group it is joined to."""
+    groups = DisjointSet(keys)
     for a, b in pairs:
-        first, second = sorted((top(a), top(b)), key=order.__getitem__)
-        parent[second] = first
-    return {key: top(key) for key in parent}
+        groups.merge(a, b)
+    first: dict[Hashable, Hashable] = {}
+    return {key: first.setdefault(groups[key], key) for key in groups}
