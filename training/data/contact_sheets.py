@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from strokenext.preprocess.contract import Preprocess
-from strokenext.types import ByteArray, FloatArray
+from strokenext.types import ByteArray
 from strokenext.windows import BRAIN, grey01, to_bytes
 
+from .harmony import HARMONISED
 from .images import open_image
 from .labels import class_name
 from .manifest import Manifest, Record
 
-TILE = 128
+TILE = HARMONISED.size
 COLUMNS = 10
-_HARMONISED = Preprocess(size=TILE, frame="head", level=True)
 
 
 def contact_sheets(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
@@ -39,22 +40,15 @@ def contact_sheets(manifest: Manifest, out: Path, seed: int = 0) -> list[Path]:
 
 def _rows(manifest: Manifest, name: str, records: Sequence[Record], rng: np.random.Generator) -> list[ByteArray]:
     """A caption strip and two strips of tiles."""
-
     chosen = sorted(rng.choice(len(records), min(COLUMNS, len(records)), replace=False).tolist())
     slices = [open_image(manifest.file(records[i])) for i in chosen]
     caption = np.zeros((18, COLUMNS * TILE), np.uint8)
     text = f"{name}: {len(records)} images; above as they are, below framed and levelled"
     cv2.putText(caption, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, 255, 1, cv2.LINE_AA)
-    plain = [_tile(grey01(s, BRAIN)) for s in slices]
-    return [caption, _strip(plain), _strip([_HARMONISED.framed(s).grey for s in slices])]
+    plain = [cv2.resize(grey01(s, BRAIN), (TILE, TILE), interpolation=cv2.INTER_AREA) for s in slices]
+    return [caption, _strip(plain), _strip([HARMONISED.framed(s).grey for s in slices])]
 
 
-def _tile(grey: FloatArray) -> FloatArray:
-    return np.asarray(cv2.resize(grey, (TILE, TILE), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _strip(tiles: Sequence[FloatArray]) -> ByteArray:
-    strip = np.zeros((TILE, COLUMNS * TILE), np.uint8)
-    for i, tile in enumerate(tiles):
-        strip[:, i * TILE : (i + 1) * TILE] = to_bytes(tile)
-    return strip
+def _strip(tiles: Sequence[NDArray[Any]]) -> ByteArray:
+    """Tiles side by side, black where there are fewer than COLUMNS."""
+    return np.pad(to_bytes(np.hstack(tiles)), ((0, 0), (0, (COLUMNS - len(tiles)) * TILE)))

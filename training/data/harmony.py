@@ -41,7 +41,6 @@ def harmony(manifest: Manifest, seed: int = 0) -> dict[str, Any]:
 
     `source_from_picture` is None when fewer than two sources are large enough. Its `chance` is 1 / sources.
     """
-
     chosen = _sample(manifest, seed)
     levels: dict[str, list[tuple[float, float]]] = defaultdict(list)
     before, after = [], []
@@ -91,8 +90,9 @@ def statistics(framed: Framed) -> Numbers:
 def _both(chosen: Sequence[Record], before: Numbers, after: Numbers, seed: int) -> dict[str, Any] | None:
     names = np.array([r.source for r in chosen])
     groups = np.array([r.group or r.unit for r in chosen])
-    large = {str(s): (names == s).sum() >= 4 * FOLDS for s in np.unique(names)}
-    probed = [s for s, enough in large.items() if enough and len(np.unique(groups[names == s])) >= FOLDS]
+    sources, sizes = np.unique(names, return_counts=True)
+    large = sources[sizes >= 4 * FOLDS].tolist()
+    probed = [s for s in large if len(np.unique(groups[names == s])) >= FOLDS]
     if len(probed) < 2:
         return None
     rows = np.isin(names, probed)

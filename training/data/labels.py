@@ -48,8 +48,5 @@ def class_of(name: str) -> str | None:
 
 def class_name(record: Record) -> str:
     """One of LABELS, or "unlabelled"."""
-    if record.presence is None:
-        return "unlabelled"
-    if record.presence == 0:
-        return "normal"
-    return {0: "ischemic", 1: "hemorrhagic", None: "stroke"}[record.subtype]
+    label = record.presence, record.subtype if record.presence else None
+    return next((name for name, known in LABELS.items() if known == label), "unlabelled")

@@ -114,8 +114,7 @@ def write_manifest(manifest: Manifest, file: str | Path) -> Path:
     root = os.path.relpath(manifest.root.resolve(), target.resolve().parent)
     header = {"format": FORMAT, "root": Path(root).as_posix(), "records": len(manifest), "about": dict(manifest.about)}
     lines = [header, *(r.to_dict() for r in manifest)]
-    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    write_file(target, text)
+    write_file(target, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return target
 
 
@@ -149,12 +148,10 @@ def digest(manifest: Manifest) -> str:
 def write_csv(records: Iterable[Record], file: str | Path) -> Path:
     """The same records for a spreadsheet; `extra` as JSON in the last column."""
     target = Path(file)
-    names = [f.name for f in fields(Record)]
     with target.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(names)
+        writer = csv.DictWriter(stream, [f.name for f in fields(Record)])
+        writer.writeheader()
         for r in records:
             extra = json.dumps(dict(r.extra), ensure_ascii=False)
-            row = r.to_dict() | {"size": f"{r.size[0]}x{r.size[1]}", "extra": extra}
-            writer.writerow(["" if row[name] is None else row[name] for name in names])
+            writer.writerow(r.to_dict() | {"size": f"{r.size[0]}x{r.size[1]}", "extra": extra})
     return target

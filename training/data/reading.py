@@ -46,9 +46,5 @@ class Reading:
 
 def files_below(root: Path) -> list[Path]:
     """Every file of a tree in order, without hidden ones and what macOS adds to archives."""
-    files = (p for p in root.rglob("*") if p.is_file())
-    return sorted(p for p in files if not any(_hidden(part) for part in p.relative_to(root).parts))
-
-
-def _hidden(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"
+    files = {p: p.relative_to(root).parts for p in root.rglob("*") if p.is_file()}
+    return sorted(p for p, parts in files.items() if not any(part[0] == "." or part == "__MACOSX" for part in parts))

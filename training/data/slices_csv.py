@@ -79,8 +79,7 @@ def _phe_sich(name: str, root: Path, row: dict[str, str], annotated: Sequence[in
 
     `away` counts the slices to the nearest annotated one: far from it, a slice most likely shows no blood.
     """
-    unusable = _unusable(row)
-    if unusable is not None:
+    if (unusable := _unusable(row)) is not None:
         return unusable
     shown = int(row["edema_pixels"]) > 0
     extra: dict[str, Scalar] = {"slice": int(row["slice"])}
