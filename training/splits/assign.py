@@ -49,12 +49,6 @@ def assign_patients(
     units: Iterable[str], seed: int = PATIENT_SEED, fractions: Fractions = PATIENT_FRACTIONS
 ) -> dict[str, str]:
     """Unit to part, drawn once by a seeded permutation of the sorted units."""
-    names = np.array(sorted(set(units)))
-    order = np.random.default_rng(seed).permutation(len(names))
-    shares = list(fractions.values())
-    first, second = round(shares[0] * len(names)), round((shares[0] + shares[1]) * len(names))
-    train, validation, test = fractions
-    out: dict[str, str] = {}
-    for place, index in enumerate(order):
-        out[str(names[index])] = train if place < first else validation if place < second else test
-    return out
+    drawn = np.random.default_rng(seed).permutation(sorted(set(units)))
+    edges = np.rint(np.cumsum(list(fractions.values()))[:-1] * len(drawn)).astype(int)
+    return {str(unit): part for part, mine in zip(fractions, np.split(drawn, edges), strict=True) for unit in mine}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
@@ -50,45 +50,39 @@ def audit(manifest: Manifest, split: Split, pixels: bool = True) -> list[Leak]:
     leaks: list[Leak] = []
     thumbs: dict[str, FloatArray] = {}
     for first, second in combinations(members, 2):
-        shared: dict[str, int] = {}
-        examples: dict[str, str] = {}
-        for what, key in _KEYS.items():
-            a = {key(r): r.path for r in members[first] if key(r)}
-            b = {key(r): r.path for r in members[second] if key(r)}
-            both = sorted(str(k) for k in a.keys() & b.keys())
-            shared[what] = len(both)
-            if both:
-                examples[what] = f"{a[both[0]]} and {b[both[0]]}"
+        pairs = {what: _sharing(key, members[first], members[second]) for what, key in _KEYS.items()}
         if pixels:
-            near = near_across(manifest, members[first], members[second], thumbs)
-            shared["near duplicates"] = len(near)
-            if near:
-                examples["near duplicates"] = f"{near[0][0]} and {near[0][1]}"
+            pairs["near duplicates"] = near_across(manifest, members[first], members[second], thumbs)
+        shared = {what: len(paths) for what, paths in pairs.items()}
+        examples = {what: " and ".join(paths[0]) for what, paths in pairs.items() if paths}
         leaks.append(Leak(first, second, shared, examples))
     return leaks
 
 
+def _sharing(
+    key: Callable[[Record], str | None], first: Sequence[Record], second: Sequence[Record]
+) -> list[tuple[str, str]]:
+    """A pair of paths, one of each part, for every key that both parts hold, in the keys' order."""
+    a, b = ({k: r.path for r in rows if (k := key(r))} for rows in (first, second))
+    return [(a[k], b[k]) for k in sorted(a.keys() & b.keys())]
+
+
 def near_across(
-    manifest: Manifest, first: Sequence[Record], second: Sequence[Record], thumbs: dict[str, FloatArray] | None = None
+    manifest: Manifest, first: Sequence[Record], second: Sequence[Record], thumbs: dict[str, FloatArray]
 ) -> list[tuple[str, str]]:
     """Pairs of paths, one of each part, whose pixels are near duplicates; `thumbs` keeps what was opened."""
-
-    if not first or not second:
-        return []
     a, b = (np.array([int(r.phash or "0", 16) for r in rows], np.uint64) for rows in (first, second))
     candidates = [
-        (i, int(j))
+        (first[i], second[j])
         for i in range(len(a))
-        for j in np.flatnonzero(np.bitwise_count(a[i] ^ b) <= HASH_DISTANCE)
-        if first[i].path != second[int(j)].path
+        for j in np.flatnonzero(np.bitwise_count(a[i] ^ b) <= HASH_DISTANCE).tolist()
+        if first[i].path != second[j].path
     ]
-    needed = {first[i].path: first[i] for i, _ in candidates} | {second[j].path: second[j] for _, j in candidates}
-    thumbs = {} if thumbs is None else thumbs
-    for path, r in needed.items():
-        if path not in thumbs:
-            thumbs[path] = fingerprint(open_image(manifest.file(r))).thumb
-    paths = [(first[i].path, second[j].path) for i, j in candidates]
-    return [(p, q) for p, q in paths if float(thumbs[p] @ thumbs[q]) >= CORRELATION]
+    for r in chain.from_iterable(candidates):
+        if r.path not in thumbs:
+            thumbs[r.path] = fingerprint(open_image(manifest.file(r))).thumb
+    pairs = [(r.path, other.path) for r, other in candidates]
+    return [(p, q) for p, q in pairs if float(thumbs[p] @ thumbs[q]) >= CORRELATION]
 
 
 def parser() -> argparse.ArgumentParser:
