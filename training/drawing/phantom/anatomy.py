@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,7 @@ class Person:
     slow: Noise
 
     @classmethod
+    @lru_cache(maxsize=4)  # the noise fields cost more than a slice; a series shares one person
     def draw(cls, seed: int) -> Person:
         rng = np.random.default_rng(seed)
         u = rng.uniform
@@ -69,8 +71,8 @@ class Person:
         )
 
 
-def depth_and_radius(person: Person, x: Array, y: Array, z: float) -> tuple[Array, Array]:
-    """Distance in mm inward from the inner table (negative outside), and the ellipsoid's radial coordinate."""
+def inward(person: Person, x: Array, y: Array, z: float) -> Array:
+    """Distance in mm inward from the inner table, negative outside."""
     egg = person.width * (1 + 0.10 * np.clip(y / person.length, -1.2, 1.2))  # wider behind than in front
     wobble = 1 + 0.012 * person.slow(1.4 * x / (1e-6 + np.hypot(x, y)) * 30, y / (1e-6 + np.hypot(x, y)) * 30, z * 0.3)
     vertical = z / person.height if z > 0 else z / 150.0
@@ -82,10 +84,10 @@ def depth_and_radius(person: Person, x: Array, y: Array, z: float) -> tuple[Arra
     r, e = rho(x, y, vertical), 0.5
     slope_xy = np.hypot((rho(x + e, y, vertical) - r) / e, (rho(x, y + e, vertical) - r) / e)
     slope_z = (rho(x, y, vertical + e / person.height) - r) / e if z > 0 else 0.0
-    return (1 - r) / np.maximum(np.hypot(slope_xy, slope_z), 1e-4), r
+    return np.asarray((1 - r) / np.maximum(np.hypot(slope_xy, slope_z), 1e-4))
 
 
-def skull_and_scalp(person: Person, x: Array, y: Array, z: float, depth: Array, radius: Array) -> Array:
+def skull_and_scalp(person: Person, x: Array, y: Array, z: float, depth: Array) -> Array:
     """Skull with two tables and diploe, temporal muscle, fat, skin, air; `depth` <= 0 here."""
     out = -depth
     midline = np.exp(-((x / 22) ** 2))
@@ -192,7 +194,7 @@ def sylvian(ax: Array, y: Array, z: float) -> Array:
 
 def interhemispheric(ax: Array, y: Array, z: float) -> Array:
     callosum = np.maximum(np.abs(y - 2) - (44 - 0.004 * max(z, 0) ** 2), z - 31 + 0.004 * y**2)
-    return np.maximum(ax - 1.0 - 0.6 * (np.abs(y) > 55), -callosum * 1.0)
+    return np.maximum(ax - 1.0 - 0.6 * (np.abs(y) > 55), -callosum)
 
 
 def calcifications(person: Person, ax: Array, y: Array, z: float, hu: Array) -> Array:

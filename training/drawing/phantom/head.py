@@ -9,7 +9,6 @@ blur, noise, head holder) and hands out slices and series.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -61,20 +60,18 @@ def head_phantom(
     """
     if kind not in KINDS or not 0.0 <= level <= 1.0:
         raise ValueError(f"kind is one of {', '.join(KINDS)} and level lies in 0..1, not {kind!r}, {level!r}")
-    person, z = _person(seed), LOWEST + level * (HIGHEST - LOWEST)
+    person, z = Person.draw(seed), LOWEST + level * (HIGHEST - LOWEST)
     step = FIELD_OF_VIEW / size
     axis = (np.arange(size) - (size - 1) / 2) * step
     x, y = np.meshgrid(axis - person.centre[0], axis - person.centre[1])
     c, s = np.cos(person.turn), np.sin(person.turn)
     planes = [_plane(person, kind, c * x + s * y, c * y - s * x, z + dz) for dz in (-THICKNESS / 3, 0, THICKNESS / 3)]
-    hu = np.mean([p[0] for p in planes], axis=0)
-    lesion = np.mean([p[1] for p in planes], axis=0) > 0.5
-    brain = np.mean([p[2] for p in planes], axis=0) > 0.5
+    hu, lesion, brain = np.mean(planes, axis=0)
     hu = gaussian_filter(hu + _headrest(x, y), BLUR / step)
     if noise:
         hu = hu + _scanner_noise(np.random.default_rng((seed, round(level * 1e6))), size, step, hu)
-    spacing = (step, step)
-    return Phantom(np.maximum(hu, -1024).astype(np.float32), lesion & brain, brain, spacing, z, kind)
+    inside = brain > 0.5
+    return Phantom(np.maximum(hu, -1024).astype(np.float32), (lesion > 0.5) & inside, inside, (step, step), z, kind)
 
 
 def phantom_series(kind: Kind = "normal", slices: int = 24, size: int = 256, seed: int = 0) -> tuple[Phantom, ...]:
@@ -82,20 +79,14 @@ def phantom_series(kind: Kind = "normal", slices: int = 24, size: int = 256, see
     return tuple(head_phantom(kind, size, seed, float(level)) for level in np.linspace(0.0, 1.0, slices))
 
 
-@lru_cache(maxsize=4)
-def _person(seed: int) -> Person:
-    """Drawing a person's noise fields costs more than a slice; a series shares one."""
-    return Person.draw(seed)
-
-
 def _plane(person: Person, kind: str, x: Array, y: Array, z: float) -> tuple[Array, Array, Array]:
     """HU, lesion and brain of one infinitely thin plane at height z; x, y in mm."""
-    depth, radius = anatomy.depth_and_radius(person, x, y, z)
+    depth = anatomy.inward(person, x, y, z)
     lesion = LESIONS[kind](person, x, y, z, depth)
     gx, gy = lesion.pushed(x, y)
     cavity = depth > 0
     tissue = _brain(person, gx, gy, z, depth, lesion)
-    hu = np.where(cavity, lesion.paint(tissue), anatomy.skull_and_scalp(person, x, y, z, depth, radius))
+    hu = np.where(cavity, lesion.paint(tissue), anatomy.skull_and_scalp(person, x, y, z, depth))
     return hu, lesion.mask.astype(float), cavity.astype(float)
 
 

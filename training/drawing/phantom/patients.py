@@ -38,9 +38,7 @@ def write_patients(folder: Path, patients: int = 14, slices: int = 12, size: int
             label = "normal" if kind == "normal" else "stroke"
             rows.append((image, name, number, label, bleeds, kind if bleeds else "", 0, "phantom"))
     with (folder / "slices.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
+        csv.writer(stream).writerows([COLUMNS, *rows])
     return folder
 
 
