@@ -23,7 +23,6 @@ from training.data.manifest import Record
 from training.drawing.brain import brain_depth
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from strokenext.preprocess.contract import Prepared
@@ -221,26 +220,16 @@ def deletion_insertion(
     size = x.shape[-1]
     blurred = torch.from_numpy(np.stack([cv2.GaussianBlur(c, (0, 0), size / 12) for c in x[0].cpu().numpy()]))[None]
     blurred = blurred.to(x.device)
-    cells = cv2.resize(rng.random((7, 7)).astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST)
-    noise: FloatArray = np.asarray(cells, np.float32)
+    noise = cv2.resize(rng.random((7, 7)).astype(np.float32), (size, size), interpolation=cv2.INTER_NEAREST)
     batch = []
     for values, start, end in ((heat, x, blurred), (heat, blurred, x), (noise, x, blurred)):
-        rank = _ranks(values).to(x.device)
+        places = stats.rankdata(-values, method="ordinal").reshape(values.shape) - 1
+        rank = torch.from_numpy(places).to(x.device)
         for step in range(STEPS + 1):
             batch.append(torch.where(rank < size * size * step / STEPS, end, start))
     with torch.inference_mode():
         p = model(torch.cat(batch)).float().softmax(dim=1)[:, index].cpu().numpy().reshape(3, STEPS + 1)
     return float(p[0].mean()), float(p[1].mean()), float(p[2].mean())
-
-
-def _ranks(values: FloatArray) -> torch.Tensor:
-    """(S, S) place of every pixel in the order from the highest value down."""
-    import torch
-
-    order = np.argsort(-values.reshape(-1), kind="stable")
-    places = np.empty(values.size, np.int64)
-    places[order] = np.arange(values.size)
-    return torch.from_numpy(places.reshape(values.shape))
 
 
 def correlation(a: FloatArray, b: FloatArray) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -17,45 +18,42 @@ from .heat import HeatScores
 def summarise(scores: Sequence[HeatScores]) -> dict[str, Any]:
     """Means with 95 % intervals over patients, medians of the ratios; hits and energy also minus the centre prior."""
     summary: dict[str, Any] = {"images": len(scores), "no_heat": sum(c.outside is None for c in scores)}
-    for name in (f for f in HeatScores.__dataclass_fields__ if f not in ("unit", "source")):
-        estimate = _estimate(scores, name)
-        if estimate is not None:
-            summary[name] = estimate
+    summary |= _estimates(scores, *(f.name for f in fields(HeatScores) if f.name not in ("unit", "source")))
     if "ratio" in summary:
         values, units = _column(scores, "ratio")
         summary["ratio_above_one"] = bootstrap(_mean, np.zeros(len(values)), values > 1, units).to_dict()
-    for name in ("hit", "energy"):
-        difference = _minus_control(scores, name)
-        if difference is not None:
-            summary[f"{name}_minus_control"] = difference
-    summary["by_source"] = {
-        s: _of_source([c for c in scores if c.source == s]) for s in sorted({c.source for c in scores})
-    }
+    summary |= _minus_control(scores, "hit", "energy")
+    summary["by_source"] = {}
+    for source in sorted({c.source for c in scores}):
+        own = [c for c in scores if c.source == source]
+        measures = _estimates(own, "hit", "energy", "mask_share", "ratio", "outside")
+        summary["by_source"][source] = {"images": len(own), **measures, **_minus_control(own, "hit")}
     return summary
 
 
-def _of_source(scores: Sequence[HeatScores]) -> dict[str, Any]:
-    names = ("hit", "energy", "mask_share", "ratio", "outside")
-    rows = {n: e for n in names if (e := _estimate(scores, n)) is not None}
-    difference = _minus_control(scores, "hit")
-    return {"images": len(scores), **rows} | ({"hit_minus_control": difference} if difference else {})
+def _estimates(scores: Sequence[HeatScores], *names: str) -> dict[str, Any]:
+    """Those of the measures that an image has, each with its interval.
+
+    Of ratios it is the median, which one map without heat in the rest does not carry away.
+    """
+    rows: dict[str, Any] = {}
+    for name in names:
+        values, units = _column(scores, name)
+        statistic = _median if name.endswith("ratio") else _mean
+        if len(values):
+            rows[name] = bootstrap(statistic, np.zeros(len(values)), values, units).to_dict()
+    return rows
 
 
-def _estimate(scores: Sequence[HeatScores], name: str) -> dict[str, Any] | None:
-    """A measure with its interval; of ratios the median, which one map without heat in the rest does not carry away."""
-    values, units = _column(scores, name)
-    statistic = _median if name.endswith("ratio") else _mean
-    return bootstrap(statistic, np.zeros(len(values)), values, units).to_dict() if len(values) else None
-
-
-def _minus_control(scores: Sequence[HeatScores], name: str) -> dict[str, Any] | None:
-    both = [c for c in scores if getattr(c, name) is not None]
-    if not both:
-        return None
-    a, _ = _column(both, name)
-    b, units = _column(both, f"control_{name}")
-    difference, p = paired_bootstrap(_mean, np.zeros(len(a)), a, b, units)
-    return difference.to_dict() | {"p": p}
+def _minus_control(scores: Sequence[HeatScores], *names: str) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for name in names:
+        values, units = _column(scores, name)
+        if len(values):
+            control, _ = _column(scores, f"control_{name}")
+            difference, p = paired_bootstrap(_mean, np.zeros(len(values)), values, control, units)
+            rows[f"{name}_minus_control"] = difference.to_dict() | {"p": p}
+    return rows
 
 
 def _column(scores: Sequence[HeatScores], name: str) -> tuple[NDArray[np.float64], list[str]]:
