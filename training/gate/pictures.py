@@ -26,19 +26,11 @@ def _grey(values: object) -> FloatArray:
 # --- no head CT --------------------------------------------------------------------------------------------------
 
 
-def solid(rng: np.random.Generator) -> FloatArray:
-    return np.full((256, 320), float(rng.integers(0, 256)), np.float32)
-
-
 def gradient(rng: np.random.Generator) -> FloatArray:
     a, b = rng.uniform(-1, 1, 2)
     y, x = np.mgrid[0:300, 0:400] / 300
     ramp = a * x + b * y
     return _grey(255 * (ramp - ramp.min()) / np.ptp(ramp))
-
-
-def noise(rng: np.random.Generator) -> FloatArray:
-    return _grey(rng.normal(rng.uniform(60, 190), rng.uniform(10, 80), (320, 320)))
 
 
 def texture(rng: np.random.Generator) -> FloatArray:
@@ -129,24 +121,6 @@ def montage(rng: np.random.Generator) -> FloatArray:
     return np.vstack([np.hstack(tiles[r * columns : (r + 1) * columns]) for r in range(rows)])
 
 
-def two_heads(rng: np.random.Generator) -> FloatArray:
-    """Before and after, side by side."""
-    return np.hstack([brain_window_phantom(rng, 256), brain_window_phantom(rng, 256)])
-
-
-def inverted(rng: np.random.Generator) -> FloatArray:
-    return 255 - brain_window_phantom(rng, 256)
-
-
-def part_of_brain(rng: np.random.Generator) -> FloatArray:
-    """A square cut out of the middle of a slice, without skull."""
-    return brain_window_phantom(rng, 512)[170:340, 170:340]
-
-
-def half_head(rng: np.random.Generator) -> FloatArray:
-    return brain_window_phantom(rng, 512)[:, 256:]
-
-
 def brain_window_phantom(rng: np.random.Generator, size: int = 256) -> FloatArray:
     """A head phantom through the brain window 80/40."""
     kind = str(rng.choice(("normal", "hemorrhage", "infarct")))
@@ -155,9 +129,9 @@ def brain_window_phantom(rng: np.random.Generator, size: int = 256) -> FloatArra
 
 
 NOT_CT: dict[str, Maker] = {
-    "solid colour": solid,
+    "solid colour": lambda rng: np.full((256, 320), float(rng.integers(0, 256)), np.float32),
     "gradient": gradient,
-    "noise": noise,
+    "noise": lambda rng: _grey(rng.normal(rng.uniform(60, 190), rng.uniform(10, 80), (320, 320))),
     "natural texture": texture,
     "scene": scene,
     "page of text": text_page,
@@ -168,10 +142,10 @@ NOT_CT: dict[str, Maker] = {
     "bright disc": bright_disc,
     "simulated MRI": mri,
     "montage": montage,
-    "two heads": two_heads,
-    "inverted CT": inverted,
-    "cut-out of brain": part_of_brain,
-    "half a head": half_head,
+    "two heads": lambda rng: np.hstack([brain_window_phantom(rng), brain_window_phantom(rng)]),
+    "inverted CT": lambda rng: 255 - brain_window_phantom(rng),
+    "cut-out of brain": lambda rng: brain_window_phantom(rng, 512)[170:340, 170:340],  # without skull
+    "half a head": lambda rng: brain_window_phantom(rng, 512)[:, 256:],
 }
 
 
