@@ -29,16 +29,13 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """A function (done, total) that moves a bar with remaining time and rate; silent unless stderr is a terminal."""
     from tqdm import tqdm
 
-    bar = tqdm(desc=title, unit="image", disable=None)
+    with tqdm(desc=title, unit="image", disable=None) as bar:
 
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
 
-    try:
         yield show
-    finally:
-        bar.close()
 
 
 def finished_lines(config: ModelConfig, folder: Path) -> str:
