@@ -55,7 +55,7 @@ class Evidence:
     `open_brain` the same where a part of the skull may be missing; `bone` the share that is bone; `cut` the share of
     the head's box outline along which soft tissue runs into the picture's edge; `area` the share of the picture that
     the head covers; `rings` the number of closed skulls; `texture` the fine grain of the brain relative to its
-    level; `level` the grey of brain.
+    level; `level` the grey of the brain.
     """
 
     skull: float

@@ -87,11 +87,11 @@ def _look(scan: _Scan, number: int) -> None:
     kind, data = scan.load(number)
     if kind == "dicom":
         from .dicom import decode as dicom
-        from .dicom.stack import Candidate
+        from .dicom import stack
 
         name, facts = scan.members[number].name, dicom.facts(dicom.parse(data, with_pixels=False))
         many = len(facts) > 1
-        scan.dicom += [Candidate(number, f"{name} frame {f.index}" if many else name, f) for f in facts]
+        scan.dicom += [stack.Candidate(number, f"{name} frame {f.index}" if many else name, f) for f in facts]
     elif kind == "nifti":
         scan.nifti.append(number)
     elif kind in sniff.IMAGE_KINDS:
@@ -125,9 +125,9 @@ def _dicom_volume(scan: _Scan, *, strict: bool) -> Volume | None:
     for place, image in _decoded(scan, choice.chosen):
         images[place] = image
         scan.decoded(len(images), len(choice.chosen))
-    kept = _one_unit(scan, images, choice.chosen)
-    if not kept:
+    if not images:
         return None
+    kept = _one_unit(scan, images, choice.chosen)
     others = [scan.members[n].name for n in (*scan.nifti, *(n for n, _ in scan.pictures))]
     scan.leave_out(others, "It is not DICOM, unlike the series that is used.")
     along = [choice.chosen[p].frame.along for p in kept]
@@ -157,8 +157,6 @@ def _decoded(scan: _Scan, chosen: tuple[Candidate, ...]) -> Iterator[tuple[int, 
 
 def _one_unit(scan: _Scan, images: dict[int, Slice], chosen: tuple[Candidate, ...]) -> list[int]:
     """The places, in order, of the images in the unit of most of them."""
-    if not images:
-        return []
     unit = Counter(i.unit for i in images.values()).most_common(1)[0][0]
     others = [chosen[p].name for p in sorted(images) if images[p].unit != unit]
     scan.leave_out(others, "Its values are not in the unit of the rest of the series.")

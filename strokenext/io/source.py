@@ -101,10 +101,10 @@ def members(source: SeriesSource) -> Bundle:
         raise InputError(
             f"A series cannot be read from an object of type {type(source).__name__}. Give a folder, a zip or files."
         )
-    return _single(cast("FileSource", source), _name(source, 1))
+    return _single(cast("FileSource", source))
 
 
-def _single(source: FileSource, name: str) -> Bundle:
+def _single(source: FileSource, number: int = 1) -> Bundle:
     if isinstance(source, str | os.PathLike):
         path = existing(source)
         with path.open("rb") as stream:
@@ -115,7 +115,8 @@ def _single(source: FileSource, name: str) -> Bundle:
     data = read_file(source)
     if sniff.sniff(data[: sniff.HEAD]) == "zip":
         return Bundle(archive.members(data), True)
-    return lone(data, name)
+    name = getattr(source, "name", None)
+    return lone(data, name if isinstance(name, str) else f"file {number}")
 
 
 def lone(data: bytes, name: object) -> Bundle:
@@ -130,15 +131,10 @@ def _several(sources: Iterable[FileSource]) -> Bundle:
     limits.check_members(len(given))
     found: list[Member] = []
     for number, one in enumerate(given, 1):
-        bundle = members(one) if isinstance(one, str | os.PathLike) else _single(one, _name(one, number))
+        bundle = members(one) if isinstance(one, str | os.PathLike) else _single(one, number)
         found.extend(bundle.members)
         limits.check_members(len(found))
     return Bundle(tuple(sorted(found, key=lambda m: natural(m.name))), True)
-
-
-def _name(source: object, number: int) -> str:
-    named = getattr(source, "name", None)
-    return base_name(named) if isinstance(named, str) else f"file {number}"
 
 
 def _folder(folder: Path) -> tuple[Member, ...]:
