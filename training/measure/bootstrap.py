@@ -6,7 +6,7 @@ Slices of one patient are near copies, so the unit that is drawn is the group (p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,25 +34,20 @@ def group_rows(groups: ArrayLike | None, n: int) -> list[NDArray[np.intp]]:
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 
 
-def resamples(groups: ArrayLike | None, n: int, draws: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """Row numbers of `draws` samples of whole groups with replacement, as many groups as there are."""
-    rows = group_rows(groups, n)
-    rng = np.random.default_rng(seed)
-    for _ in range(draws):
-        yield np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))])
-
-
 def bootstrap_rows(
     statistic: RowStatistic, groups: ArrayLike | None, n: int, *, draws: int = 1000, seed: int = 0
 ) -> tuple[Estimate, NDArray[np.float64]]:
     """A statistic of row numbers with its percentile interval (2.5 to 97.5 %) over resampled groups, and its draws.
 
-    Samples on which it is undefined are omitted; with fewer than half defined the interval is nan.
+    A sample is of whole groups with replacement, as many as there are. Samples on which the statistic is undefined
+    are omitted; with fewer than half defined the interval is nan.
     """
-    values = np.array([statistic(rows) for rows in resamples(groups, n, draws, seed)])
+    rows, rng = group_rows(groups, n), np.random.default_rng(seed)
+    samples = (np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))]) for _ in range(draws))
+    values = np.array([statistic(sample) for sample in samples])
     defined = values[np.isfinite(values)]
     low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) * 2 >= draws > 0 else (np.nan, np.nan)
-    estimate = Estimate(float(statistic(np.arange(n))), float(low), float(high), n, len(group_rows(groups, n)))
+    estimate = Estimate(float(statistic(np.arange(n))), float(low), float(high), n, len(rows))
     return estimate, defined
 
 

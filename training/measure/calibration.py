@@ -48,7 +48,7 @@ class OperatingPoint(NamedTuple):
 def operating_point(labels: ArrayLike, logits: ArrayLike, kept: float) -> OperatingPoint:
     """Temperature with balanced classes, Youden's threshold, and the band that keeps a sensitivity below it and a
     specificity above it of `kept`."""
-    temperature = fit_temperature(labels, logits, balanced=True)
+    temperature = fit_temperature(labels, logits)
     p = apply_temperature(logits, temperature)
     threshold = choose_threshold(labels, p)
     return OperatingPoint(temperature, threshold, indeterminate_band(labels, p, threshold, kept))
@@ -76,19 +76,13 @@ def _two_classes(labels: ArrayLike) -> NDArray[np.float64]:
     return y
 
 
-def _weights(y: NDArray[np.float64], balanced: bool) -> NDArray[np.float64]:
-    if not balanced:
-        return np.full(len(y), 1.0 / len(y))
-    return np.asarray(np.where(y == 1, 0.5 / y.sum(), 0.5 / (1 - y).sum()))
-
-
-def fit_temperature(labels: ArrayLike, logits: ArrayLike, *, balanced: bool = False) -> float:
+def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
     """The T in [0.05, 20] that minimises the log loss of sigmoid(margin / T) (Guo 2017).
 
-    `balanced` weighs the two classes equally, for a validation set whose class mix is not the one in use.
+    The two classes weigh the same, because the class mix of a validation set is not the one in use.
     """
     y, z = _two_classes(labels), margin(logits)
-    w = _weights(y, balanced)
+    w = np.where(y == 1, 0.5 / y.sum(), 0.5 / (1 - y).sum())
 
     def loss(log_t: float) -> float:
         scaled = z / np.exp(log_t)
@@ -168,9 +162,7 @@ def reliability_bins(
     for low, high in pairwise(edges):
         inside = (p >= low) & ((p < high) | (high == 1.0))
         n, positives = int(inside.sum()), int(y[inside].sum())
-        if 0 < positives < n and groups is None:
-            interval = wilson(positives, n)
-        elif 0 < positives < n:
+        if 0 < positives < n:
             share = bootstrap(lambda y, _: float(y.mean()), y[inside], p[inside], names[inside], seed=seed)
             interval = share.low, share.high
         else:
