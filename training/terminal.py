@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from strokenext.types import Progress
 from training.measure import estimate
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SHOWN = {
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str) -> Iterator[Progress]:
     """A function (done, total) that moves a bar with remaining time and rate; silent unless stderr is a terminal."""
     from tqdm import tqdm
 

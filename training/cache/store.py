@@ -18,12 +18,10 @@ import numpy as np
 
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import Preprocess
-from strokenext.types import ByteArray
+from strokenext.types import ByteArray, Progress
 from training.data.manifest import Manifest, Record, digest
 
 FORMAT = "strokenext-cache/2"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import nn
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import Preprocess
 from strokenext.record.config import ModelConfig
+from strokenext.types import Progress
 from training.data.images import Views
 from training.data.labels import class_name
 from training.data.manifest import Record
@@ -24,8 +25,6 @@ from training.measure.measures import measure
 from training.measure.result import Predictions, Result, facts
 from training.splits.held_out import evaluation_records
 from training.train.evaluation import Evaluated, Evaluation
-
-Progress = Callable[[int, int], None]
 
 
 def flags(group: argparse._ArgumentGroup) -> list[argparse.Action]:

@@ -12,12 +12,13 @@ import argparse
 import csv
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from strokenext.errors import DataError, StrokeNeXtError
+from strokenext.types import Progress
 from training.environment import sha256
 from training.measure.metrics import source_probe
 from training.terminal import progress_bar
@@ -29,8 +30,6 @@ from .harmony import harmony, sentences
 from .images import open_image
 from .manifest import Manifest, Record, Scalar, write_csv, write_manifest
 from .reading import LabelledFile, LeftOut
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

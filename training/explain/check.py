@@ -12,7 +12,7 @@ import argparse
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from strokenext.record.config import ModelConfig
 from strokenext.record.find import resolve
 from strokenext.record.weights import load_network
 from strokenext.saving import write_file
-from strokenext.types import BoolArray
+from strokenext.types import BoolArray, Progress
 from training.cache.planes import LEAST_ENCLOSED
 from training.data.images import open_image, read_mask
 from training.data.manifest import Manifest, Record, read_manifest
@@ -39,7 +39,6 @@ from training.terminal import progress_bar
 from .heat import View, brain_in_frame, examine, in_frame, randomised, ratio
 from .summary import summarise, table
 
-Progress = Callable[[int, int], None]
 #: Parts whose slices training did not learn from.
 HELD_OUT = ("validation", "test", "external")
 EDEMA = "perihematomal edema"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from strokenext.types import Progress
 from training.data.images import Views
 from training.data.manifest import Manifest
 from training.splits.split import Split
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
