@@ -7,7 +7,7 @@ import numpy as np
 
 from strokenext.preprocess.contract import levelled
 from strokenext.preprocess.head import tissue_level
-from strokenext.types import BoolArray, FloatArray
+from strokenext.types import BoolArray, ByteArray, FloatArray
 
 
 def geometry(rng: np.random.Generator, size_in: int, size: int, strength: float = 1.0) -> np.ndarray:
@@ -79,9 +79,14 @@ def degrade(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
         grey = grey + grain * rng.uniform(0.004, 0.04) * (grey > 0.01)
     out = np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.2:
-        _, code = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])
-        out = np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+        out = recompressed(out, int(rng.integers(40, 95)))
     return out.astype(np.float32) / np.float32(255)
+
+
+def recompressed(picture: ByteArray, quality: int) -> ByteArray:
+    """(H, W) grey levels 0..255 saved as JPEG and read again."""
+    _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 
 
 def soften(grey: FloatArray, sigma: float) -> FloatArray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from strokenext.types import FloatArray
 from strokenext.windows import BRAIN, apply, to_bytes
+from training.drawing.augment import recompressed
 from training.drawing.phantom.head import head_phantom
 
 Maker = Callable[[np.random.Generator], FloatArray]
@@ -152,11 +153,6 @@ NOT_CT: dict[str, Maker] = {
 # --- head CT, altered --------------------------------------------------------------------------------------------
 
 
-def _jpeg(picture: FloatArray, quality: int) -> FloatArray:
-    _, data = cv2.imencode(".jpg", picture.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return _grey(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
-
-
 def _resized(picture: FloatArray, side: int) -> FloatArray:
     scale = side / max(picture.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -205,7 +201,7 @@ ALTERED: dict[str, Change] = {
     "contrast halved": lambda p: _grey(p * 0.5),
     "gamma 0.6": lambda p: _grey(255 * (p / 255) ** 0.6),
     "gamma 1.7": lambda p: _grey(255 * (p / 255) ** 1.7),
-    "JPEG quality 25": lambda p: _jpeg(p, 25),
+    "JPEG quality 25": lambda p: _grey(recompressed(p.astype(np.uint8), 25)),
     "128 pixels": lambda p: _resized(p, 128),
     "1024 pixels": lambda p: _resized(p, 1024),
     "strong noise": _grainy,
