@@ -49,11 +49,11 @@ def permuted(manifest: Manifest, split: Split, kind: str, seed: int, sources: Se
     if kind not in ("images", "patients"):
         raise DataError(f"Labels are permuted among images or among patients, not '{kind}'.")
     paths = {p for part in PERMUTED for p in split.parts.get(part, ())}
-    rows = [r for r in manifest if r.path in paths and r.label(split.task) is not None]
-    rows = [r for r in rows if not sources or r.source in sources]
+    rows = [r for r in manifest.labelled(split.task) if r.path in paths and (not sources or r.source in sources)]
     units = [r.unit for r in rows] if kind == "patients" else None
-    drawn = random_labels([r.path for r in rows], [r.label(split.task) or 0 for r in rows], seed, units)
-    given = dict(zip((r.path for r in rows), map(int, drawn), strict=True))
+    names = [r.path for r in rows]
+    drawn = random_labels(names, [r.label(split.task) or 0 for r in rows], seed, units)
+    given = dict(zip(names, drawn.tolist(), strict=True))
     return Manifest(manifest.root, tuple(_under(r, given.get(r.path), split.task) for r in manifest), manifest.about)
 
 
