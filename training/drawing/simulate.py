@@ -34,6 +34,11 @@ class Canvas:
     grey: FloatArray
     depth: FloatArray
 
+    @property
+    def size(self) -> int:
+        """S, the side in pixels."""
+        return self.grey.shape[0]
+
     @cached_property
     def brain(self) -> FloatArray:
         """(S, S) 1 inside the brain."""
@@ -42,10 +47,8 @@ class Canvas:
     @cached_property
     def axes(self) -> tuple[FloatArray, FloatArray]:
         """(x, y) of each pixel, -1..1 over the brain's own box; x grows to the right, y to the back."""
-        size = self.grey.shape[0]
-        x = self._axis(self.brain.sum(axis=0))
-        y = self._axis(self.brain.sum(axis=1))
-        return np.broadcast_to(x[None, :], (size, size)), np.broadcast_to(y[:, None], (size, size))
+        x, y = np.meshgrid(self._axis(self.brain.sum(axis=0)), self._axis(self.brain.sum(axis=1)), copy=False)
+        return x, y
 
     @staticmethod
     def _axis(profile: FloatArray) -> FloatArray:
@@ -81,8 +84,7 @@ def _ellipse(rng: np.random.Generator, canvas: Canvas, cx: float, cy: float, rad
     stretch = rng.uniform(0.55, 1.0)
     u = (x - cx) * np.cos(angle) + (y - cy) * np.sin(angle)
     v = -(x - cx) * np.sin(angle) + (y - cy) * np.cos(angle)
-    size = canvas.grey.shape[0]
-    wobble = smooth_noise(rng, size, int(rng.integers(6, 14))) * rng.uniform(0.1, 0.35)
+    wobble = smooth_noise(rng, canvas.size, int(rng.integers(6, 14))) * rng.uniform(0.1, 0.35)
     return np.asarray(1 - np.sqrt((u / radius) ** 2 + (v / (radius * stretch)) ** 2) + wobble, dtype=np.float32)
 
 
@@ -104,8 +106,7 @@ def _territory(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     side = float(rng.choice([-1, 1]))
     lateral = x * side
     kind = rng.choice(list(TERRITORIES), p=list(TERRITORIES.values()))
-    size = canvas.grey.shape[0]
-    wobble = smooth_noise(rng, size, int(rng.integers(5, 12))) * rng.uniform(0.04, 0.14)
+    wobble = smooth_noise(rng, canvas.size, int(rng.integers(5, 12))) * rng.uniform(0.04, 0.14)
     if kind in ("mca", "branch"):
         middle = rng.uniform(-35, 40)
         half = rng.uniform(35, 60) if kind == "mca" else rng.uniform(12, 32)
@@ -133,25 +134,24 @@ def _territory(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
 
 def infarct(rng: np.random.Generator, canvas: Canvas, severity: tuple[float, float] = (3.0, 24.0)) -> Lesion:
     """An infarct of random territory and age; `severity` bounds its darkening in HU (log-uniform)."""
-    size = canvas.grey.shape[0]
     field = _territory(rng, canvas)
     darker = float(np.exp(rng.uniform(np.log(severity[0]), np.log(severity[1]))))
     old = darker > 12 and rng.random() < 0.7
     edge = rng.uniform(0.02, 0.06) if old else rng.uniform(0.04, 0.16)
     mask = _soft(field, edge) * canvas.brain
-    mask = cv2.GaussianBlur(mask, (0, 0), size / 160) * canvas.brain
+    mask = cv2.GaussianBlur(mask, (0, 0), canvas.size / 160) * canvas.brain
 
     grey = canvas.grey
     # Lost grey-white border and effaced sulci: local contrast fades and dark sulci fill up.
     inside = np.where(canvas.brain > 0, np.clip(grey, 0.15, 0.62), BRAIN_LEVEL).astype(np.float32)
-    flat = cv2.GaussianBlur(inside, (0, 0), size * rng.uniform(0.02, 0.04))
+    flat = cv2.GaussianBlur(inside, (0, 0), canvas.size * rng.uniform(0.02, 0.04))
     effaced = np.maximum(flat, 0.38) if rng.random() < 0.6 else flat
     fade = rng.uniform(0.0, 0.5) if old else rng.uniform(0.3, 0.95)
-    grain = grey - cv2.GaussianBlur(grey, (0, 0), size / 160)
+    grain = grey - cv2.GaussianBlur(grey, (0, 0), canvas.size / 160)
     base = (1 - fade) * grey + fade * (effaced + np.clip(grain, -0.1, 0.1) * rng.uniform(0.5, 1.0))
     # Grey matter suffers more than white: darken where the tissue was brighter.
     weight = np.clip(1 + rng.uniform(0, 1.2) * (inside - BRAIN_LEVEL) / 0.1, 0.5, 1.6)
-    patchy = 1 + rng.uniform(0, 0.3) * smooth_noise(rng, size, 9)
+    patchy = 1 + rng.uniform(0, 0.3) * smooth_noise(rng, canvas.size, 9)
     floor = np.minimum(grey, rng.uniform(0.05, 0.14))  # nothing gets darker than CSF
     dark = np.maximum(base - darker * HU * weight * np.clip(patchy, 0.3, 1.7), floor)
     tissue = mask * (grey < 0.75)  # vessels' calcium and bone stay
@@ -198,20 +198,18 @@ def _extra_axial(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     lens = rng.random() < 0.4
     half = rng.uniform(15, 45) if lens else rng.uniform(25, 95)
     along = np.clip(1 - ((angle - middle) / half) ** 2, 0, 1)
-    size = canvas.grey.shape[0]
-    thickness = size * float(np.exp(rng.uniform(np.log(0.014), np.log(0.08)))) * (along if lens else along**0.5)
-    wobble = 1 + 0.25 * smooth_noise(rng, size, 8)
+    thickness = canvas.size * float(np.exp(rng.uniform(np.log(0.014), np.log(0.08)))) * (along if lens else along**0.5)
+    wobble = 1 + 0.25 * smooth_noise(rng, canvas.size, 8)
     return _soft(np.asarray(thickness * wobble - canvas.depth, dtype=np.float32), rng.uniform(1.0, 2.5)) * (along > 0)
 
 
 def _interhemispheric(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     """A subdural bleed along the falx: a band on one side of the midline, in the front or the back of the head."""
     x, y = canvas.axes
-    size = canvas.grey.shape[0]
     front = rng.random() < 0.4
     reach = rng.uniform(0.2, 0.7)
     along = _soft(np.asarray((-y if front else y) - (1 - reach), dtype=np.float32), 0.1)
-    width = rng.uniform(0.03, 0.09) * (1 + 0.3 * smooth_noise(rng, size, 7))
+    width = rng.uniform(0.03, 0.09) * (1 + 0.3 * smooth_noise(rng, canvas.size, 7))
     lateral = x * float(rng.choice([-1, 1]))
     return np.asarray(_soft(np.minimum(lateral + 0.015, width - lateral), 0.03) * along, dtype=np.float32)
 
@@ -233,28 +231,26 @@ def _ventricular(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
 
 def _subarachnoid(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     """Blood in sulci or cisterns: CSF of one region turned bright, blurred as partial volume does."""
-    size = canvas.grey.shape[0]
     cx, cy = _point(rng, canvas, 0.0)
     region = _soft(_ellipse(rng, canvas, cx, cy, rng.uniform(0.3, 0.9)), 0.3)
-    thin = cv2.GaussianBlur(_fluid(canvas) * region, (0, 0), size / 200)
+    thin = cv2.GaussianBlur(_fluid(canvas) * region, (0, 0), canvas.size / 200)
     return np.asarray(np.clip(thin * 1.5, 0, 1) * rng.uniform(0.6, 1), dtype=np.float32)
 
 
 def bleed(rng: np.random.Generator, canvas: Canvas) -> Lesion:
     """A hemorrhage of random kind: parenchymal, ventricular, subdural or epidural, subarachnoid, or two at once."""
-    size = canvas.grey.shape[0]
     kinds = rng.choice(4, size=1 + int(rng.random() < 0.2), replace=False, p=[0.48, 0.12, 0.28, 0.12])
     makers = (_parenchymal, _ventricular, _extra_axial, _subarachnoid)
     mask = np.zeros_like(canvas.grey)
     for kind in kinds:
         mask = np.maximum(mask, makers[int(kind)](rng, canvas))
     mask = np.asarray(mask * canvas.brain, dtype=np.float32)
-    if mask.sum() < 0.0006 * size * size:  # no fluid to fill on this slice
+    if mask.sum() < 0.0006 * canvas.size * canvas.size:  # no fluid to fill on this slice
         mask = _parenchymal(rng, canvas) * canvas.brain
     grey = canvas.grey
     if rng.random() < 0.7:
         grey = _oedema(rng, grey, mask, canvas.brain)
-    blood = np.maximum(_blood_level(rng, size), grey)
+    blood = np.maximum(_blood_level(rng, canvas.size), grey)
     mixed = grey * (1 - mask) + blood * mask
     return Lesion(np.clip(mixed, 0, 1).astype(np.float32), mask)
 
