@@ -80,8 +80,8 @@ def explanation(
         scores.append(examine(model, scrambled, view, index, record, rng, n < removals))
         if progress is not None:
             progress(n + 1, len(chosen))
-    kinds = sorted({_mask_of(r) for r in chosen if "mask" in r.extra})
-    return summarise(scores) | {"masks_of": kinds}
+    outlined = {str(r.extra.get("mask_of", "lesion")) for r in chosen if "mask" in r.extra}
+    return summarise(scores) | {"masks_of": sorted(WITH_BLOOD if of == EDEMA else of for of in outlined)}
 
 
 def selection(manifest: Manifest, split: Split | None, task: str, limit: int, rng: np.random.Generator) -> list[Record]:
@@ -108,11 +108,6 @@ def unseen(manifest: Manifest, split: Split | None) -> list[Record]:
     held_out = {path for part in HELD_OUT for path in (split.parts.get(part, ()) if split else ())}
     records = [r for r in manifest if r.evaluation_only or r.path in held_out]
     return records if records or split is not None else list(manifest)
-
-
-def _mask_of(record: Record) -> str:
-    named = str(record.extra.get("mask_of", "lesion"))
-    return WITH_BLOOD if named == EDEMA else named
 
 
 def lesion_of(manifest: Manifest, record: Record) -> BoolArray | None:
