@@ -94,8 +94,9 @@ def system_of(recipe: Recipe) -> System:
     for system in SYSTEMS:
         if recipe.objective in system.objectives:
             if recipe.feed not in system.feeds:
-                raise OptionError(f"The objective '{recipe.objective}' learns from the feed "
-                                  f"{' or '.join(system.feeds)}, not from '{recipe.feed}'.")  # fmt: skip
+                known = " or ".join(system.feeds)
+                learns = f"The objective '{recipe.objective}' learns from the feed {known}"
+                raise OptionError(f"{learns}, not from '{recipe.feed}'.")
             return system
     known = ", ".join(name for system in SYSTEMS for name in system.objectives)
     raise OptionError(f"The recipe's objective is '{recipe.objective}'; it must be one of {known}.")

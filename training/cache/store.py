@@ -24,6 +24,10 @@ from training.data.manifest import Manifest, Record, digest
 FORMAT = "strokenext-cache/2"
 
 
+#: What a cached row says as its record does.
+COPIED = ("path", "source", "unit", "group", "presence", "subtype", "evaluation_only")
+
+
 @dataclass(frozen=True)
 class Row:
     """One cached slice. `unit` is its patient, else its near-duplicate group; `brain` the brain's share of the frame.
@@ -47,12 +51,14 @@ class Row:
     @classmethod
     def of(cls, record: Record, brain: float) -> Row:
         """The row of a record on whose frame the brain covers that share."""
-        extra = record.extra
+        same: dict[str, Any] = {name: getattr(record, name) for name in COPIED}
         return cls(
-            path=record.path, source=record.source, unit=record.unit, group=record.group, presence=record.presence,
-            subtype=record.subtype, brain=round(brain, 6), types=str(extra.get("types", "")),
-            slice=int(extra.get("slice", -1)), away=int(extra.get("away", -1)), evaluation_only=record.evaluation_only,
-        )  # fmt: skip
+            **same,
+            brain=round(brain, 6),
+            types=str(record.extra.get("types", "")),
+            slice=int(record.extra.get("slice", -1)),
+            away=int(record.extra.get("away", -1)),
+        )
 
     def label(self, task: str) -> int | None:
         """0, 1 or None for "presence" or "subtype"."""
@@ -128,8 +134,9 @@ def build(
     `framing` replaces that of the plane set.
     """
     framing = framing or planes.framing
-    about = {"format": FORMAT, "manifest": digest(manifest), "frame": framing.frame, "window": list(framing.window),
-             "size": framing.size, "planes": list(planes.names), "rows": len(manifest)}  # fmt: skip
+    framed = {"frame": framing.frame, "window": list(framing.window), "size": framing.size}
+    about: dict[str, Any] = {"format": FORMAT, "manifest": digest(manifest), **framed}
+    about |= {"planes": list(planes.names), "rows": len(manifest)}
     folder.mkdir(parents=True, exist_ok=True)
     done, begun = folder / "cache.json", folder / "cache.part.json"
     if done.is_file() and json.loads(done.read_text()) == about:

@@ -164,15 +164,20 @@ def _reading(recipe: Recipe, training: Training) -> str:
     """How rows are to be read whose negatives were a choice."""
     normals, lines = {s.normals for s in training.sets}, []
     if "narrow" in normals:
-        lines.append("Rows against patients without any lesion are the narrower choice of normals, which favours a "
-                     "model; the rows below them keep every held-back normal slice.")  # fmt: skip
+        lines.append(
+            "Rows against patients without any lesion are the narrower choice of normals, which favours a model; the "
+            "rows below them keep every held-back normal slice."
+        )
     if recipe.feed == "lesions":
-        lines.append("Normal slices with too little brain for a simulated lesion (face, skull base, vertex) are left "
-                     "out of every row that does not say otherwise; the page's scope gate refuses most of "
-                     "them.")  # fmt: skip
+        lines.append(
+            "Normal slices with too little brain for a simulated lesion (face, skull base, vertex) are left out of "
+            "every row that does not say otherwise; the page's scope gate refuses most of them."
+        )
     if "unlabelled" in normals:
-        lines.append(f'"Slices away from it" are unlabelled slices at least {AWAY} from every annotated one: nobody '
-                     "marked them as free of blood.")  # fmt: skip
+        lines.append(
+            f'"Slices away from it" are unlabelled slices at least {AWAY} from every annotated one: nobody marked them '
+            "as free of blood."
+        )
     return "\n".join(lines) + "\n\n" if lines else ""
 
 
@@ -180,8 +185,8 @@ def limits(config: ModelConfig, recipe: Recipe, training: Training) -> list[str]
     """What the model does not do, by its task and its training."""
     lines = []
     if recipe.random_labels:
-        lines.append(f"**A control.** Its labels were permuted among {recipe.random_labels}; no answer of it means a "
-                     "thing.")  # fmt: skip
+        among = recipe.random_labels
+        lines.append(f"**A control.** Its labels were permuted among {among}; no answer of it means a thing.")
     if config.task == "presence":
         return [
             *lines,
@@ -222,13 +227,15 @@ def _without_infarcts(recipe: Recipe, training: Training) -> list[str]:
             *_few(training),
         ]
     if training.infarcts is Infarcts.NONE:
-        return ["It has never seen an ischemic stroke and is a detector of hemorrhage; an infarct is called as it "
-                "happens to fall.", *_few(training)]  # fmt: skip
+        hemorrhage = "It has never seen an ischemic stroke and is a detector of hemorrhage"
+        return [f"{hemorrhage}; an infarct is called as it happens to fall.", *_few(training)]
     return []
 
 
 def _few(training: Training) -> list[str]:
     """How many real ischemic slices of unseen sources the rows rest on."""
     counts = [min(int((s.scored.labels == k).sum()) for k in (0, 1)) for s in training.sets if s.unseen_ischemic]
-    return [f"The rows on real ischemic slices rest on {min(counts)} of them; slices of patients without a name count "
-            "as one group."] if counts else []  # fmt: skip
+    if not counts:
+        return []
+    grouped = "slices of patients without a name count as one group"
+    return [f"The rows on real ischemic slices rest on {min(counts)} of them; {grouped}."]

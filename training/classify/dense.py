@@ -30,9 +30,13 @@ class Decoder(nn.Module):
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(w, DECODER_WIDTH, 1) for w in widths)
         self.mix = nn.Sequential(
-            nn.BatchNorm2d(DECODER_WIDTH), nn.GELU(), nn.Conv2d(DECODER_WIDTH, DECODER_WIDTH, 3, padding=1),
-            nn.BatchNorm2d(DECODER_WIDTH), nn.GELU(), nn.Conv2d(DECODER_WIDTH, 2, 1),
-        )  # fmt: skip
+            nn.BatchNorm2d(DECODER_WIDTH),
+            nn.GELU(),
+            nn.Conv2d(DECODER_WIDTH, DECODER_WIDTH, 3, padding=1),
+            nn.BatchNorm2d(DECODER_WIDTH),
+            nn.GELU(),
+            nn.Conv2d(DECODER_WIDTH, 2, 1),
+        )
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         out = self.lateral[-1](maps[-1])

@@ -29,15 +29,16 @@ from training.train.evaluation import Evaluated, Evaluation
 
 def flags(group: argparse._ArgumentGroup) -> list[argparse.Action]:
     """What only classifiers of slices can be asked."""
+    add = group.add_argument
+    away = "unlabelled slices N or more from every annotated one count as free of a lesion"
+    control = "evaluate by the labels of a control run; with --run as that run had them"
     return [
-        group.add_argument("--away", type=int, default=0, metavar="N",
-                           help="unlabelled slices N or more from every annotated one count as free of a lesion"),
-        group.add_argument("--random-labels", nargs="?", const="images", choices=("images", "patients"),
-                           help="evaluate by the labels of a control run; with --run as that run had them"),
-        group.add_argument("--label-seed", type=int, default=1, help="seed of the control run, without --run"),
-        group.add_argument("--batch", type=int, default=32),
-        group.add_argument("--explain", action="store_true", help="also validate the heat maps, see `explain`"),
-    ]  # fmt: skip
+        add("--away", type=int, default=0, metavar="N", help=away),
+        add("--random-labels", nargs="?", const="images", choices=("images", "patients"), help=control),
+        add("--label-seed", type=int, default=1, help="seed of the control run, without --run"),
+        add("--batch", type=int, default=32),
+        add("--explain", action="store_true", help="also validate the heat maps, see `explain`"),
+    ]
 
 
 def evaluate(model: nn.Module, config: ModelConfig, given: Evaluation) -> list[Evaluated]:
@@ -46,9 +47,15 @@ def evaluate(model: nn.Module, config: ModelConfig, given: Evaluation) -> list[E
     if split is not None and split.task != config.task:
         raise DataError(f"The split is for {split.task}, the model answers {config.task}.")
     manifest, records, about = evaluation_records(
-        given.manifest, split, part=given.part, sources=given.sources, away=own.get("away", 0),
-        training=given.training, random_labels=own.get("random_labels"), label_seed=own.get("label_seed", 1),
-    )  # fmt: skip
+        given.manifest,
+        split,
+        part=given.part,
+        sources=given.sources,
+        away=own.get("away", 0),
+        training=given.training,
+        random_labels=own.get("random_labels"),
+        label_seed=own.get("label_seed", 1),
+    )
     labelled = [r for r in records if r.label(config.task) is not None]
     if not labelled:
         raise DataError(f"None of the {len(records)} images has a {config.task} label.")

@@ -21,14 +21,13 @@ from strokenext.explain import gradcam
 from strokenext.models.strokenext import StrokeNeXt
 from strokenext.preprocess.contract import Preprocess
 from strokenext.record.config import ModelConfig, ReliabilityBin
-from strokenext.types import CLASSES
 from training.cache.planes import MIN_BRAIN
 from training.data.manifest import Record
 from training.measure import calibration
 from training.measure.scored import Scored, measure
 from training.splits.held_out import far_from_lesions, permuted, records_of
 from training.train.recipe import Mixture
-from training.train.trained import Report, TrainedRun
+from training.train.trained import Report, TrainedRun, classifier_record
 
 from .card import Training, training_of
 from .card_rows import AWAY, HeldOutScores, named_sets
@@ -150,8 +149,10 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
     """
     recipe = run.recipe
     if recipe.task not in BAND or recipe.objective not in ("classify", "fuse"):
-        raise OptionError(f"{run.name} is of the objective '{recipe.objective}' for {recipe.task}; finish takes "
-                          "classifiers of presence or subtype.")  # fmt: skip
+        raise OptionError(
+            f"{run.name} is of the objective '{recipe.objective}' for {recipe.task}; finish takes classifiers of "
+            "presence or subtype."
+        )
     if recipe.feed == "lesions":
         run.required_cache()
     if recipe.random_labels:
@@ -169,13 +170,12 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
     report("heat")
     training = training_of(recipe, run.manifest, run.split)
     config = ModelConfig(
-        name=run.name, architecture=recipe.model, arguments=dict(recipe.arguments), task=recipe.task,
-        classes=CLASSES[recipe.task], preprocess=candidate.preprocess, **point.record(),
-        heat_scale=heat_scale(candidate), trained_on=training.sentence, licence="Apache-2.0",
+        **classifier_record(run, point, training.sentence),
+        heat_scale=heat_scale(candidate),
         experimental=recipe.task == "subtype" or bool(recipe.random_labels),
         reliability=tuple(ReliabilityBin(b.low, b.high, b.n, b.positives, b.interval) for b in bins),
         metrics={name: measure(s, point.temperature, point.threshold) for name, s in sets_of_card},
-    )  # fmt: skip
+    )
     return config, replace(training, sets=tuple(sets), same_encoders=encoders_alike(run.model))
 
 

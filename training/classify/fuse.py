@@ -81,8 +81,9 @@ class Pair(nn.Module):
         last = tuple(maps[-1] for maps in stages)
         logits = self.model.head(last)
         drawn = zip(self.decoders, stages, strict=True) if outlines else ()
-        return (logits, [decoder(maps) for decoder, maps in drawn], self._cells(last) if cells else None,
-                None if heat_of is None else self._heat(last, heat_of))  # fmt: skip
+        outlined = [decoder(maps) for decoder, maps in drawn]
+        heat = None if heat_of is None else self._heat(last, heat_of)
+        return logits, outlined, self._cells(last) if cells else None, heat
 
     def _heat(self, last: tuple[Tensor, ...], classes: Tensor) -> Tensor:
         """Grad-CAM of both encoders, summed, as `strokenext.explain` computes it up to a constant factor: channels

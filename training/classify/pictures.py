@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import stack_channels
@@ -60,10 +61,7 @@ def held_out_rows(
         chosen = [rows[p] for p in places]
         return Batch(model_input(pixels, chosen, recipe), torch.from_numpy(truth[list(places)]).to(device))
 
-    about = [cache.rows[i] for i in rows]
-    return HeldOut(
-        truth, tuple(r.source for r in about), tuple(r.unit for r in about), tuple(r.path for r in about), draw
-    )
+    return HeldOut.of(truth, [cache.rows[i] for i in rows], draw)
 
 
 class PicturesFeed:
@@ -151,9 +149,8 @@ class PicturesFeed:
             place = {p: i for i, p in enumerate(needed)}
             own, other = ([place[p] for p in chosen] for chosen in (mine, partners))
             numbers = uniform(self.recipe.seed + 1, mine, 5)
-            grey, soft = mixed(grey[own], grey[other], torch.eye(2, device=self.device)[labels[own]],
-                               torch.eye(2, device=self.device)[labels[other]], numbers,
-                               self.recipe.mixup, self.recipe.cutmix)  # fmt: skip
+            targets, shares = one_hot(labels, 2).float(), (self.recipe.mixup, self.recipe.cutmix)
+            grey, soft = mixed(grey[own], grey[other], targets[own], targets[other], numbers, *shares)
             yield Batch(stack_channels(grey, self.recipe.channels), labels[own], soft)
 
     def _partners(self, mine: range, step: int) -> list[int]:

@@ -9,19 +9,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from strokenext.errors import DataError, OptionError
 from strokenext.record.find import resolve
 from strokenext.record.weights import load_network
 from training.data.manifest import read_manifest
-from training.environment import sha256
 from training.measure.compare import compare, table
 from training.measure.result import read_result
 from training.splits.split import read_split
 from training.systems import SYSTEMS, system_for
 from training.terminal import progress_bar
-from training.train.evaluation import Evaluation
+from training.train.evaluation import Evaluation, files_record
 from training.train.provenance import training_record
 
 
@@ -36,8 +34,8 @@ def parser() -> tuple[argparse.ArgumentParser, dict[str, list[argparse.Action]]]
     p.add_argument("--run", type=Path, help="run the model came from: the result says how it was trained")
     p.add_argument("--out", type=Path, help="result file, JSON")
     p.add_argument("--device", default="cpu")
-    p.add_argument("--compare", type=Path, nargs="+", metavar="RESULT",
-                   help="compare result files, the first with each")  # fmt: skip
+    compared = "compare result files, the first with each"
+    p.add_argument("--compare", type=Path, nargs="+", metavar="RESULT", help=compared)
     return p, {s.name: s.flags(p.add_argument_group(s.name)) for s in SYSTEMS}
 
 
@@ -57,9 +55,7 @@ def main(argv: Sequence[str]) -> int:
         if getattr(o, action.dest) != action.default:
             raise OptionError(f"{action.option_strings[0]} means nothing for {config.name}, a {system.name}. Omit it.")
     manifest, split = read_manifest(o.manifest), read_split(o.split) if o.split else None
-    data: dict[str, Any] = {"manifest": o.manifest.name, "manifest_sha256": sha256(o.manifest)}
-    data |= {"split_sha256": sha256(o.split)} if o.split else {}
-    training = training_record(o.run) if o.run else None
+    data, training = files_record(o.manifest, o.split), training_record(o.run) if o.run else None
     with progress_bar("evaluate") as progress:
         options = {action.dest: getattr(o, action.dest) for action in own[system.name]}
         given = Evaluation(manifest, split, o.part, o.source, training, data, o.device, options, progress=progress)

@@ -43,16 +43,8 @@ def finish_run(
         )
     model, recipe = load_run(run)
     system = system_of(recipe)
-    trained = TrainedRun(
-        name or into.name,
-        model.to(device),
-        recipe,
-        manifest,
-        read_split(split),
-        views or Views(manifest),
-        cache,
-        device,
-    )
+    parts, views = read_split(split), views or Views(manifest)
+    trained = TrainedRun(name or into.name, model.to(device), recipe, manifest, parts, views, cache, device)
     config, about = system.finish(trained, report)
     return save_model(into, model.cpu(), config, system.card(config, recipe, about))
 

@@ -34,8 +34,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--epochs", type=int)
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another recipe entry; repeatable")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    p.add_argument("--processes", type=int, default=1,
-                   help="processes that share every batch, one GPU each; several on a CPU are for tests")  # fmt: skip
+    several = "processes that share every batch, one GPU each; several on a CPU are for tests"
+    p.add_argument("--processes", type=int, default=1, help=several)
     return p
 
 
@@ -44,9 +44,13 @@ def main(argv: Sequence[str]) -> int:
     o = parser().parse_args(argv)
     recipe = read_recipe(o.recipe, o.set).override(epochs=o.epochs, random_labels=o.random_labels)
     finished = launch(
-        prepare, recipe, o.cache, o.split, o.run, o.encoder_from,
-        device=o.device, processes=o.processes, precision=recipe.precision, unused=recipe.objective == "fuse",
-    )  # fmt: skip
+        prepare,
+        *(recipe, o.cache, o.split, o.run, o.encoder_from),
+        device=o.device,
+        processes=o.processes,
+        precision=recipe.precision,
+        unused=recipe.objective == "fuse",
+    )
     return 0 if finished else 130
 
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,21 +19,20 @@ from training.cache.store import build, open_cache
 from training.commands.finish import finish_run
 from training.data.images import Views
 from training.data.manifest import Manifest
-from training.environment import sha256
 from training.explain.check import explanation
 from training.measure.result import Result
 from training.splits.split import read_split, write_split
 from training.systems import system_of
-from training.train.evaluation import Evaluation
+from training.train.evaluation import Evaluation, files_record
 from training.train.provenance import changed_entries, training_record
 from training.train.recipe import Recipe, read_recipe
 from training.train.run import RECORD, read_history, read_run
+from training.train.trained import Report
 
 from .plan import Cell, Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = "experiments.json"
-Say = Callable[[str], None]
 
 
 class TrainingStopped(KeyboardInterrupt):
@@ -61,7 +60,7 @@ class Bench:
         """Where the cell's result file goes."""
         return self.results / f"{cell.name}.json"
 
-    def cache_of(self, cell: Cell, say: Say) -> Path:
+    def cache_of(self, cell: Cell, say: Report) -> Path:
         """The folder of cached slices that fits the cell's recipe, built when there is none."""
         recipe = cell.resolved()
         planes = system_of(recipe).planes
@@ -85,11 +84,15 @@ class Bench:
 
     def evaluation(self, cell: Cell, split: Path, run: Path) -> Evaluation:
         """What the cell's model is evaluated on: the test part, under the labels that the run was trained on."""
-        data = {"manifest": self.manifest_file.name, "manifest_sha256": sha256(self.manifest_file),
-                "split_sha256": sha256(split)}  # fmt: skip
-        own = {"away": cell.away}
-        return Evaluation(self.manifest, read_split(split), training=training_record(run), data=data,
-                          device=self.device, own=own, views=self.views)  # fmt: skip
+        return Evaluation(
+            self.manifest,
+            read_split(split),
+            training=training_record(run),
+            data=files_record(self.manifest_file, split),
+            device=self.device,
+            own={"away": cell.away},
+            views=self.views,
+        )
 
 
 @contextmanager
@@ -107,7 +110,7 @@ def alone(file: Path, wait: bool = True) -> Iterator[bool]:
         yield True
 
 
-def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Say) -> str:
+def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Report) -> str:
     """Train, finish, evaluate and explain one cell; its result file is written last and whole. Returns its figures."""
     run, folder = bench.work / "runs" / cell.name, bench.work / "models" / cell.name
     split, cache = bench.split(cell), bench.cache_of(cell, say)
@@ -117,8 +120,8 @@ def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Say) -> str:
         command = train(cell, cell.recipe, cell.settings(), cache, split, run, bench.device, encoder, say)
     say("finish")
     with timed(clock, "finish"):
-        finish_run(run, bench.manifest, split, folder, name=f"{cell.model}-{cell.task}", cache=open_cache(cache),
-                   device=bench.device, views=bench.views)  # fmt: skip
+        name, slices = f"{cell.model}-{cell.task}", open_cache(cache)
+        finish_run(run, bench.manifest, split, folder, name=name, cache=slices, device=bench.device, views=bench.views)
     say("evaluate")
     with timed(clock, "evaluate"):
         model, config = load_model(folder, bench.device)
@@ -136,7 +139,7 @@ def run_cell(cell: Cell, plan: Plan, bench: Bench, say: Say) -> str:
     return result.summary()
 
 
-def train_encoder(cell: Cell, bench: Bench, cache: Path, split: Path, say: Say) -> Path | None:
+def train_encoder(cell: Cell, bench: Bench, cache: Path, split: Path, say: Report) -> Path | None:
     """The run that the cell's encoders start from, shared by the cells of one split; None where none is asked for."""
     if cell.encoder is None:
         return None
@@ -148,15 +151,22 @@ def train_encoder(cell: Cell, bench: Bench, cache: Path, split: Path, say: Say) 
 
 
 def train(
-    cell: Cell, recipe: Path, settings: Sequence[str], cache: Path, split: Path, run: Path, device: str,
-    encoder: Path | None, say: Say,
-) -> list[str]:  # fmt: skip
+    cell: Cell,
+    recipe: Path,
+    settings: Sequence[str],
+    cache: Path,
+    split: Path,
+    run: Path,
+    device: str,
+    encoder: Path | None,
+    say: Report,
+) -> list[str]:
     """Train in a process of its own, or go on where it stopped; what it prints goes to `train.log` in the run.
 
     Returns the command. Raises DataError when the process failed, TrainingStopped when a signal stopped it.
     """
-    command = ["train", str(recipe), "--cache", str(cache), "--split", str(split), "--run", str(run),
-               "--device", device, *(w for s in settings for w in ("--set", s))]  # fmt: skip
+    command = ["train", str(recipe), "--cache", str(cache), "--split", str(split), "--run", str(run)]
+    command += ["--device", device, *(w for s in settings for w in ("--set", s))]
     command += ["--encoder-from", str(encoder)] if encoder else []
     command += ["--random-labels", cell.random_labels] if cell.random_labels and recipe == cell.recipe else []
     wanted = read_recipe(recipe, settings)
@@ -167,11 +177,10 @@ def train(
         return command
     run.mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
-    starter = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-               "from training.__main__ import main; sys.exit(main())"]  # fmt: skip
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from training.__main__ import main; sys.exit(main())"
     # A session of its own: Ctrl-C reaches this process alone, which then asks the training once to stop and waits.
-    child = subprocess.Popen([*starter, *command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             start_new_session=True)  # fmt: skip
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    child = subprocess.Popen([sys.executable, "-c", start, *command], **pipes, start_new_session=True)
     with child:
         try:
             assert child.stdout is not None
@@ -219,14 +228,19 @@ def note(
     for folder, name in places.items():
         words = words.replace(folder, name)
     entry = {
-        "plan": plan.name, "cell": cell.name, "recipe": changed_entries(cell.resolved()),
-        "command": f"python -m training experiments PLAN --only '{cell.name}'", "train": f"python -m training {words}",
-        "seconds": clock, "hardware": result["environment"]["hardware"], "threads": result["environment"]["threads"],
-        "trained_on": result["data"]["training"]["device"], "training_seconds": result["data"]["training"]["seconds"],
-    }  # fmt: skip
+        "plan": plan.name,
+        "cell": cell.name,
+        "recipe": changed_entries(cell.resolved()),
+        "command": f"python -m training experiments PLAN --only '{cell.name}'",
+        "train": f"python -m training {words}",
+        "seconds": clock,
+        "hardware": result["environment"]["hardware"],
+        "threads": result["environment"]["threads"],
+        "trained_on": result["data"]["training"]["device"],
+        "training_seconds": result["data"]["training"]["seconds"],
+    }
     index = bench.results / INDEX
     with alone(bench.work / "index.lock"):
         entries = json.loads(index.read_text(encoding="utf-8"))["experiments"] if index.is_file() else []
         entries = sorted([e for e in entries if e["cell"] != cell.name] + [entry], key=lambda e: str(e["cell"]))
-        text = json.dumps({"experiments": entries}, indent=1, ensure_ascii=False)
-        write_file(index, text + "\n")
+        write_file(index, json.dumps({"experiments": entries}, indent=1, ensure_ascii=False) + "\n")

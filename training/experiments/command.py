@@ -125,8 +125,8 @@ def main(argv: Sequence[str]) -> int:
         print(listing(cells, bench))
         return 0
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    others = [subprocess.Popen([sys.executable, "-m", "training", "experiments", *argv, "--jobs", "1"])
-              for _ in range(o.jobs - 1)]  # fmt: skip
+    same = [sys.executable, "-m", "training", "experiments", *argv, "--jobs", "1"]
+    others = [subprocess.Popen(same) for _ in range(o.jobs - 1)]
     failed = run(plan, cells, bench, o.minutes, o.again)
     codes = [p.wait() for p in others]
     done = sum(bench.result(c).is_file() for c in cells)

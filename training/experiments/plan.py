@@ -143,13 +143,13 @@ def _cells(group: Group, plan: Mapping[str, Any], file: Path) -> list[Cell]:
     unknown = set(group.protocols) - set(PROTOCOLS)
     if unknown:
         raise OptionError(f"There is no protocol '{sorted(unknown)[0]}'. A plan takes: {', '.join(PROTOCOLS)}.")
-    found = []
+    cells = []
     for task, model, protocol in itertools.product(group.tasks, group.models, group.protocols):
         changes = (*plan.get("set", ()), *group.set, *plan.get("changes", {}).get(zoo.row(model).name, ()))
         for detail in group.left_out if protocol == "source" else ("",):
-            found.append(Cell(task, protocol, model, recipe, detail, changes, group.random_labels, group.away,
-                              group.explain, encoder, group.folder, group.seed))  # fmt: skip
-    return found
+            asked = (group.random_labels, group.away, group.explain, encoder, group.folder, group.seed)
+            cells.append(Cell(task, protocol, model, recipe, detail, changes, *asked))
+    return cells
 
 
 def _recipe(name: str, plan: Path) -> Path:

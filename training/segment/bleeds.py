@@ -37,8 +37,8 @@ def with_bleeds(
     grey, masks, known = grey.clone(), masks.clone(), known.clone()
     lesions = [kind == REAL for kind in kinds]
     for n in (n for n, kind in enumerate(kinds) if kind != REAL):
-        drawn = _drawn(np.random.default_rng((*keys[n], 1)), grey[n, 0].numpy(force=True),
-                       inner[n, 0].numpy(force=True) > 0.5, kinds[n] == DRAWN)  # fmt: skip
+        rng, inside = np.random.default_rng((*keys[n], 1)), inner[n, 0].numpy(force=True) > 0.5
+        drawn = _drawn(rng, grey[n, 0].numpy(force=True), inside, kinds[n] == DRAWN)
         if drawn is not None:
             grey[n, 0] = torch.from_numpy(drawn.grey)
         if drawn is not None and kinds[n] == DRAWN:

@@ -64,12 +64,11 @@ class SegmentationResult:
         lines = [f"{self.model['name']}, {len(self.cases['path'])} slices"]
         for title, m in self.metrics.items():
             if "dice" in m:
-                lines.append(f"  {title}: {m['slices']} slices of {m['patients']} patients, Dice {text(m['dice'])}, "
-                             f"IoU {text(m['iou'])}, lesions found {text(m['lesions_found'])}")  # fmt: skip
+                overlap = f"Dice {text(m['dice'])}, IoU {text(m['iou'])}, lesions found {text(m['lesions_found'])}"
+                lines.append(f"  {title}: {m['slices']} slices of {m['patients']} patients, {overlap}")
             else:
-                share = 100 * m["marked_share_of_head"]["value"]
-                lines.append(f"  {title}: {m['slices']} slices, something marked on {text(m['slices_marked'])}, "
-                             f"{share:.2f} % of the head")  # fmt: skip
+                marked = f"{text(m['slices_marked'])}, {100 * m['marked_share_of_head']['value']:.2f} % of the head"
+                lines.append(f"  {title}: {m['slices']} slices, something marked on {marked}")
         return "\n".join(lines)
 
 

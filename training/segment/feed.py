@@ -79,7 +79,6 @@ class MasksFeed:
         wanted = min(len(free), max(1, round(FREE_SHARE * len(lesions))))
         chosen = [free[i * len(free) // wanted] for i in range(wanted)] if free else []
         rows = sorted(lesions + chosen)
-        about = [self.cache.rows[i] for i in rows]
         labels: NDArray[np.int64] = np.array([int(i in set(lesions)) for i in rows], dtype=np.int64)
 
         def draw(places: Sequence[int]) -> Batch:
@@ -92,8 +91,7 @@ class MasksFeed:
                 plain, to_size(masks, size), (to_size(known, size) > 0.5).float(), labels[list(places)].tolist()
             )
 
-        return HeldOut(labels, tuple(r.source for r in about), tuple(r.unit for r in about),
-                    tuple(r.path for r in about), draw)  # fmt: skip
+        return HeldOut.of(labels, [self.cache.rows[i] for i in rows], draw)
 
     # -- inside ------------------------------------------------------------------------------------
 

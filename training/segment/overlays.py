@@ -55,8 +55,8 @@ def scored_tile(segmenter: Segmenter, manifest: Manifest, record: Record) -> Sco
     image = open_image(manifest.file(record))
     found = segmenter.segment(image, force=True, gate=Gate(True))
     truth = truth_of(manifest, record, image)
-    scores = [count(r.mask, truth.masks[k], truth.known[k]).dice
-              for k, r in enumerate(found.regions) if truth.masks[k].any()]  # fmt: skip
+    compared = zip(found.regions, truth.masks, truth.known, strict=True)
+    scores = [count(region.mask, mask, known).dice for region, mask, known in compared if mask.any()]
     marked = sum(r.pixels for r in found.regions) / image.pixels.size
     score = float(np.mean(scores)) if scores else -marked
     words = f"Dice {score:.2f}" if scores else f"marked {100 * marked:.2f} %"

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from strokenext.preprocess.contract import Preprocess
-from strokenext.types import BoolArray, ByteArray, Slice, Window
-from strokenext.windows import grey01
+from strokenext.types import BoolArray, ByteArray, Slice
+from strokenext.windows import BRAIN, grey01
 from training.cache.hematoma import derive_hematoma
 from training.cache.planes import inner_head
 from training.cache.store import PlaneSet, Row
@@ -62,7 +62,7 @@ def truth_of(manifest: Manifest, record: Record, image: Slice) -> Truth:
 def _add_derived(masks: BoolArray, known: BoolArray, image: Slice) -> None:
     """The edema is known everywhere, the hematoma where it could be derived; both change in place."""
     known[1] = True
-    found = derive_hematoma(grey01(image, Window(80, 40)), masks[1])
+    found = derive_hematoma(grey01(image, BRAIN), masks[1])
     if found is not None:
         masks[0], known[0] = found.blood, ~found.unclear
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from strokenext.types import Progress
 from training.data.images import Views
 from training.data.manifest import Manifest
+from training.environment import sha256
 from training.splits.split import Split
 
 
@@ -31,6 +32,12 @@ class Evaluation:
     own: Mapping[str, Any] = field(default_factory=dict)
     views: Views | None = None
     progress: Progress | None = None
+
+
+def files_record(manifest: Path, split: Path | None) -> dict[str, str]:
+    """The files that records come from, as a result names them."""
+    record = {"manifest": manifest.name, "manifest_sha256": sha256(manifest)}
+    return record if split is None else {**record, "split_sha256": sha256(split)}
 
 
 class Result(Protocol):

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from strokenext.errors import DataError
-from training.cache.store import Cache
+from training.cache.store import Cache, Row
 from training.splits.split import Split
 
-#: HeldOut-out images of a batch.
+#: Held-out images of a batch.
 HELD_OUT_BATCH = 64
 
 
@@ -53,6 +53,12 @@ class HeldOut:
     units: tuple[str, ...]
     paths: tuple[str, ...]
     draw: Callable[[Sequence[int]], Batch]
+
+    @classmethod
+    def of(cls, labels: NDArray[np.int64], rows: Sequence[Row], draw: Callable[[Sequence[int]], Batch]) -> HeldOut:
+        """Cached rows with their labels."""
+        sources, units, paths = (tuple(getattr(row, name) for row in rows) for name in ("source", "unit", "path"))
+        return cls(labels, sources, units, paths, draw)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -102,7 +108,7 @@ def parts_of(cache: Cache, split: Split) -> list[str]:
     """The part of every cached row: "train", "validation", "test", "external" or "" for a row to leave alone.
 
     A row that the split does not list (its label is not known, or not of the split's task) goes where the rest of
-    its group went; a group of which the split lists nothing is dealt among the parts by the split's seed, except
+    its group went; a group of which the split lists nothing is assigned to a part by the split's seed, except
     that a left-out source stays on the test side and evaluation-only rows outside. Only lesion-free backgrounds are
     ever drawn from such rows.
     """
@@ -116,7 +122,7 @@ def parts_of(cache: Cache, split: Split) -> list[str]:
             where[row.group].add(listed[row.path])
     tested = {r.source for r in cache.rows if listed.get(r.path) == "test"} if split.protocol == "source" else set()
     free = sorted({r.group for r in cache.rows if r.group not in where and r.source not in tested})
-    where |= _dealt(free, split)
+    where |= _assigned(free, split)
     order = ("external", "train", "validation", "test")
 
     def part(path: str, source: str, group: str, evaluation_only: bool) -> str:
@@ -131,7 +137,7 @@ def parts_of(cache: Cache, split: Split) -> list[str]:
     return [part(r.path, r.source, r.group, r.evaluation_only) for r in cache.rows]
 
 
-def _dealt(groups: Sequence[str], split: Split) -> dict[str, set[str]]:
+def _assigned(groups: Sequence[str], split: Split) -> dict[str, set[str]]:
     """Groups to parts by a seeded permutation, in proportion to the split's own parts."""
     sizes = {p: len(split.parts.get(p, ())) for p in ("train", "validation", "test")}
     if split.protocol == "source":

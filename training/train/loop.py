@@ -186,8 +186,8 @@ def epoch_line(recipe: Recipe, progress: Progress, per_epoch: int, total: int, p
     means = {name: round(value / images, 6) for name, value in counted.items()}
     last = (progress.step - 1) // recipe.accumulate
     rate = learning_rate(recipe, last, total // recipe.accumulate, progress.history)
-    return {"epoch": progress.step // per_epoch, "step": progress.step, **means, **accuracy, "rate": rate,
-            "images_per_second": round(pace, 1), "seconds": round(progress.seconds, 1)}  # fmt: skip
+    times = {"images_per_second": round(pace, 1), "seconds": round(progress.seconds, 1)}
+    return {"epoch": progress.step // per_epoch, "step": progress.step, **means, **accuracy, "rate": rate, **times}
 
 
 def restore(run: Path, fabric: Fabric, network: Network) -> Progress:

@@ -60,7 +60,7 @@ def launch(
     if outside:
         fabric.launch()
         return function(fabric, *arguments)
-    with _deaf():
+    with _ignoring_interrupts():
         answer = fabric.launch(_guarded, function, *arguments)  # type: ignore[arg-type]
     if isinstance(answer, StrokeNeXtError):
         raise answer
@@ -76,7 +76,7 @@ def _guarded(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> A
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
+def _ignoring_interrupts() -> Iterator[None]:
     """SIGINT is for the processes that train; this one waits for what they return."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

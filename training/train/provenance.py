@@ -23,18 +23,26 @@ def training_record(run: Path) -> dict[str, Any]:
     """
     record, history = read_run(run), read_history(run)
     if not history:
-        raise DataError(f"The run in {run} has not finished an epoch. Go on with it: python -m training train.")
+        raise DataError(f"The run in {run} has not finished an epoch. Resume it: python -m training train.")
     recipe = Recipe.from_dict(record["recipe"], f"record {run}/run.json")
     last, machine = history[-1], record["environment"]
     pace = sorted(line["images_per_second"] for line in history)[len(history) // 2]
     return {
-        "seconds": round(last["seconds"], 1), "epochs": last["epoch"], "steps": last["step"],
-        "images": last["step"] * recipe.batch, "images_per_second": pace,
-        "best_epoch": history[best_epoch(history, recipe.select)]["epoch"], "select": recipe.select,
-        "device": machine["device"], "threads": machine.get("threads"), "commit": machine.get("commit", ""),
-        "recipe": changed_entries(recipe), "size": recipe.size, "seed": recipe.seed,
+        "seconds": round(last["seconds"], 1),
+        "epochs": last["epoch"],
+        "steps": last["step"],
+        "images": last["step"] * recipe.batch,
+        "images_per_second": pace,
+        "best_epoch": history[best_epoch(history, recipe.select)]["epoch"],
+        "select": recipe.select,
+        "device": machine["device"],
+        "threads": machine.get("threads"),
+        "commit": machine.get("commit", ""),
+        "recipe": changed_entries(recipe),
+        "size": recipe.size,
+        "seed": recipe.seed,
         "history": [short(line) for line in thinned(history)],
-    }  # fmt: skip
+    }
 
 
 def changed_entries(recipe: Recipe) -> dict[str, Any]:

@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from .feed import Batch
 from .recipe import Recipe
-
-if TYPE_CHECKING:
-    from .feed import Batch
 
 #: Schedule "step": the rate is divided by ten at these shares of the training.
 MILESTONES = (0.5, 0.75)

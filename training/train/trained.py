@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
 from strokenext.errors import DataError
+from strokenext.types import CLASSES
 from training.cache.store import Cache
 from training.data.images import Views
 from training.data.manifest import Manifest
+from training.measure.calibration import OperatingPoint
 from training.splits.split import Split
 
 from .recipe import Recipe
@@ -37,3 +40,11 @@ class TrainedRun:
         if self.cache is None:
             raise DataError("This run was trained from a cache: give --cache, the folder of that cache.")
         return self.cache
+
+
+def classifier_record(run: TrainedRun, point: OperatingPoint, trained_on: str) -> dict[str, Any]:
+    """What the `ModelConfig` of every classifier says: its network, classes, pixels and operating point."""
+    recipe = run.recipe
+    named = {"name": run.name, "architecture": recipe.model, "arguments": dict(recipe.arguments)}
+    answers = {"task": recipe.task, "classes": CLASSES[recipe.task], "preprocess": recipe.preprocess()}
+    return {**named, **answers, **point.record(), "trained_on": trained_on, "licence": "Apache-2.0"}

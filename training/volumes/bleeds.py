@@ -145,8 +145,8 @@ class _Body:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, size: int, centre: tuple[float, float], radius: float) -> _Body:
-        return cls(centre, radius, float(rng.uniform(0.55, 1)), float(rng.uniform(0, np.pi)),
-                   _Waves.draw(rng, size, (6, 14)), float(rng.uniform(0.1, 0.35)))  # fmt: skip
+        stretch, angle = float(rng.uniform(0.55, 1)), float(rng.uniform(0, np.pi))
+        return cls(centre, radius, stretch, angle, _Waves.draw(rng, size, (6, 14)), float(rng.uniform(0.1, 0.35)))
 
     def field(self, canvas: Canvas, height: float, k: int) -> FloatArray:
         """(S, S) positive inside, about 1 at the middle; `height` in half-heights."""

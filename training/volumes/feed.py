@@ -178,8 +178,8 @@ class VolumesFeed:
         shares = np.array([share.normal, real, share.real_bleed])
         kind = int(rng.choice(3, p=shares / shares.sum()))
         patient, span = self._drawn(rng, kind)
-        slices = slices_of(self.cache, [patient.rows[i] for i in span], [patient.bleeds[i] for i in span],
-                           [patient.free[i] for i in span])  # fmt: skip
+        rows, bleeds = [patient.rows[i] for i in span], [patient.bleeds[i] for i in span]
+        slices = slices_of(self.cache, rows, bleeds, [patient.free[i] for i in span])
         return augmented(rng, slices, self.recipe, self.planes, simulate=kind == 1)
 
     def held_out(self, part: str) -> HeldOut:

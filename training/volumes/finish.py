@@ -15,11 +15,10 @@ import torch
 from strokenext.errors import DataError
 from strokenext.explain import gradcam
 from strokenext.record.config import ModelConfig
-from strokenext.types import CLASSES
 from training.measure import calibration
 from training.measure.scored import Scored, measure
 from training.train.evaluation import Evaluation
-from training.train.trained import Report, TrainedRun
+from training.train.trained import Report, TrainedRun, classifier_record
 
 from .card import Training
 from .evaluate import evaluate_volumes
@@ -68,10 +67,11 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
     point = calibration.operating_point(scored.labels, scored.margins, BAND)
     training = Training.of(feed, run.split)
     config = ModelConfig(
-        name=run.name, architecture=recipe.model, arguments=dict(recipe.arguments), task=recipe.task,
-        classes=CLASSES[recipe.task], preprocess=recipe.preprocess(), planes=feed.planes, **point.record(),
-        heat_scale=heat_scale(model, feed), trained_on=training.sentence, licence="Apache-2.0", experimental=True,
-    )  # fmt: skip
+        **classifier_record(run, point, training.sentence),
+        planes=feed.planes,
+        heat_scale=heat_scale(model, feed),
+        experimental=True,
+    )
     report("what was held back")
     whole, single = evaluate_volumes(model, config, Evaluation(run.manifest, run.split))
     metrics = {"validation, with copies and simulated bleeds": measure(scored, point.temperature, point.threshold)}
