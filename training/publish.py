@@ -16,12 +16,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from strokenext.errors import DataError, HubUnavailableError
 from training.data.reading import files_below
 
 ROOT = Path(__file__).resolve().parent.parent
-#: What a Space needs of the repository: the page, the library, bundled models and examples.
-SPACE_PATHS = ("app.py", "requirements.txt", "README.md", "LICENSE", "strokenext", "demo", "assets")
+#: What a Space needs of the repository: the page, the library, bundled models and examples, and what README links to.
+SPACE_PATHS = (
+    "app.py",
+    "requirements.txt",
+    "README.md",
+    "LICENSE",
+    "strokenext",
+    "demo",
+    "assets",
+    "docs",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "CITATION.cff",
+)
 #: Keys that the README's front matter must have for a Gradio Space.
 SPACE_KEYS = ("title", "sdk", "sdk_version", "app_file", "python_version")
 
@@ -47,7 +61,10 @@ def lay_out_space(folder: Path, root: Path = ROOT) -> list[Path]:
     missing = [name for name in SPACE_PATHS if not (root / name).exists()]
     if missing:
         raise DataError(f"The Space needs {', '.join(missing)}, which the repository at {root} does not have.")
-    keys = metadata_load(root / "README.md") or {}
+    try:
+        keys = metadata_load(root / "README.md") or {}
+    except (yaml.YAMLError, ValueError) as problem:
+        raise DataError(f"The front matter of README.md cannot be read: {problem}") from problem
     absent = [key for key in SPACE_KEYS if key not in keys]
     if absent or keys.get("sdk") != "gradio":
         raise DataError(

@@ -134,6 +134,9 @@ def test_space_without_valid_front_matter_is_refused(tmp_path: Path) -> None:
     (root / "README.md").write_text("---\nsdk: gradio\n---\n", encoding="utf-8")
     with pytest.raises(DataError, match="lacks title, sdk_version"):
         publish.lay_out_space(tmp_path / "out", root)
+    (root / "README.md").write_text("---\ntitle: [StrokeNeXt\n---\n", encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be read"):
+        publish.lay_out_space(tmp_path / "out", root)
     (root / "LICENSE").unlink()
     with pytest.raises(DataError, match="needs LICENSE"):
         publish.lay_out_space(tmp_path / "out", root)
