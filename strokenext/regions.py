@@ -41,7 +41,7 @@ class Masks:
     def __post_init__(self) -> None:
         if not len(self.thresholds) == len(self.least) == len(self.says) > 0:
             raise ModelError("The record of masks needs a threshold, a least size and a sentence for every class.")
-        if not all(_between(t, 0, 1) for t in self.thresholds) or not all(_between(n, 0, 1e6) for n in self.least):
+        if not all(within(t, 0, 1) for t in self.thresholds) or not all(within(n, 0, 1e6) for n in self.least):
             raise ModelError("The record of masks has a threshold outside 0..1 or an impossible least size.")
         if not all(isinstance(s, str) and s.strip() for s in self.says):
             raise ModelError("The record of masks must say in a sentence what each class marks.")
@@ -150,6 +150,7 @@ def without_specks(mask: BoolArray, least: float) -> BoolArray:
     return np.asarray(np.isin(labels, kept))
 
 
-def _between(value: object, low: float, high: float) -> bool:
+def within(value: object, low: float, high: float) -> bool:
+    """Whether it is a finite number, not a truth value, within [low, high]."""
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     return plain and math.isfinite(value) and low <= value <= high  # type: ignore[arg-type, operator]

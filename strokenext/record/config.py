@@ -16,7 +16,7 @@ from typing import Any, Literal
 from strokenext.errors import ModelError
 from strokenext.preprocess.contract import Preprocess
 from strokenext.preprocess.planes import Planes
-from strokenext.regions import Masks
+from strokenext.regions import Masks, within
 from strokenext.types import CLASSES
 from strokenext.zoo import list_models
 
@@ -207,12 +207,6 @@ def _typed(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _number(value: object, low: float, high: float) -> bool:
-    """Whether it is a finite number, not a truth value, within [low, high]."""
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and math.isfinite(value) and low <= value <= high  # type: ignore[arg-type, operator]
-
-
 def _misstacked(config: ModelConfig) -> bool:
     """Whether a volume model lacks its record of planes, or another model has one."""
     kind = {row.name: row.kind for row in list_models()}.get(config.architecture)
@@ -254,19 +248,19 @@ _PROBLEMS: tuple[tuple[str, Callable[[ModelConfig], bool]], ...] = (
         lambda c: not c.classes or not all(map(_text, c.classes)) or len(set(c.classes)) != len(c.classes),
     ),
     ("the classes are not those of the task", lambda c: c.task in CLASSES and c.classes != CLASSES[c.task]),
-    ("the threshold must lie between 0 and 1", lambda c: not _number(c.threshold, 0, 1)),
+    ("the threshold must lie between 0 and 1", lambda c: not within(c.threshold, 0, 1)),
     (
         "the band must be two probabilities in ascending order",
-        lambda c: len(c.band) != 2 or not all(_number(b, 0, 1) for b in c.band) or c.band[0] > c.band[1],
+        lambda c: len(c.band) != 2 or not all(within(b, 0, 1) for b in c.band) or c.band[0] > c.band[1],
     ),
-    ("the temperature must lie between 0.01 and 100", lambda c: not _number(c.temperature, 0.01, 100)),
+    ("the temperature must lie between 0.01 and 100", lambda c: not within(c.temperature, 0.01, 100)),
     ("a volume model, and no other, has a record of planes", _misstacked),
     ("a segmentation model, and no other, has a record of masks with an entry for every class", _mismasked),
-    ("the heat scale must be a positive number", lambda c: not _number(c.heat_scale, 1e-9, 1e9)),
+    ("the heat scale must be a positive number", lambda c: not within(c.heat_scale, 1e-9, 1e9)),
     ("experimental must be true or false", lambda c: not isinstance(c.experimental, bool)),
     (
         "the reference output must be finite numbers",
-        lambda c: not all(_number(v, -1e6, 1e6) for v in c.reference_logits),
+        lambda c: not all(within(v, -1e6, 1e6) for v in c.reference_logits),
     ),
     (
         "the checksum must be 64 hexadecimal digits",

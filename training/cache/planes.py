@@ -10,6 +10,7 @@ from strokenext.preprocess.head import SKULL_SHARE, filled
 from strokenext.types import BoolArray, ByteArray, Slice, Window
 from strokenext.windows import grey01
 from training.data.images import open_image, read_mask
+from training.data.labels import EDEMA, INFARCT, mask_of
 from training.data.manifest import Manifest, Record
 from training.drawing.brain import brain_depth
 
@@ -57,13 +58,13 @@ def annotation(manifest: Manifest, record: Record, image: Slice) -> tuple[BoolAr
         return None, None
     shape = image.shape
     nowhere = np.ones(shape, dtype=bool)
-    of, name = record.extra.get("mask_of", "blood" if record.subtype else "infarct"), record.extra.get("mask")
-    if not name or (of == "infarct" and not record.evaluation_only):
+    of, name = mask_of(record), record.extra.get("mask")
+    if not name or (of == INFARCT and not record.evaluation_only):
         return None, nowhere
     mask = read_mask(manifest, record, shape)
     if not mask.any():  # a rim of one pixel may vanish in a copy made smaller: nothing is known then
         return None, nowhere
-    if of != "perihematomal edema":
+    if of != EDEMA:
         return mask, None
     derived = derive_hematoma(grey01(image, Window(80, 40)), mask)
     if derived is not None:

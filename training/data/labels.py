@@ -14,6 +14,8 @@ LABELS: dict[str, tuple[int, int | None]] = {
     "ischemic": (1, 0),
     "hemorrhagic": (1, 1),
 }
+#: What a lesion mask outlines.
+INFARCT, BLOOD, EDEMA = "infarct", "blood", "perihematomal edema"
 #: Words that say nothing about the label.
 NOISE = {"veri", "set", "seti", "image", "images", "slices", "ct", "png", "jpg", "jpeg", "dicom", "dcm"}
 NOISE |= {"overlay", "overlays"}
@@ -25,6 +27,11 @@ _NAMES = {
     "stroke": ("stroke", "inme", "inme var"),
 }
 _LABEL_OF = {name: label for label, names in _NAMES.items() for name in names}
+
+
+def mask_of(record: Record) -> str:
+    """What a record's mask outlines: what its source says, else what its kind of stroke shows."""
+    return str(record.extra.get("mask_of", BLOOD if record.subtype else INFARCT))
 
 
 def words(name: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from strokenext.errors import DataError
 
-from .labels import LABELS, class_of
+from .labels import BLOOD, EDEMA, INFARCT, LABELS, class_of
 from .manifest import Scalar
 from .reading import LabelledFile, LeftOut, Reading
 
@@ -87,7 +87,7 @@ def _phe_sich(name: str, root: Path, row: dict[str, str], annotated: Sequence[in
         extra["away"] = min(abs(int(row["slice"]) - other) for other in annotated)
     if shown:
         extra |= {"types": "intraparenchymal", "lesion_pixels": int(row["edema_pixels"])}
-        extra |= {"mask": row["edema_mask"], "mask_of": "perihematomal edema"}
+        extra |= {"mask": row["edema_mask"], "mask_of": EDEMA}
     else:
         extra["unlabelled"] = "a bleeding patient's slice without annotation: neither normal nor proven to bleed"
     label = 1 if shown else None
@@ -106,7 +106,7 @@ def _labelled_row(name: str, root: Path, row: dict[str, str]) -> LabelledFile | 
         patient = "unnamed"
     extra: dict[str, Scalar] = {}
     if row.get("mask"):
-        kind = "infarct" if subtype == 0 else "blood"
+        kind = INFARCT if subtype == 0 else BLOOD
         extra |= {"mask": row["mask"], "lesion_pixels": int(row.get("lesion_pixels") or 0), "mask_of": kind}
     if row.get("note"):
         extra["note"] = row["note"]

@@ -30,6 +30,7 @@ from strokenext.saving import write_file
 from strokenext.types import BoolArray, Progress
 from training.cache.planes import LEAST_ENCLOSED
 from training.data.images import open_image, read_mask
+from training.data.labels import EDEMA
 from training.data.manifest import Manifest, Record, read_manifest
 from training.drawing.phantom.head import Kind, head_phantom
 from training.measure.result import plain
@@ -41,10 +42,9 @@ from .summary import summarise, table
 
 #: Parts whose slices training did not learn from.
 HELD_OUT = ("validation", "test", "external")
-EDEMA = "perihematomal edema"
 #: What is measured where the mask is of edema. Its pieces close a ring in 4 % of the slices of phe_sich, and what their
 #: hull holds besides is brighter than they are (median 128 against 93 of 255): the blood.
-WITH_BLOOD = "convex hull of the perihematomal edema"
+WITH_BLOOD = f"convex hull of the {EDEMA}"
 #: Slices that get deletion and insertion too, which cost more than all the rest.
 REMOVALS = 60
 #: Pictures that batch norm is measured on again once the weights are shuffled.

@@ -26,6 +26,7 @@ from strokenext.segment.segmenter import Segmenter
 from strokenext.types import Gate, Slice
 from strokenext.windows import BRAIN, grey01
 from training.data.images import open_image
+from training.data.labels import BLOOD
 from training.data.manifest import Manifest, Record
 from training.environment import environment
 from training.measure.estimate import text
@@ -34,7 +35,7 @@ from training.splits.split import Split
 from training.train.evaluation import Evaluated, Evaluation
 
 from .overlays import draw_overlays
-from .planes import BLOOD, MASK_CLASSES, Truth, truth_of
+from .planes import MASK_CLASSES, Truth, truth_of
 from .scores import Counts, count, free_scores, lesion_scores
 
 FORMAT = "strokenext-segmentation/1"

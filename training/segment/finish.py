@@ -18,6 +18,7 @@ from strokenext.record.config import ModelConfig
 from strokenext.regions import Masks, without_specks
 from strokenext.segment.segmenter import Segmenter
 from training.data.images import open_image
+from training.data.labels import BLOOD, EDEMA
 from training.data.manifest import Manifest, Record
 from training.splits.split import Split
 from training.train.card import source_title
@@ -27,7 +28,7 @@ from training.train.trained import Report, TrainedRun
 
 from .card import Training
 from .evaluate import comparable_records, evaluate_masks
-from .planes import EDEMA, MASK_CLASSES, truth_of
+from .planes import MASK_CLASSES, truth_of
 
 #: What is tried on validation: thresholds on the probability, and smallest parts in pixels of the model's input.
 THRESHOLDS = tuple(round(0.2 + 0.05 * k, 2) for k in range(13))
@@ -92,7 +93,7 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
     recipe, manifest, split = run.recipe, run.manifest, run.split
     train = [r for r in split.records(manifest, "train") if not recipe.sources or r.source in recipe.sources]
     edema = [r for r in train if r.extra.get("mask_of") == EDEMA]
-    blood = any(r.extra.get("mask_of") == "blood" for r in train)
+    blood = any(r.extra.get("mask_of") == BLOOD for r in train)
     outlined = sorted({r.source for r in edema})
     training = Training(
         sources=sorted({r.source for r in train}),
@@ -115,10 +116,21 @@ def record_of(name: str, recipe: Recipe, masks: Masks, sentence: str) -> ModelCo
     """The record of the model before it is tested."""
     threshold = masks.thresholds[0]
     return ModelConfig(
-        name=name, architecture=recipe.model, arguments=dict(recipe.arguments), task="segmentation",
-        classes=MASK_CLASSES, preprocess=recipe.preprocess(), threshold=threshold, band=(threshold, threshold),
-        temperature=1.0, heat_scale=1.0, trained_on=sentence, licence="Apache-2.0", experimental=True, masks=masks,
-    )  # fmt: skip
+        name=name,
+        architecture=recipe.model,
+        arguments=dict(recipe.arguments),
+        task="segmentation",
+        classes=MASK_CLASSES,
+        preprocess=recipe.preprocess(),
+        threshold=threshold,
+        band=(threshold, threshold),
+        temperature=1.0,
+        heat_scale=1.0,
+        trained_on=sentence,
+        licence="Apache-2.0",
+        experimental=True,
+        masks=masks,
+    )
 
 
 def trained_on(recipe: Recipe, train: Sequence[Record], edema: Sequence[Record]) -> str:
@@ -136,6 +148,5 @@ def trained_on(recipe: Recipe, train: Sequence[Record], edema: Sequence[Record])
 
 def short(scores: dict[str, Any]) -> dict[str, Any]:
     """The figures of a set that stand in the record and on the card."""
-    kept = ("slices", "patients", "dice", "iou", "dice_patients", "lesions_found", "slices_missed", "slices_marked",
-            "marked_share_of_head")  # fmt: skip
-    return {k: scores[k] for k in kept if k in scores}
+    found = ("slices", "patients", "dice", "iou", "dice_patients", "lesions_found", "slices_missed")
+    return {k: scores[k] for k in (*found, "slices_marked", "marked_share_of_head") if k in scores}

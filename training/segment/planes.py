@@ -21,11 +21,11 @@ from training.cache.hematoma import derive_hematoma
 from training.cache.planes import inner_head
 from training.cache.store import PlaneSet, Row
 from training.data.images import open_image, read_mask
+from training.data.labels import BLOOD, EDEMA, mask_of
 from training.data.manifest import Manifest, Record
 from training.data.teknofest import for_segmentation
 
 #: What a record says its mask outlines.
-BLOOD, EDEMA = "blood", "perihematomal edema"
 MASK_CLASSES = ("hematoma", EDEMA)
 #: Planes of the cache: grey 0..255; 255 well inside the head; per class 255 where it is, and where that is known.
 MASK_PLANES = ("grey", "inner", *MASK_CLASSES, *(f"{name} known" for name in MASK_CLASSES))
@@ -45,7 +45,7 @@ def truth_of(manifest: Manifest, record: Record, image: Slice) -> Truth:
     """The masks of a record in its own pixels. Raises DataError for a mask file of another size."""
     masks = np.zeros((2, *image.shape), dtype=bool)
     known = np.zeros_like(masks)
-    name, of = record.extra.get("mask"), record.extra.get("mask_of", "blood" if record.subtype else "infarct")
+    name, of = record.extra.get("mask"), mask_of(record)
     if record.presence == 0:
         known[:] = True
     elif record.subtype == 0:
