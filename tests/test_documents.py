@@ -13,8 +13,13 @@ from training.__main__ import STAGES
 from training.report import documents
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *PAGES,
-             *sorted((ROOT / "assets").glob("*/README.md"))]  # fmt: skip
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *PAGES,
+    *sorted((ROOT / "assets").glob("*/README.md")),
+]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

@@ -64,10 +64,19 @@ def grid(r: ModelRow) -> tuple[int, int]:
 def record(r: ModelRow, task: str = "presence") -> ModelConfig:
     frame = "contour" if r.name == "vgg16" else "square"
     return ModelConfig(
-        name=f"{r.name}-{task}", architecture=r.name, arguments={}, task=task, classes=CLASSES[task],
-        preprocess=Preprocess(size=side(r), frame=frame), threshold=0.5, band=(0.5, 0.5), temperature=1.0,
-        heat_scale=1.0, trained_on="Nothing: random weights for tests.", licence="Apache-2.0",
-    )  # fmt: skip
+        name=f"{r.name}-{task}",
+        architecture=r.name,
+        arguments={},
+        task=task,
+        classes=CLASSES[task],
+        preprocess=Preprocess(size=side(r), frame=frame),
+        threshold=0.5,
+        band=(0.5, 0.5),
+        temperature=1.0,
+        heat_scale=1.0,
+        trained_on="Nothing: random weights for tests.",
+        licence="Apache-2.0",
+    )
 
 
 @cache
@@ -165,6 +174,10 @@ def test_the_page_names_the_architecture_it_was_started_with(folders: dict[str, 
 def test_the_command_in_a_process_of_its_own(folders: dict[str, Path]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "strokenext", "predict", str(DICOM), "--model", str(folders["small_cnn"]), "--force"],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
     assert "probability of stroke" in done.stdout

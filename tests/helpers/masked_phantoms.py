@@ -115,11 +115,18 @@ def split_of(manifest: Manifest) -> Split:
 
 
 def _record(
-    root: Path, name: str, phantom: Phantom, presence: int | None, subtype: int | None, source: str,
-    only: bool = False, **extra: Scalar,
-) -> Record:  # fmt: skip
+    root: Path,
+    name: str,
+    phantom: Phantom,
+    presence: int | None,
+    subtype: int | None,
+    source: str,
+    only: bool = False,
+    **extra: Scalar,
+) -> Record:
     write(root / f"{name}.png", np.rint(np.clip(phantom.hu / 80, 0, 1) * 255).astype(np.uint8))
     patient = f"{source}/{name.rpartition('/')[2][0]}"
     more: dict[str, Scalar] = {"mask": f"masks/{name}.png"} if "mask_of" in extra else {}
-    return Record(f"{name}.png", source, presence, subtype, patient, patient, name, "0" * 16, phantom.hu.shape, only,
-                  extra | more)  # fmt: skip
+    return Record(
+        f"{name}.png", source, presence, subtype, patient, patient, name, "0" * 16, phantom.hu.shape, only, extra | more
+    )

@@ -89,9 +89,12 @@ class TinyCNN(nn.Module):
         torch.manual_seed(3)
         normed = nn.BatchNorm2d(8) if norm == "batch" else nn.GroupNorm(1, 8)
         self.body = nn.Sequential(
-            nn.Conv2d(3, 8, 5, stride=2, padding=2), normed, nn.ReLU(),
-            nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(),
-        )  # fmt: skip
+            nn.Conv2d(3, 8, 5, stride=2, padding=2),
+            normed,
+            nn.ReLU(),
+            nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            nn.ReLU(),
+        )
         self.classifier = nn.Linear(16, 2)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -73,8 +73,13 @@ def cache(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Cache
 
 def test_rows_say_what_the_records_say(cache: Cache) -> None:
     assert [(r.presence, r.subtype) for r in cache.rows] == [
-        (0, None), (1, 1), (1, 1), (1, 1), (None, None), (1, 0),
-    ]  # fmt: skip
+        (0, None),
+        (1, 1),
+        (1, 1),
+        (1, 1),
+        (None, None),
+        (1, 0),
+    ]
     assert (cache.rows[1].types, cache.rows[1].slice, cache.rows[1].unit) == ("subdural", 7, "s/bleed")
     assert [r.away for r in cache.rows] == [-1, -1, -1, -1, 4, -1]
     assert [r.evaluation_only for r in cache.rows] == [False] * 5 + [True]

@@ -44,8 +44,19 @@ def command(*arguments: object) -> None:
 
 def train(name: str, tree: Path, task: str, run: Path, *changes: str, cache: str = "cache") -> Path:
     sets = [part for change in changes for part in ("--set", change)]
-    command("train", RECIPES / f"{name}.toml", "--cache", tree / cache, "--split", tree / f"{task}.json",
-            "--run", run, "--device", "cpu", *sets)  # fmt: skip
+    command(
+        "train",
+        RECIPES / f"{name}.toml",
+        "--cache",
+        tree / cache,
+        "--split",
+        tree / f"{task}.json",
+        "--run",
+        run,
+        "--device",
+        "cpu",
+        *sets,
+    )
     return run
 
 
@@ -64,8 +75,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = folder / "prepared" / "manifest.jsonl"
     command("prepare", "--source", f"mine={folder / 'data'}", "--out", manifest.parent)
     for task in ("presence", "subtype"):
-        command("split", "--manifest", manifest, "--protocol", "published", "--task", task, "--out",
-                folder / f"{task}.json")  # fmt: skip
+        command(
+            "split", "--manifest", manifest, "--protocol", "published", "--task", task, "--out", folder / f"{task}.json"
+        )
     command("cache", manifest, folder / "cache", "--frame", "square", "--size", 64)
     command("cache", manifest, folder / "cache-contour", "--frame", "contour", "--size", 64)
     return folder
@@ -118,16 +130,36 @@ def test_detection_keeps_the_best_epoch_and_its_preparation(tree: Path, tmp_path
     best = torch.load(run / "best.pt", weights_only=True)
     assert best["epoch"] == 1 + int(np.argmax(accuracy))
     model = tmp_path / "detection"
-    command("finish", run, "--manifest", tree / "prepared" / "manifest.jsonl", "--split", tree / "presence.json",
-            "--into", model)  # fmt: skip
+    command(
+        "finish",
+        run,
+        "--manifest",
+        tree / "prepared" / "manifest.jsonl",
+        "--split",
+        tree / "presence.json",
+        "--into",
+        model,
+    )
     assert json.loads((model / "config.json").read_text())["preprocess"]["frame"] == "contour"
     predicted = strokenext.load(model).predict(head_phantom("hemorrhage", 96).as_slice())
     assert predicted.provenance.preprocess["frame"] == "contour"
 
 
 def test_a_cache_of_another_frame_is_named_with_the_remedy(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = main(["train", str(RECIPES / "vgg16-detection.toml"), "--cache", str(tree / "cache"), "--split",
-                 str(tree / "presence.json"), "--run", str(tree / "never"), "--set", "pretrained=false"])  # fmt: skip
+    code = main(
+        [
+            "train",
+            str(RECIPES / "vgg16-detection.toml"),
+            "--cache",
+            str(tree / "cache"),
+            "--split",
+            str(tree / "presence.json"),
+            "--run",
+            str(tree / "never"),
+            "--set",
+            "pretrained=false",
+        ]
+    )
     assert code > 0
     assert "--frame contour" in capsys.readouterr().err
     assert not (tree / "never").exists()
@@ -135,8 +167,17 @@ def test_a_cache_of_another_frame_is_named_with_the_remedy(tree: Path, capsys: p
 
 def test_small_cnn_stops_early(tree: Path, tmp_path: Path) -> None:
     """At rate 0 no epoch is better than the first: with a patience of 2 the third is the last of ten."""
-    run = train("small-cnn", tree, "presence", tmp_path / "run", "batch=4", "epoch_images=4", "epochs=10",
-                "patience=2", "rate=0.0")  # fmt: skip
+    run = train(
+        "small-cnn",
+        tree,
+        "presence",
+        tmp_path / "run",
+        "batch=4",
+        "epoch_images=4",
+        "epochs=10",
+        "patience=2",
+        "rate=0.0",
+    )
     assert len(read_history(run)) == 3
     assert torch.load(run / "best.pt", weights_only=True)["epoch"] == 1
 
@@ -178,8 +219,12 @@ def test_only_the_new_head_of_the_frozen_resnet_learns() -> None:
 def test_each_recipe_reads_and_says_what_it_trains(name: str, model: str, task: str, frame: str) -> None:
     found = recipe(name)
     assert (found.model, found.task, found.frame, found.objective, found.feed) == (
-        model, task, frame, "classify", "pictures",
-    )  # fmt: skip
+        model,
+        task,
+        frame,
+        "classify",
+        "pictures",
+    )
     assert found.optimiser == "adam"
     assert (found.augment.flip, found.augment.rotate > 0) == (0.5, True)
     assert (found.augment.contrast > 0) == (name in ("custom-cnn", "vgg16-detection"))

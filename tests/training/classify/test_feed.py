@@ -46,8 +46,21 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
         hu = cv2.warpAffine(bases[kind], warp, (144, 144), borderValue=-1000) + rng.normal(0, 4, (144, 144))
         cv2.imencode(".png", np.rint(np.clip(hu / 80, 0, 1) * 255).astype(np.uint8))[1].tofile(root / f"{name}.png")
         source, who = name[0], name[:2]
-        records.append(Record(f"{name}.png", source, presence, subtype, f"{source}/{who}", f"{source}/{who}", name,
-                              "0" * 16, (144, 144), source == "x", extra))  # fmt: skip
+        records.append(
+            Record(
+                f"{name}.png",
+                source,
+                presence,
+                subtype,
+                f"{source}/{who}",
+                f"{source}/{who}",
+                name,
+                "0" * 16,
+                (144, 144),
+                source == "x",
+                extra,
+            )
+        )
 
     for p in range(8):
         add(f"a{p}n", "normal", p, 0, None)
@@ -144,8 +157,13 @@ def test_parts_and_labels_of_rows_without_a_label(manifest: Manifest, cache: Cac
 
 
 def test_rows_the_split_leaves_out_go_with_their_group(manifest: Manifest, cache: Cache) -> None:
-    listed = Split("grouped", "subtype", 3, True, {"train": ("a1h.png", "b0h.png"), "validation": ("a3h.png",),
-                                                   "test": ("b1h.png",)})  # fmt: skip
+    listed = Split(
+        "grouped",
+        "subtype",
+        3,
+        True,
+        {"train": ("a1h.png", "b0h.png"), "validation": ("a3h.png",), "test": ("b1h.png",)},
+    )
     parts = dict(zip([r.path for r in cache.rows], parts_of(cache, listed), strict=True))
     assert (parts["a1n.png"], parts["a3n.png"], parts["b1f.png"]) == ("train", "validation", "test")
     never = Counter(parts[f"a{p}n.png"] for p in (0, 2, 4, 6)) + Counter(parts[f"b{p}f.png"] for p in (2, 3))

@@ -92,11 +92,14 @@ def trained(tmp_path: Path, **changes: object) -> tuple[Path, Manifest, Path, Ca
             bleeds = p % 3 == 0
             grey = np.clip(head_phantom("hemorrhage" if bleeds else "normal", 96, p, level).hu / 80 * 255, 0, 255)
             cv2.imwrite(str(tmp_path / f"{p}_{i}.png"), grey.astype(np.uint8))
-            records.append(Record(f"{p}_{i}.png", "s", int(bleeds), 1 if bleeds else None, f"s/{p}", f"s/{p}",
-                                  size=(96, 96)))  # fmt: skip
+            records.append(
+                Record(f"{p}_{i}.png", "s", int(bleeds), 1 if bleeds else None, f"s/{p}", f"s/{p}", size=(96, 96))
+            )
     manifest = Manifest(tmp_path, tuple(records))
-    parts = {name: tuple(f"{p}_{i}.png" for p in range(n, n + 3) for i in (0, 1))
-             for n, name in ((0, "train"), (3, "validation"), (6, "test"))}  # fmt: skip
+    parts = {
+        name: tuple(f"{p}_{i}.png" for p in range(n, n + 3) for i in (0, 1))
+        for n, name in ((0, "train"), (3, "validation"), (6, "test"))
+    }
     split = write_split(Split("grouped", "presence", 0, True, parts), tmp_path / "split.json")
     recipe = Recipe.from_dict({"name": "toy", "model": "custom_cnn", "size": 48, "precision": "float32", **changes})
     torch.manual_seed(0)
@@ -145,8 +148,15 @@ def card(recipe: Recipe, training: Training, **metrics: object) -> str:
     return write_card(record(metrics=metrics, trained_on=training.sentence), recipe, training)
 
 
-ROW = {"slices": 10, "positives": 4, "groups": 6, "auroc": {"value": 0.9, "low": 0.8, "high": 1.0}, "sensitivity": 1.0,
-       "specificity": 0.5, "sensitivity_at_specificity_0.85": 0.75}  # fmt: skip
+ROW = {
+    "slices": 10,
+    "positives": 4,
+    "groups": 6,
+    "auroc": {"value": 0.9, "low": 0.8, "high": 1.0},
+    "sensitivity": 1.0,
+    "specificity": 0.5,
+    "sensitivity_at_specificity_0.85": 0.75,
+}
 
 
 def test_a_card_speaks_of_changed_rows_only_where_it_has_them() -> None:

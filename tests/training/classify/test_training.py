@@ -55,8 +55,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             cv2.imwrite(str(root / f"{name}.png"), np.rint(np.clip(noisy / 80, 0, 1) * 255).astype(np.uint8))
             records.append(Record(f"{name}.png", "s", bleeds, bleeds or None, name, name, name, "0" * 16, (128, 128)))
     build(Manifest(root, tuple(records)), root / "cache", SLICE_PLANES)
-    parts = {p: tuple(f"{k}{i}.png" for k in ("normal", "hemorrhage") for i in numbers)
-             for p, numbers in (("train", range(3)), ("validation", (3, 4)), ("test", (5,)))}  # fmt: skip
+    parts = {
+        p: tuple(f"{k}{i}.png" for k in ("normal", "hemorrhage") for i in numbers)
+        for p, numbers in (("train", range(3)), ("validation", (3, 4)), ("test", (5,)))
+    }
     return root / "cache", write_split(Split("grouped", "presence", 0, True, parts), root / "split.json")
 
 
@@ -91,8 +93,17 @@ def test_the_command(data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytes
 
 
 #: Networks too large for a step here; whether every parameter learns is seen from shapes alone.
-LARGE = {"strokenext_large", "strokenext_base", "strokenext_small", "strokenext_tiny", "strokenext_nano",
-         "strokenext_pico", "vgg16", "convnext_base", "resnet152"}  # fmt: skip
+LARGE = {
+    "strokenext_large",
+    "strokenext_base",
+    "strokenext_small",
+    "strokenext_tiny",
+    "strokenext_nano",
+    "strokenext_pico",
+    "vgg16",
+    "convnext_base",
+    "resnet152",
+}
 
 
 @pytest.mark.parametrize("name", [r.name for r in list_models("slice") if r.name not in LARGE])
@@ -151,10 +162,14 @@ def test_outline_then_fuse(tmp_path: Path) -> None:
         assert all(torch.equal(v, start["encoder." + k]) for k, v in encoder.state_dict().items())
     learn(tmp_path / "fuse", second, fuse, Broken(4, 0, 64, dense=True))
     halfway = weights(tmp_path / "fuse")
-    assert all(torch.equal(v, halfway[k.replace("encoder.", "model.encoder_a.")]) for k, v in start.items()
-               if k.startswith("encoder."))  # fmt: skip
-    assert not torch.equal(halfway["model.fusion.0.0.weight"], make_objective(second).module.state_dict()
-                           ["model.fusion.0.0.weight"])  # fmt: skip
+    assert all(
+        torch.equal(v, halfway[k.replace("encoder.", "model.encoder_a.")])
+        for k, v in start.items()
+        if k.startswith("encoder.")
+    )
+    assert not torch.equal(
+        halfway["model.fusion.0.0.weight"], make_objective(second).module.state_dict()["model.fusion.0.0.weight"]
+    )
     assert learn(tmp_path / "fuse", second, make_objective(second, tmp_path / "pre"), feed)
     after = weights(tmp_path / "fuse")
     assert not torch.equal(after["model.encoder_a.stem.0.weight"], start["encoder.stem.0.weight"])
@@ -174,7 +189,10 @@ def test_encoders_of_another_model_are_refused(tmp_path: Path) -> None:
 
 
 def test_layer_scale_starts_where_the_recipe_says() -> None:
-    scales = [p for k, p in make_objective(toy_recipe(model="strokenext_atto")).model.named_parameters()
-              if k.endswith("gamma")]  # fmt: skip
+    scales = [
+        p
+        for k, p in make_objective(toy_recipe(model="strokenext_atto")).model.named_parameters()
+        if k.endswith("gamma")
+    ]
     assert scales
     assert all(float(p.detach().min()) == float(p.detach().max()) == 0.5 for p in scales)

@@ -199,8 +199,22 @@ def test_from_folders_to_a_batch(form: str, tmp_path: Path, capsys: pytest.Captu
             r.label(task) is not None and not r.evaluation_only for r in manifest
         )
     if form == "parts":
-        assert main(["split", "--manifest", str(out / "manifest.jsonl"), "--task", "subtype", "--protocol", "published",
-                     "--out", str(out / "p.json")]) == 0  # fmt: skip
+        assert (
+            main(
+                [
+                    "split",
+                    "--manifest",
+                    str(out / "manifest.jsonl"),
+                    "--task",
+                    "subtype",
+                    "--protocol",
+                    "published",
+                    "--out",
+                    str(out / "p.json"),
+                ]
+            )
+            == 0
+        )
         assert [len(p) for p in read_split(out / "p.json").parts.values()] == [8, 8, 8]
 
 

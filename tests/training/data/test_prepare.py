@@ -70,8 +70,11 @@ def test_brain_stroke_ct_dataset_with_external_test(tmp_path: Path) -> None:
     for start in (root, tmp_path):  # given the set itself, or the folder around it whose name says "Stroke"
         found = {f.file.name: f for f in read("t", start).images}
         assert {n: (f.presence, f.subtype) for n, f in found.items()} == {
-            "0.png": (1, 1), "1.png": (1, 0), "2.png": (0, None), "900.png": (1, 0),
-        }  # fmt: skip
+            "0.png": (1, 1),
+            "1.png": (1, 0),
+            "2.png": (0, None),
+            "900.png": (1, 0),
+        }
         assert found["900.png"].evaluation_only
         assert not found["0.png"].evaluation_only
         assert found["900.png"].extra["mask"].endswith("MASKS/900.png")
@@ -83,8 +86,10 @@ def test_folders_with_overlay_beside_them_and_plain_three_classes(tmp_path: Path
     save(tmp_path / "a" / "Hemorrhagic Stroke" / "1.png", 2)
     save(tmp_path / "a" / "Normal" / "1.png", 3)
     assert labels_of(tmp_path / "a") == {
-        "Ischemic Stroke/1.png": (1, 0), "Hemorrhagic Stroke/1.png": (1, 1), "Normal/1.png": (0, None),
-    }  # fmt: skip
+        "Ischemic Stroke/1.png": (1, 0),
+        "Hemorrhagic Stroke/1.png": (1, 1),
+        "Normal/1.png": (0, None),
+    }
     for i, name in enumerate(("kanama", "iskemi", "inme_yok")):
         save(tmp_path / "b" / name / f"{i}.JPG", i)
     assert Counter(labels_of(tmp_path / "b").values()) == {(1, 1): 1, (1, 0): 1, (0, None): 1}
@@ -151,8 +156,11 @@ def test_a_numeric_subtype_is_the_kind_of_stroke_and_an_empty_one_leaves_it_to_p
     root = scans(tmp_path / "scans", *(f"{n}.dcm" for n in "abcd"))
     found = tabled(root, "path,presence,subtype\na.dcm,1,0\nb.dcm,1,1\nc.dcm,0,\nd.dcm,0,0\n")
     assert {path: v[:2] for path, v in found.items()} == {
-        "a.dcm": (1, 0), "b.dcm": (1, 1), "c.dcm": (0, None), "d.dcm": (0, None),
-    }  # fmt: skip
+        "a.dcm": (1, 0),
+        "b.dcm": (1, 1),
+        "c.dcm": (0, None),
+        "d.dcm": (0, None),
+    }
 
 
 def test_tree_with_a_label_table(tmp_path: Path) -> None:
@@ -162,8 +170,10 @@ def test_tree_with_a_label_table(tmp_path: Path) -> None:
     table.write_text("name,label\nP1,hemorrhage\nP2/3.dcm,normal\nP1/a/2.dcm,0\n", encoding="utf-8")
     reading = read("d", tmp_path / "scans", table)
     assert {f.file.name: (f.presence, f.patient) for f in reading.images} == {
-        "1.dcm": (1, "d/P1"), "2.dcm": (0, "d/P1"), "3.dcm": (0, "d/P2"),
-    }  # fmt: skip
+        "1.dcm": (1, "d/P1"),
+        "2.dcm": (0, "d/P1"),
+        "3.dcm": (0, "d/P2"),
+    }
     assert [(o.file, str(o)) for o in reading.left_out] == [("P3/4.dcm", "no row of the label table names it")]
 
 

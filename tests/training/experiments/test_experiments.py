@@ -75,8 +75,17 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(folder: Path, *more: str) -> list[str]:
-    return ["experiments", str(folder / "plan.toml"), "--manifest", str(folder / "data" / "manifest.jsonl"),
-            "--work", str(folder / "runs"), "--results", str(folder / "results"), *more]  # fmt: skip
+    return [
+        "experiments",
+        str(folder / "plan.toml"),
+        "--manifest",
+        str(folder / "data" / "manifest.jsonl"),
+        "--work",
+        str(folder / "runs"),
+        "--results",
+        str(folder / "results"),
+        *more,
+    ]
 
 
 def test_each_cell_leaves_its_result_where_its_name_says(work: Path) -> None:
@@ -110,8 +119,19 @@ def test_the_control_is_judged_by_the_labels_it_was_trained_on(work: Path) -> No
     feed: Any = make_feed(recipe, cache, split, "cpu")
     trained = {cache.rows[i].path: label for i, label in feed.labels.items()}
     folder = work / "runs" / "models" / "presence" / "grouped" / "custom_cnn"
-    words = ["evaluate", "--model", str(folder), "--manifest", str(work / "data" / "manifest.jsonl"), "--split",
-             str(work / "image.json"), "--random-labels", "patients", "--label-seed", "7"]  # fmt: skip
+    words = [
+        "evaluate",
+        "--model",
+        str(folder),
+        "--manifest",
+        str(work / "data" / "manifest.jsonl"),
+        "--split",
+        str(work / "image.json"),
+        "--random-labels",
+        "patients",
+        "--label-seed",
+        "7",
+    ]
     assert main([*words, "--out", str(work / "control.json")]) == 0
     found = read_result(work / "control.json")
     assert "random" in found.data["control"]
@@ -178,8 +198,18 @@ def test_every_plan_of_the_package_can_be_read(file: Path) -> None:
 
 def test_the_cpu_plan_holds_the_matrix_that_was_asked_for() -> None:
     names = {c.name for c in read_plan(PLANS / "cpu.toml").cells}
-    models = ("strokenext_atto", "mobilenetv2", "vgg16", "resnet50", "resnet152", "swin_tiny", "convnext_base",
-              "custom_cnn", "small_cnn", "resnet50_frozen")  # fmt: skip
+    models = (
+        "strokenext_atto",
+        "mobilenetv2",
+        "vgg16",
+        "resnet50",
+        "resnet152",
+        "swin_tiny",
+        "convnext_base",
+        "custom_cnn",
+        "small_cnn",
+        "resnet50_frozen",
+    )
     assert {f"presence/{p}/{m}" for p in ("image", "grouped") for m in models} <= names
     for m in ("strokenext_atto", "resnet50"):
         assert {f"presence/{p}-random-labels/{m}" for p in ("image", "grouped")} <= names
@@ -198,9 +228,17 @@ def test_a_plan_that_nobody_can_run_is_refused_in_words(tmp_path: Path) -> None:
 def slices(patient: str, count: int, shown: int) -> list[Record]:
     """Slices of a patient of which one is annotated; `away` as `prepare` notes it."""
     return [
-        Record(f"{patient}{i}", "s", 1 if i == shown else None, 1 if i == shown else None, patient, patient,
-               extra={"away": abs(i - shown)}) for i in range(count)
-    ]  # fmt: skip
+        Record(
+            f"{patient}{i}",
+            "s",
+            1 if i == shown else None,
+            1 if i == shown else None,
+            patient,
+            patient,
+            extra={"away": abs(i - shown)},
+        )
+        for i in range(count)
+    ]
 
 
 def test_slices_far_from_an_annotated_one_are_free_only_in_the_part_of_their_patient() -> None:
@@ -217,8 +255,13 @@ def test_slices_far_from_an_annotated_one_are_free_only_in_the_part_of_their_pat
 def test_permuted_labels_leave_other_parts_without_any() -> None:
     rows = tuple(Record(f"{i}", "s", i % 2, i % 2 or None, f"p{i}", f"p{i}") for i in range(20))
     names = [r.path for r in rows]
-    split = Split("image", "presence", 0, False, {"train": tuple(names[:12]), "test": tuple(names[12:16]),
-                                                  "external": tuple(names[16:])})  # fmt: skip
+    split = Split(
+        "image",
+        "presence",
+        0,
+        False,
+        {"train": tuple(names[:12]), "test": tuple(names[12:16]), "external": tuple(names[16:])},
+    )
     found = permuted(Manifest(Path(), rows), split, "images", 1).records
     assert sum(r.presence for r in found[:16]) == 8
     assert {r.presence for r in found[16:]} == {None}

@@ -157,8 +157,9 @@ def test_only_what_training_did_not_see_is_looked_at_sources_in_turn(tmp_path: P
     cv2.imwrite(str(tmp_path / "m.png"), mask)
     rows = [
         Record(f"{s}{i}.png", s, 1, 1, f"{s}/{i}", size=(16, 16), extra={"mask": "m.png", "mask_of": "blood"})
-        for s in "ab" for i in range(6)
-    ]  # fmt: skip
+        for s in "ab"
+        for i in range(6)
+    ]
     parts = {"train": ("a0.png", "a1.png"), "test": tuple(f"{s}{i}.png" for s in "ab" for i in range(2, 6))}
     split = Split("grouped", "presence", 0, True, parts)
     found = ec.selection(Manifest(tmp_path, tuple(rows)), split, "presence", 4, np.random.default_rng(0))

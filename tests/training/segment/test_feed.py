@@ -34,10 +34,20 @@ STILL = Augment(0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 def recipe(**changes: object) -> Recipe:
     given = {
-        "name": "tiny", "task": "segmentation", "model": "unet", "arguments": {"width": 4}, "objective": "segment",
-        "feed": "masks", "size": 64, "frame": "contour-in-place", "channels": "grey", "batch": 4, "away_negatives": 3,
-        "precision": "float32", "select": "dice",
-    }  # fmt: skip
+        "name": "tiny",
+        "task": "segmentation",
+        "model": "unet",
+        "arguments": {"width": 4},
+        "objective": "segment",
+        "feed": "masks",
+        "size": 64,
+        "frame": "contour-in-place",
+        "channels": "grey",
+        "batch": 4,
+        "away_negatives": 3,
+        "precision": "float32",
+        "select": "dice",
+    }
     return Recipe.from_dict(given | changes)
 
 
@@ -207,9 +217,14 @@ class TestFeed:
 
     def test_validation_may_presume_and_test_may_not(self, feed: MasksFeed, cache: Cache, split: Split) -> None:
         assert "rims/0far.png" not in feed.held_out("test").paths
-        moved = replace(split, parts=dict(split.parts) | {
-            "train": tuple(p for p in split.parts["train"] if p != "rims/0.png"), "validation": ("rims/0.png",),
-        })  # fmt: skip
+        moved = replace(
+            split,
+            parts=dict(split.parts)
+            | {
+                "train": tuple(p for p in split.parts["train"] if p != "rims/0.png"),
+                "validation": ("rims/0.png",),
+            },
+        )
         other = MasksFeed(recipe(), cache, moved, torch.device("cpu"))
         assert other.held_out("validation").paths == ("rims/0.png", "rims/0far.png")
 

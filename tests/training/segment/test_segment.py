@@ -139,8 +139,19 @@ def work(manifest: Manifest, split: Split, tmp_path_factory: pytest.TempPathFact
     network = bright()
     start_run(folder / "run", made, {"split": sha256(folder / "split.json")}, "cpu")
     save_state(folder / "run" / BEST, module=network.state_dict(), epoch=1, validation={})
-    write_history(folder / "run", [{"epoch": 1, "step": 5, "seconds": 2.0, "loss": 1.0, "images_per_second": 9.0,
-                                    "validation": {"loss": 1.0, "dice": 0.5}}])  # fmt: skip
+    write_history(
+        folder / "run",
+        [
+            {
+                "epoch": 1,
+                "step": 5,
+                "seconds": 2.0,
+                "loss": 1.0,
+                "images_per_second": 9.0,
+                "validation": {"loss": 1.0, "dice": 0.5},
+            }
+        ],
+    )
     return folder
 
 
@@ -213,8 +224,16 @@ def test_a_tiny_run_from_recipe_to_checkpoint(
     """The train command on the recipe of the repository, cut down: history with Dice, curves, best checkpoint."""
     cache = tmp_path / "cache"
     build_cache(manifest, cache, SEGMENTATION_PLANES, FRAMING)
-    less = {"size": 64, "batch": 4, "epochs": 2, "epoch_images": 8, "warmup": 2, "precision": "float32",
-            "arguments": "{ width = 4 }", "progressive": "[[0.0, 32], [0.5, 64]]"}  # fmt: skip
+    less = {
+        "size": 64,
+        "batch": 4,
+        "epochs": 2,
+        "epoch_images": 8,
+        "warmup": 2,
+        "precision": "float32",
+        "arguments": "{ width = 4 }",
+        "progressive": "[[0.0, 32], [0.5, 64]]",
+    }
     changes = [w for k, v in less.items() for w in ("--set", f"{k}={v}")]
     toml = RECIPES / "unet.toml"
     given = ["--cache", str(cache), "--split", str(work / "split.json"), "--run", str(tmp_path / "run")]

@@ -31,8 +31,20 @@ def manifest_of(sizes: list[tuple[int, int, str]], evaluation: int = 0) -> Manif
         for i in range(n):
             label = int(i < positives)
             name = f"{source}/p{p}"
-            rows.append(Record(f"{p:03d}_{i:03d}.png", source, label, 1 if label else None, name, name,
-                               f"{p:032d}{i:032d}", f"{p * 1000 + i:016x}", (8, 8), only))  # fmt: skip
+            rows.append(
+                Record(
+                    f"{p:03d}_{i:03d}.png",
+                    source,
+                    label,
+                    1 if label else None,
+                    name,
+                    name,
+                    f"{p:032d}{i:032d}",
+                    f"{p * 1000 + i:016x}",
+                    (8, 8),
+                    only,
+                )
+            )
     return Manifest(Path("/nowhere"), tuple(rows))
 
 

@@ -50,9 +50,13 @@ def test_it_runs_top_to_bottom_on_phantoms(tmp_path: Path) -> None:
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN, str(NOTEBOOK)], cwd=NOTEBOOK.parent, env=around,
-        capture_output=True, text=True, timeout=1800,
-    )  # fmt: skip
+        [sys.executable, "-W", "ignore", "-c", RUN, str(NOTEBOOK)],
+        cwd=NOTEBOOK.parent,
+        env=around,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     made = load_config(tmp_path / "work" / "cnn3d-tutorial")
     assert made.planes is not None

@@ -38,10 +38,20 @@ BLEED = (4, 5, 6)
 
 def recipe(**changes: object) -> Recipe:
     given = {
-        "name": "tiny", "model": "cnn3d", "objective": "volume", "feed": "volumes", "size": 48, "depth": 46, "batch": 4,
-        "rate": 1e-3, "warmup": 3, "channels_last": False, "precision": "float32", "label_smoothing": 0.0,
+        "name": "tiny",
+        "model": "cnn3d",
+        "objective": "volume",
+        "feed": "volumes",
+        "size": 48,
+        "depth": 46,
+        "batch": 4,
+        "rate": 1e-3,
+        "warmup": 3,
+        "channels_last": False,
+        "precision": "float32",
+        "label_smoothing": 0.0,
         "mixture": Mixture(normal=0.5, infarct=0.0, bleed=0.1, real_bleed=0.4),
-    }  # fmt: skip
+    }
     return Recipe(**(given | changes))  # type: ignore[arg-type]
 
 
@@ -64,8 +74,18 @@ def cache() -> Cache:
             if patient == 9 and number > 6:
                 continue
             label = int(patient % 2 == 0 and number in BLEED)
-            rows.append(Row(f"{patient}/{number}.png", "made_up", f"made_up/{patient}", f"g{patient}", label,
-                            1 if label else None, 0.5, slice=int(number)))  # fmt: skip
+            rows.append(
+                Row(
+                    f"{patient}/{number}.png",
+                    "made_up",
+                    f"made_up/{patient}",
+                    f"g{patient}",
+                    label,
+                    1 if label else None,
+                    0.5,
+                    slice=int(number),
+                )
+            )
             planes.append(planes_of(drawn(patient, int(number)), framing=FRAMING))
     return Cache(tuple(rows), np.stack(planes), {"frame": "head", "window": [80.0, 40.0]})
 
@@ -110,8 +130,10 @@ class TestPatients:
 
     def test_labels_and_parts(self, feed: VolumesFeed):
         assert {p: [x.unit[-1] for x in found] for p, found in feed.patients.items()} == {
-            "train": list("012345"), "validation": ["6", "7"], "test": ["8"],  # 9 has seven slices, eight are needed
-        }  # fmt: skip
+            "train": list("012345"),
+            "validation": ["6", "7"],
+            "test": ["8"],  # 9 has seven slices, eight are needed
+        }
         assert [p.label for p in feed.patients["train"]] == [1, 0, 1, 0, 1, 0]
 
     def test_half_a_patient_is_no_volume(self, cache: Cache, split: Split):
@@ -194,9 +216,12 @@ class TestExamples:
         planes = np.stack([cache.planes[i] for _, i in rows])
         planes[:, 4] = 255
         example = augmented(
-            np.random.default_rng(1), Slices(planes, tuple(int(n in BLEED) for n in range(SLICES))), recipe(),
-            Planes(46), simulate=False,
-        )  # fmt: skip
+            np.random.default_rng(1),
+            Slices(planes, tuple(int(n in BLEED) for n in range(SLICES))),
+            recipe(),
+            Planes(46),
+            simulate=False,
+        )
         depth = grid((46, 48, 48))[0]
         at = (FIRST + 4 * np.arange(depth) + 1.5) / 45 * 9  # the slice that a cell's middle lies on
         inside, outside = (at > 4) & (at < 6), (at < 3) | (at > 7)
