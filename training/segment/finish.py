@@ -6,7 +6,7 @@ together; slices free of a lesion are among them, so that false alarms count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from strokenext.record.config import ModelConfig
 from strokenext.regions import Masks, without_specks
 from strokenext.segment.segmenter import Segmenter
 from training.data.images import open_image
-from training.data.labels import BLOOD, EDEMA
+from training.data.labels import BLOOD, EDEMA, mask_of
 from training.data.manifest import Manifest, Record
 from training.splits.split import Split
 from training.train.card import source_title
@@ -35,6 +35,11 @@ THRESHOLDS = tuple(round(0.2 + 0.05 * k, 2) for k in range(13))
 LEAST = (0.0, 6.0, 12.0, 24.0)
 #: Slices without a lesion among the validation slices, at most this many for every one with a lesion.
 FREE = 1.0
+#: How slices with a mask of that are described.
+OUTLINED = {
+    EDEMA: "with a hemorrhage whose perihematomal edema was outlined (the hematoma beside it was derived by threshold)",
+    BLOOD: "with a hemorrhage that was outlined itself",
+}
 
 
 def validation(manifest: Manifest, split: Split) -> list[Record]:
@@ -92,18 +97,17 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
     """The model's record but for its weights, and what its card says of the training."""
     recipe, manifest, split = run.recipe, run.manifest, run.split
     train = [r for r in split.records(manifest, "train") if not recipe.sources or r.source in recipe.sources]
-    edema = [r for r in train if r.extra.get("mask_of") == EDEMA]
-    blood = any(r.extra.get("mask_of") == BLOOD for r in train)
-    outlined = sorted({r.source for r in edema})
+    masked = {of: [r for r in train if r.extra.get("mask") and mask_of(r) == of] for of in OUTLINED}
+    outlined = sorted({r.source for r in masked[EDEMA]})
     training = Training(
         sources=sorted({r.source for r in train}),
         unseen=sorted({r.source for r in manifest if r.evaluation_only}),
         derived=outlined,
     )
     simulated = recipe.mixture.bleed > 0
-    says = meanings(() if blood else outlined, simulated, [source_title(s) for s in outlined])
+    says = meanings(() if masked[BLOOD] else outlined, simulated, [source_title(s) for s in outlined])
     start = Masks((0.5,) * len(MASK_CLASSES), (0.0,) * len(MASK_CLASSES), says)
-    config = record_of(run.name, recipe, start, trained_on(recipe, train, edema))
+    config = record_of(run.name, recipe, start, trained_on(recipe, train, masked))
     report("validation")
     masks = choose(Segmenter(run.model, config, run.device), start, manifest, validation(manifest, split))
     config = record_of(run.name, recipe, masks, config.trained_on)
@@ -133,17 +137,18 @@ def record_of(name: str, recipe: Recipe, masks: Masks, sentence: str) -> ModelCo
     )
 
 
-def trained_on(recipe: Recipe, train: Sequence[Record], edema: Sequence[Record]) -> str:
-    """Sentences a clinician understands; they stand on the page beside every overlay."""
+def trained_on(recipe: Recipe, train: Sequence[Record], masked: Mapping[str, Sequence[Record]]) -> str:
+    """Sentences a clinician understands; they stand on the page beside every overlay. `masked` by what is outlined."""
+
+    def counted(records: Sequence[Record]) -> str:
+        return f"{len(records)} slices of {len({r.unit for r in records})} patients"
+
     free = [r for r in train if r.presence == 0]
+    parts = [f"{counted(records)} {OUTLINED[of]}" for of, records in masked.items() if records]
+    parts.append(f"{len(free)} slices without a lesion of {len({r.unit for r in free})} patients")
     drawn = recipe.mixture.bleed / (recipe.mixture.normal + recipe.mixture.bleed + recipe.mixture.real_bleed)
     simulated = f" Simulated bleeds on lesion-free slices made {drawn:.0%} of the examples." if drawn else ""
-    return (
-        f"{len(edema)} slices of {len({r.unit for r in edema})} patients with a hemorrhage whose "
-        "perihematomal edema was outlined (the hematoma beside it was derived by threshold), and "
-        f"{len(free)} slices without a lesion of {len({r.unit for r in free})} patients."
-        f"{simulated} No infarct has a class."
-    )
+    return f"{', and '.join(parts)}.{simulated} No infarct has a class."
 
 
 def short(scores: dict[str, Any]) -> dict[str, Any]:
