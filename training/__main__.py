@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: python -m training STAGE ...\n")
         for name, (_, what) in STAGES.items():
-            print(f"  {name:10s} {what}")
+            print(f"  {name:11s} {what}")
         print("\npython -m training STAGE --help lists the flags of one.")
         return 0 if arguments else 64
     if arguments[0] not in STAGES:
