@@ -178,8 +178,8 @@ def cell_loss(cells: Tensor, dense: Tensor, known: Tensor, task: str) -> Tensor:
     else:
         target = torch.where(lesion > 0.5, (blood >= infarct).float(), 0.5)
     weight = sure.float() * torch.where(lesion > 0.5, CELL_BALANCE, 1.0)
-    found = binary_cross_entropy_with_logits(cells[:, 1] - cells[:, 0], target, weight=weight, reduction="sum")
-    return found / weight.sum().clamp(min=1)
+    total = binary_cross_entropy_with_logits(cells[:, 1] - cells[:, 0], target, weight=weight, reduction="sum")
+    return total / weight.sum().clamp(min=1)
 
 
 def heat_loss(heat: Tensor, dense: Tensor, known: Tensor) -> Tensor:

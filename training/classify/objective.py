@@ -77,6 +77,6 @@ def task_scores(logits: Tensor, held: HeldOut, recipe: Recipe) -> dict[str, Any]
     """`classification_scores` of the examples that the task is about: a normal slice has no subtype."""
     labels, sources = torch.from_numpy(held.labels), np.asarray(held.sources)
     if recipe.feed == "lesions" and recipe.task == "subtype":
-        asked = labels != NORMAL
-        logits, labels, sources = logits[asked], labels[asked], sources[asked.numpy()]
+        stroke = labels != NORMAL
+        logits, labels, sources = logits[stroke], labels[stroke], sources[stroke.numpy()]
     return classification_scores(logits, task_labels(labels, recipe), sources)

@@ -84,18 +84,18 @@ class PicturesFeed:
         """Cached row to class: rows that the split lists with a label of the task, permuted for a control run, and
         for training and validation unlabelled ones far from a lesion where the recipe says so."""
         recipe, listed = self.recipe, split.part_of()
-        found = {
+        labels = {
             i: label
             for i, row in enumerate(self.cache.rows)
             if row.path in listed and (label := row.label(recipe.task)) is not None
             if not recipe.sources or row.source in recipe.sources
         }
         if not recipe.random_labels:
-            return dict(sorted((found | self._presumed()).items()))
-        drawn = [i for i in found if self.parts[i] in ("train", "validation", "test")]
+            return dict(sorted((labels | self._presumed()).items()))
+        drawn = [i for i in labels if self.parts[i] in ("train", "validation", "test")]
         rows = [self.cache.rows[i] for i in drawn]
         units = [r.unit for r in rows] if recipe.random_labels == "patients" else None
-        given = random_labels([r.path for r in rows], [found[i] for i in drawn], recipe.seed, units)
+        given = random_labels([r.path for r in rows], [labels[i] for i in drawn], recipe.seed, units)
         return dict(zip(drawn, map(int, given), strict=True))
 
     def _presumed(self) -> dict[int, int]:

@@ -183,12 +183,12 @@ def _last_layers(model: nn.Module, x: Tensor) -> list[nn.Module]:
     """The modules whose outputs are the features: what the hook-based library must be pointed at."""
     import torch
 
-    seen: dict[int, nn.Module] = {}
+    by_address: dict[int, nn.Module] = {}
     outputs: list[Tensor] = []
 
     def note(module: nn.Module, _: object, output: object) -> None:
         if isinstance(output, torch.Tensor):
-            seen[output.data_ptr()] = module
+            by_address[output.data_ptr()] = module
             outputs.append(output)  # kept alive, so that no address is used twice
 
     hooks = [m.register_forward_hook(note) for m in model.modules()]
@@ -196,7 +196,7 @@ def _last_layers(model: nn.Module, x: Tensor) -> list[nn.Module]:
         features = model.features(x)  # type: ignore[operator]
     for hook in hooks:
         hook.remove()
-    layers = [seen[f.data_ptr()] for f in features if f.data_ptr() in seen]
+    layers = [by_address[f.data_ptr()] for f in features if f.data_ptr() in by_address]
     return layers if len(layers) == len(features) else []
 
 
@@ -211,7 +211,7 @@ def _library(model: nn.Module, x: Tensor, layers: list[nn.Module]) -> object:
 def benchmark(
     names: Sequence[str],
     settings: Settings,
-    told: Callable[[str, Measured | str], None] | None = None,
+    report: Callable[[str, Measured | str], None] | None = None,
     minutes: float | None = None,
 ) -> tuple[list[Measured], list[dict[str, str]]]:
     """Measure rows, the smallest first, each in a fresh process; then what was left out and why.
@@ -220,7 +220,7 @@ def benchmark(
     have gone by before its turn. Raises ModelNotFoundError before starting any.
     """
     order = sorted(names, key=lambda n: zoo.row(n).params)
-    found: dict[str, Measured] = {}
+    measured: dict[str, Measured] = {}
     left: list[dict[str, str]] = []
     start = time.monotonic()
     for name in order:
@@ -229,7 +229,7 @@ def benchmark(
             why = f"{minutes:g} minutes had gone by"
         if not why:
             try:
-                found[name] = _isolated(name, settings) if settings.isolated else measure_row(name, settings)
+                measured[name] = _isolated(name, settings) if settings.isolated else measure_row(name, settings)
             except BrokenProcessPool:
                 why = "its process was killed, most likely for want of memory"
             except RuntimeError as problem:
@@ -238,9 +238,9 @@ def benchmark(
                 why = "the device has too little memory"
         if why:
             left.append({"name": name, "why": why})
-        if told is not None:
-            told(name, why or found[name])
-    return [found[n] for n in names if n in found], left
+        if report is not None:
+            report(name, why or measured[name])
+    return [measured[n] for n in names if n in measured], left
 
 
 def _isolated(name: str, settings: Settings) -> Measured:

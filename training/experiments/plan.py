@@ -147,8 +147,8 @@ def _cells(group: Group, plan: Mapping[str, Any], file: Path) -> list[Cell]:
     for task, model, protocol in itertools.product(group.tasks, group.models, group.protocols):
         changes = (*plan.get("set", ()), *group.set, *plan.get("changes", {}).get(zoo.row(model).name, ()))
         for detail in group.left_out if protocol == "source" else ("",):
-            asked = (group.random_labels, group.away, group.explain, encoder, group.folder, group.seed)
-            cells.append(Cell(task, protocol, model, recipe, detail, changes, *asked))
+            options = (group.random_labels, group.away, group.explain, encoder, group.folder, group.seed)
+            cells.append(Cell(task, protocol, model, recipe, detail, changes, *options))
     return cells
 
 

@@ -29,7 +29,7 @@ def measure(
 ) -> dict[str, Any]:
     """All measures. `threshold` acts on the calibrated probability; both come from validation, never from here."""
     p = predictions.probabilities(temperature)
-    found: dict[str, Any] = {
+    measures: dict[str, Any] = {
         "slices": len(predictions),
         "units": len(set(predictions.units)),
         "at_threshold": at_threshold(predictions, p, threshold, draws, seed),
@@ -40,8 +40,8 @@ def measure(
         "by_type": by_type(predictions, p, threshold),
     }
     if len(set(predictions.labels.tolist())) == 2:
-        sens, spec = (found["at_threshold"][n]["value"] for n in ("sensitivity", "specificity"))
-        found |= {
+        sens, spec = (measures["at_threshold"][n]["value"] for n in ("sensitivity", "specificity"))
+        measures |= {
             "calibration": {"before": calibration(predictions, 1.0), "after": calibration(predictions, temperature)},
             "calibration_intervals": calibration_intervals(predictions, temperature, draws, seed),
             "reliability": [b._asdict() for b in reliability_bins(predictions.labels, p, predictions.units)],
@@ -50,27 +50,27 @@ def measure(
             "patients": by_patient(predictions, p, threshold, draws, seed),
             "source_probe": m.source_probe(predictions.labels, predictions.sources),
         }
-    return found
+    return measures
 
 
 def at_threshold(
     predictions: Predictions, p: NDArray[np.float64], threshold: float, draws: int, seed: int
 ) -> dict[str, Any]:
     """The paper's measures at the operating threshold; those of a reader's interest with intervals over units."""
-    found: dict[str, Any] = m.classification(predictions.labels, p, threshold)
+    measures: dict[str, Any] = m.classification(predictions.labels, p, threshold)
     statistics: dict[str, Statistic] = {
         "accuracy": lambda y, s: float(((s >= threshold) == (y == 1)).mean()),
         "sensitivity": lambda y, s: float((s[y == 1] >= threshold).mean()) if (y == 1).any() else float("nan"),
         "specificity": lambda y, s: float((s[y == 0] < threshold).mean()) if (y == 0).any() else float("nan"),
         "balanced_accuracy": lambda y, s: m.balanced_accuracy(y, s, threshold),
     }
-    found |= _intervals(statistics, predictions, p, draws, seed)
+    measures |= _intervals(statistics, predictions, p, draws, seed)
     plain: dict[str, Statistic] = {
         "f1_macro": lambda y, s: _counted(y, s, threshold)[0],
         "mcc": lambda y, s: _counted(y, s, threshold)[1],
     }
-    found["intervals"] = _intervals(plain, predictions, p, round(FEWER * draws), seed)
-    return found
+    measures["intervals"] = _intervals(plain, predictions, p, round(FEWER * draws), seed)
+    return measures
 
 
 def _counted(y: NDArray[np.int64], s: NDArray[np.float64], threshold: float) -> tuple[float, float]:
@@ -97,11 +97,11 @@ def per_class(predictions: Predictions, p: NDArray[np.float64], threshold: float
     """For class 0 and class 1: precision, recall, F1 and how many slices there are. nan where undefined."""
     called = (p >= threshold).astype(np.int64)
     figures = sk.precision_recall_fscore_support(predictions.labels, called, labels=[0, 1], zero_division=np.nan)
-    found = {}
+    rows = {}
     for label, (precision, recall, f1, n) in enumerate(zip(*figures, strict=True)):
         k = int((called == label).sum())
-        found[str(label)] = {"n": int(n), "called": k, "precision": precision, "recall": recall, "f1": f1}
-    return found
+        rows[str(label)] = {"n": int(n), "called": k, "precision": precision, "recall": recall, "f1": f1}
+    return rows
 
 
 def ranking(predictions: Predictions, p: NDArray[np.float64], draws: int, seed: int) -> dict[str, Any]:
@@ -151,9 +151,9 @@ def by_patient(
 
     `ways` holds the AUROC of every way to aggregate; `called` the patients called positive at the slice threshold.
     """
-    found = {how: m.aggregate(predictions.labels, p, predictions.units, how) for how in AGGREGATES}
-    main = found[AGGREGATES[0]]
-    ways = {how: bootstrap(m.auroc, a.labels, a.scores, draws=draws, seed=seed).to_dict() for how, a in found.items()}
+    by_how = {how: m.aggregate(predictions.labels, p, predictions.units, how) for how in AGGREGATES}
+    main = by_how[AGGREGATES[0]]
+    ways = {how: bootstrap(m.auroc, a.labels, a.scores, draws=draws, seed=seed).to_dict() for how, a in by_how.items()}
     row = m.classification(main.labels, main.scores, threshold)
     return {
         "auroc": ways[AGGREGATES[0]],
@@ -169,27 +169,27 @@ def by_source(
     predictions: Predictions, p: NDArray[np.float64], threshold: float, draws: int, seed: int
 ) -> dict[str, Any]:
     """For each source alone: its AUROC where it has both classes, sensitivity and specificity at the threshold."""
-    found = {}
+    rows = {}
     for source in sorted(set(predictions.sources)):
         keep = np.array([s == source for s in predictions.sources])
         part = predictions.where(keep)
         auroc = bootstrap(m.auroc, part.labels, p[keep], part.units, draws=draws // 2, seed=seed).to_dict()
         row = m.classification(part.labels, p[keep], threshold)
         called = {name: row[name] for name in ("n", "positives", "sensitivity", "specificity")}
-        found[source] = {"auroc": auroc, **called, "units": len(set(part.units))}
-    return found
+        rows[source] = {"auroc": auroc, **called, "units": len(set(part.units))}
+    return rows
 
 
 def rates(predictions: Predictions, p: NDArray[np.float64], threshold: float, column: Sequence[str]) -> dict[str, Any]:
     """For each word of a column: its slices' share called positive, with an interval over units, and their label."""
-    found = {}
+    rows = {}
     for name in sorted({w for c in column for w in words(c)}):
         keep = np.array([name in words(c) for c in column])
         called = (p[keep] >= threshold).astype(float)
         units = [u for u, k in zip(predictions.units, keep, strict=True) if k]
         estimate = bootstrap(lambda y, s: float(s.mean()), called, called, units, draws=500)
-        found[name] = {"called_positive": estimate.to_dict(), "label": int(predictions.labels[keep].max())}
-    return found
+        rows[name] = {"called_positive": estimate.to_dict(), "label": int(predictions.labels[keep].max())}
+    return rows
 
 
 def words(text: str) -> list[str]:
@@ -199,9 +199,9 @@ def words(text: str) -> list[str]:
 
 def by_type(predictions: Predictions, p: NDArray[np.float64], threshold: float) -> dict[str, Any]:
     """Each hemorrhage type: fraction called positive, and AUROC of its slices against all negative slices."""
-    found = rates(predictions, p, threshold, predictions.types)
+    rows = rates(predictions, p, threshold, predictions.types)
     negative = predictions.labels == 0
-    for name, row in found.items():
+    for name, row in rows.items():
         keep = negative | np.array([name in words(t) for t in predictions.types])
         row["auroc_against_negatives"] = m.auroc(predictions.labels[keep], p[keep])
-    return found
+    return rows

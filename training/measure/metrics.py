@@ -68,18 +68,18 @@ def classification(labels: ArrayLike, scores: ArrayLike, threshold: float = 0.5)
     """
     y = np.asarray(labels, np.int64)
     called = (np.asarray(scores, np.float64) >= threshold).astype(np.int64)
-    found: dict[str, float | list[list[int]]] = {"n": len(y), "positives": int(y.sum()), "threshold": float(threshold)}
-    found["accuracy"] = float((y == called).mean())
+    row: dict[str, float | list[list[int]]] = {"n": len(y), "positives": int(y.sum()), "threshold": float(threshold)}
+    row["accuracy"] = float((y == called).mean())
     for average in ("macro", "weighted"):
         figures = sk.precision_recall_fscore_support(y, called, labels=[0, 1], average=average, zero_division=0)
-        found |= {f"{k}_{average}": float(v) for k, v in zip(("precision", "recall", "f1"), figures[:3], strict=True)}
+        row |= {f"{k}_{average}": float(v) for k, v in zip(("precision", "recall", "f1"), figures[:3], strict=True)}
     (tn, fp), (fn, tp) = matrix = sk.confusion_matrix(y, called, labels=[0, 1]).tolist()
-    found["mcc"] = float(sk.matthews_corrcoef(y, called)) if 0 < y.sum() < len(y) else float("nan")
-    found["balanced_accuracy"] = balanced_accuracy(y, called, 0.5)
+    row["mcc"] = float(sk.matthews_corrcoef(y, called)) if 0 < y.sum() < len(y) else float("nan")
+    row["balanced_accuracy"] = balanced_accuracy(y, called, 0.5)
     rates = {"sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp), "ppv": (tp, tp + fp), "npv": (tn, tn + fn)}
-    found |= {name: top / bottom if bottom else float("nan") for name, (top, bottom) in rates.items()}
-    found["confusion"] = matrix
-    return found
+    row |= {name: top / bottom if bottom else float("nan") for name, (top, bottom) in rates.items()}
+    row["confusion"] = matrix
+    return row
 
 
 def predictive_values(

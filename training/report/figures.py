@@ -150,13 +150,13 @@ def convergence(runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Figu
     """Per-epoch numbers of each run: losses dashed on the left axis, measures of 0 to 1 on the right."""
     figure, panels = _grid("Convergence: losses dashed (left), measures of 0 to 1 (right)", len(runs), (2.7, 2.2))
     drawn = [curves(h) for _, h in runs]
-    names = sorted({k for found in drawn for k in found})
-    for axes, (name, _), found in zip(panels, runs, drawn, strict=True):
+    names = sorted({k for lines in drawn for k in lines})
+    for axes, (name, _), lines in zip(panels, runs, drawn, strict=True):
         other = axes.twinx()
         other.set_ylim(0, 1.02)
         other.tick_params(labelsize=7)
         other.spines["top"].set_visible(False)
-        for key, points in found.items():
+        for key, points in lines.items():
             loss = key.endswith("loss")
             mark = "." if len(points) < 4 else None
             where = axes if loss else other
@@ -171,12 +171,12 @@ def convergence(runs: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> Figu
 
 def curves(history: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[float, float]]]:
     """Name to (epoch, value) of every loss and measure of a history; `validation: {loss}` becomes "validation loss"."""
-    found: dict[str, list[tuple[float, float]]] = {}
+    lines: dict[str, list[tuple[float, float]]] = {}
     for n, row in enumerate(history, 1):
         for name, value in _flat(row):
             if name.split()[-1] in _DRAWN and len(name.split()) <= 2:
-                found.setdefault(name, []).append((float(row.get("epoch", n)), float(value)))
-    return found
+                lines.setdefault(name, []).append((float(row.get("epoch", n)), float(value)))
+    return lines
 
 
 def _flat(row: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, float]]:

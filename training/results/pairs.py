@@ -24,20 +24,20 @@ def matched(entries: Sequence[Entry]) -> list[tuple[Entry, list[Entry]]]:
         p = e.result.predictions
         if len(set(p.labels.tolist())) == 2:
             groups.setdefault((e.task, e.where, tuple(sorted(p.paths))), []).append(e)
-    found = []
+    matches = []
     for rows in groups.values():
         ours = [e for e in rows if e.ours]
         for n, e in enumerate(ours):
             others = [*ours[:n], *(x for x in rows if not x.ours)]
             if others:
-                found.append((e, others))
-    return found
+                matches.append((e, others))
+    return matches
 
 
 def comparisons(entries: Sequence[Entry], *, draws: int = 1000) -> list[Comparison]:
     """What `compare` says of each StrokeNeXt in `matched`; Holm's correction is over the models it is set against."""
-    found = []
+    compared = []
     for ours, others in matched(entries):
         rows = compare([ours.result, *(e.result for e in others)], draws=draws)["against"]
-        found.append((ours, list(zip(others, rows, strict=True))))
-    return found
+        compared.append((ours, list(zip(others, rows, strict=True))))
+    return compared

@@ -13,10 +13,10 @@ from .tree import TASKS, Entry, Material
 
 def sentences(material: Material) -> tuple[str, ...]:
     """A sentence per finding, in the order of the report; nothing where nothing was measured."""
-    found: list[str] = []
+    findings: list[str] = []
     for task in TASKS:
-        found += [*_gap(material, task), *_best(material, task), *_unseen(material, task), *_control(material, task)]
-    return (*found, *_explanations(material))
+        findings += [*_gap(material, task), *_best(material, task), *_unseen(material, task), *_control(material, task)]
+    return (*findings, *_explanations(material))
 
 
 def _area(entry: Entry) -> float:

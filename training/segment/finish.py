@@ -153,5 +153,5 @@ def trained_on(recipe: Recipe, train: Sequence[Record], masked: Mapping[str, Seq
 
 def short(scores: dict[str, Any]) -> dict[str, Any]:
     """The figures of a set that stand in the record and on the card."""
-    found = ("slices", "patients", "dice", "iou", "dice_patients", "lesions_found", "slices_missed")
-    return {k: scores[k] for k in (*found, "slices_marked", "marked_share_of_head") if k in scores}
+    names = ("slices", "patients", "dice", "iou", "dice_patients", "lesions_found", "slices_missed")
+    return {k: scores[k] for k in (*names, "slices_marked", "marked_share_of_head") if k in scores}

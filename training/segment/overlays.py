@@ -53,19 +53,19 @@ def draw_overlays(segmenter: Segmenter, manifest: Manifest, records: Sequence[Re
 def scored_tile(segmenter: Segmenter, manifest: Manifest, record: Record) -> ScoredTile:
     """A record's tile; its score is the mean Dice of what is known to be there, else minus the share marked."""
     image = open_image(manifest.file(record))
-    found = segmenter.segment(image, force=True, gate=Gate(True))
+    answer = segmenter.segment(image, force=True, gate=Gate(True))
     truth = truth_of(manifest, record, image)
-    compared = zip(found.regions, truth.masks, truth.known, strict=True)
+    compared = zip(answer.regions, truth.masks, truth.known, strict=True)
     scores = [count(region.mask, mask, known).dice for region, mask, known in compared if mask.any()]
-    marked = sum(r.pixels for r in found.regions) / image.pixels.size
+    marked = sum(r.pixels for r in answer.regions) / image.pixels.size
     score = float(np.mean(scores)) if scores else -marked
     words = f"Dice {score:.2f}" if scores else f"marked {100 * marked:.2f} %"
-    return ScoredTile(tile(found, truth, words), score)
+    return ScoredTile(tile(answer, truth, words), score)
 
 
-def tile(found: Segmentation, truth: Truth, words: str) -> ByteArray:
+def tile(answer: Segmentation, truth: Truth, words: str) -> ByteArray:
     """(TILE, TILE, 3) the slice, marks filled in their colours, the truth as thin lines, a caption."""
-    picture = render(found.image, regions=found.regions, fill=0.3)
+    picture = render(answer.image, regions=answer.regions, fill=0.3)
     scale = TILE / max(picture.shape[:2])
     large = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     for mask, color in zip(truth.masks, TRUTH, strict=True):

@@ -62,9 +62,9 @@ def truth_of(manifest: Manifest, record: Record, image: Slice) -> Truth:
 def _add_derived(masks: BoolArray, known: BoolArray, image: Slice) -> None:
     """The edema is known everywhere, the hematoma where it could be derived; both change in place."""
     known[1] = True
-    found = derive_hematoma(grey01(image, BRAIN), masks[1])
-    if found is not None:
-        masks[0], known[0] = found.blood, ~found.unclear
+    hematoma = derive_hematoma(grey01(image, BRAIN), masks[1])
+    if hematoma is not None:
+        masks[0], known[0] = hematoma.blood, ~hematoma.unclear
 
 
 def mask_row(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[Row, ByteArray]:

@@ -60,10 +60,10 @@ def count(marked: BoolArray, true: BoolArray, known: BoolArray) -> Counts:
     """The counts of one class; all three (H, W)."""
     a, b = marked & known, true & known
     parts, truth = _parts(a), [p for p in _parts(b) if p.sum() >= LEAST_LESION]
-    found = sum(float(a[p].mean()) >= FOUND for p in truth)
+    hits = sum(float(a[p].mean()) >= FOUND for p in truth)
     near = cv2.dilate(true.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     loose = sum(not near[p].any() for p in parts)
-    return Counts(int((a & b).sum()), int(a.sum()), int(b.sum()), len(truth), found, loose)
+    return Counts(int((a & b).sum()), int(a.sum()), int(b.sum()), len(truth), hits, loose)
 
 
 def _parts(mask: BoolArray) -> list[BoolArray]:
@@ -90,7 +90,6 @@ def lesion_scores(counts: Sequence[Counts], units: Sequence[str], draws: int = 1
         return float(2 * both / (marked + true)) if marked + true else float("nan")
 
     dice, iou = (np.array([getattr(c, name) for c in rows]) for name in ("dice", "iou"))
-    found = values[:, 4].sum(), values[:, 3].sum()
     return {
         "slices": len(rows),
         "patients": len(per_patient),
@@ -102,7 +101,7 @@ def lesion_scores(counts: Sequence[Counts], units: Sequence[str], draws: int = 1
         "median_dice": float(np.median(dice)),
         "slices_missed": over(lambda i: float((values[i, 0] == 0).mean())),
         "lesions_found": over(lambda i: float(values[i, 4].sum() / max(1.0, values[i, 3].sum()))),
-        "lesions": int(found[1]),
+        "lesions": int(values[:, 3].sum()),
         "false_parts_per_slice": over(lambda i: float(values[i, 5].mean())),
         "area": agreement(values[:, 1], values[:, 2]),
         "volume": agreement([c.marked for c in per_patient], [c.true for c in per_patient]),

@@ -56,9 +56,9 @@ def never_trained_on(sources: Iterable[str]) -> str:
     if not names:
         return ""
     watched = [n for n in names if n in PUBLISHED and PUBLISHED[n].watched]
-    seen = f"; the scores on {' and '.join(watched)} were watched while this project was developed" if watched else ""
+    caveat = f"; the scores on {' and '.join(watched)} were watched while this project was developed" if watched else ""
     listed = ", ".join(map(source_title, names))
-    return f"Never trained on: {listed}. No threshold, temperature or checkpoint is chosen by them{seen}."
+    return f"Never trained on: {listed}. No threshold, temperature or checkpoint is chosen by them{caveat}."
 
 
 def licences(sources: Iterable[str]) -> str:

@@ -181,8 +181,8 @@ def epoch_line(recipe: Recipe, progress: Progress, per_epoch: int, total: int, p
     image; `pace` in images per second."""
     counted = dict(progress.sums)
     images = counted.pop("images")
-    seen = counted.pop("seen", images)
-    accuracy = {"accuracy": counted.pop("right") / max(1.0, seen)} if "right" in counted else {}
+    scored = counted.pop("seen", images)
+    accuracy = {"accuracy": counted.pop("right") / max(1.0, scored)} if "right" in counted else {}
     means = {name: round(value / images, 6) for name, value in counted.items()}
     last = (progress.step - 1) // recipe.accumulate
     rate = learning_rate(recipe, last, total // recipe.accumulate, progress.history)

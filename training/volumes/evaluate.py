@@ -160,8 +160,8 @@ def _result(
         called = part.probabilities(model["temperature"]) >= model["threshold"]
         rate = bootstrap(lambda y, s: float(s.mean()), part.labels, called.astype(float), part.units)
         extra["one_class_sources"][source] = {"label": int(part.labels[0]), "called_positive": rate.to_dict()}
-    found = measure(predictions, model["threshold"], model["temperature"], draws=draws)
-    return Result(model, {**data, **about}, environment(device), found, predictions, extra)
+    measures = measure(predictions, model["threshold"], model["temperature"], draws=draws)
+    return Result(model, {**data, **about}, environment(device), measures, predictions, extra)
 
 
 def _columns(rows: Sequence[PatientSeries], margins: Sequence[float | None]) -> Predictions:

@@ -85,9 +85,9 @@ def accepted(cache: Cache) -> BoolArray:
     name = getattr(cache.planes, "filename", None)
     file = None if name is None else Path(name).with_name("gate.json")
     if file is not None and file.is_file():
-        found = json.loads(file.read_text())
-        if found["cache"] == key:
-            return np.array([c == "1" for c in found["accepted"]])
+        stored = json.loads(file.read_text())
+        if stored["cache"] == key:
+            return np.array([c == "1" for c in stored["accepted"]])
     verdicts = np.array([check_scope(Slice(planes[0].astype(np.float32), "grey")).accepted for planes in cache.planes])
     if file is not None:
         write_file(file, json.dumps({"cache": key, "accepted": "".join("01"[int(v)] for v in verdicts)}))
@@ -110,12 +110,12 @@ def patients_of(cache: Cache, split: Split, recipe: Recipe, least: int) -> dict[
             f"The split '{split.protocol}' has slices of one patient in several parts; a volume is a whole patient. "
             "Make a split of whole patients: python -m training split --protocol patients."
         )
-    found: dict[str, list[Patient]] = defaultdict(list)
+    patients: dict[str, list[Patient]] = defaultdict(list)
     for (part, unit), rows in sorted(together.items()):
         patient = _patient(cache, unit, rows, wanted, recipe)
         if len(patient) >= least:
-            found[part].append(patient)
-    return _permuted(found, recipe) if recipe.random_labels else found
+            patients[part].append(patient)
+    return _permuted(patients, recipe) if recipe.random_labels else patients
 
 
 def _patient(cache: Cache, unit: str, rows: Sequence[int], wanted: BoolArray, recipe: Recipe) -> Patient:
@@ -184,17 +184,17 @@ class VolumesFeed:
 
     def held_out(self, part: str) -> HeldOut:
         """The patients of a part whose label is known, whole and as they are."""
-        found = [p for p in self.patients.get(part, []) if p.label >= 0]
-        labels: NDArray[np.int64] = np.array([p.label for p in found], dtype=np.int64)
+        patients = [p for p in self.patients.get(part, []) if p.label >= 0]
+        labels: NDArray[np.int64] = np.array([p.label for p in patients], dtype=np.int64)
 
         def draw(places: Sequence[int]) -> Batch:
-            chosen = [found[i] for i in places]
+            chosen = [patients[i] for i in places]
             pixels = [plain(slices_of(self.cache, p.rows, p.bleeds, p.free), self.recipe, self.planes) for p in chosen]
             x = torch.from_numpy(np.stack(pixels)).to(self.device)
             return Batch(x, torch.from_numpy(labels[list(places)]).to(self.device))
 
-        names = tuple(p.unit for p in found)
-        return HeldOut(labels, tuple(p.source for p in found), names, names, draw)
+        names = tuple(p.unit for p in patients)
+        return HeldOut(labels, tuple(p.source for p in patients), names, names, draw)
 
     def copies(self, part: str, augmentations: int, bleeds: int, seed: int) -> Iterator[tuple[str, VolumeExample]]:
         """Unit and example: each patient whole and augmented so many times, the normal ones with drawn bleeds too."""
