@@ -287,12 +287,12 @@ def _rings(bone: BoolArray, brain: BoolArray) -> int:
     """Closed skulls of at least a twentieth of the picture that hold brain: 1 in a single slice."""
     closed = cv2.morphologyEx(bone.astype(np.uint8), cv2.MORPH_CLOSE, _disc(3))
     contours, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    found = 0
+    rings = 0
     for contour in contours:
         if cv2.contourArea(contour) >= 0.05 * bone.size:
             filled = cv2.drawContours(np.zeros_like(closed), [contour], -1, 1, cv2.FILLED) > 0
-            found += bool(brain[filled].mean() > 0.35)
-    return found
+            rings += bool(brain[filled].mean() > 0.35)
+    return rings
 
 
 def _more_heads(grey: FloatArray, mask: BoolArray) -> bool:

@@ -75,13 +75,13 @@ class Masks:
         `affine` (2, 3) takes a pixel (x, y) of the picture to the input; `spacing` is (row, column) in mm.
         """
         pixels = abs(float(np.linalg.det(affine[:, :2])))  # input pixels per pixel of the picture
-        found = []
+        regions = []
         for i, name in enumerate(classes):
             spread = on_picture(probabilities[i], affine, shape)
             mask = without_specks(spread >= self.thresholds[i], self.least[i] / pixels)
             mask.flags.writeable = False
-            found.append(Region(name, self.says[i], mask, self.thresholds[i], float(spread.max()), spacing))
-        return tuple(found)
+            regions.append(Region(name, self.says[i], mask, self.thresholds[i], float(spread.max()), spacing))
+        return tuple(regions)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ __version__ = "0.1.0"
 
 def versions() -> dict[str, str]:
     """Versions of the libraries between a file and a probability, by name, for the record."""
-    found = {"strokenext": __version__}
+    by_name = {"strokenext": __version__}
     for name in ("torch", "timm", "numpy", "opencv-python-headless"):
         try:
-            found[name] = metadata.version(name)
+            by_name[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # another build of the same library, e.g. opencv-python
-            found[name] = "unknown"
-    return found
+            by_name[name] = "unknown"
+    return by_name

@@ -172,9 +172,9 @@ def list_models(kind: InputKind | None = None) -> list[ModelRow]:
 
 def row(name: str) -> ModelRow:
     """The row of that name. Raises ModelNotFoundError with the closest names there are."""
-    found = _BY_NAME.get(name)
-    if found is not None:
-        return found
+    entry = _BY_NAME.get(name)
+    if entry is not None:
+        return entry
     close = difflib.get_close_matches(str(name).lower().replace("-", "_"), _BY_NAME, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(close)}?" if close else f"Choose one of: {', '.join(_BY_NAME)}."
     raise ModelNotFoundError(f"No architecture is called '{name}'. {hint}")

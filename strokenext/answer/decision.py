@@ -87,9 +87,9 @@ def calibrated(logits: Sequence[float], temperature: float) -> float:
 
 def reliability(config: ModelConfig, probability: float) -> ReliabilityBin | None:
     """The bin of validation slices with a probability like this one, or None where there were none."""
-    for found in config.reliability:
-        if found.low <= probability < found.high or (probability == 1.0 and found.high >= 1.0):
-            return found if found.n > 0 else None
+    for bin_ in config.reliability:
+        if bin_.low <= probability < bin_.high or (probability == 1.0 and bin_.high >= 1.0):
+            return bin_ if bin_.n > 0 else None
     return None
 
 

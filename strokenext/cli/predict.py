@@ -66,9 +66,9 @@ def _each(
         for item in bar:
             with collected(item, failures):
                 image = read(item)
-                found = answer(image, item.path.name, predictors, options, _steps(bar, item))
-                pictures.draw(item, image, found)
-                yield Outcome(str(item.path), "series" if isinstance(image, Volume) else "slice", found.to_json())
+                prediction = answer(image, item.path.name, predictors, options, _steps(bar, item))
+                pictures.draw(item, image, prediction)
+                yield Outcome(str(item.path), "series" if isinstance(image, Volume) else "slice", prediction.to_json())
 
 
 def _steps(bar: Any, item: Item) -> Progress:
@@ -103,17 +103,17 @@ class Pictures:
             except OSError as error:
                 raise OutputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
 
-    def draw(self, item: Item, image: Slice | Volume, found: Any) -> None:
+    def draw(self, item: Item, image: Slice | Volume, prediction: Any) -> None:
         """One PNG of a slice, or a folder with one per slice of a series."""
         if self.folder is None:
             return
-        first = getattr(found, "presence", found)
+        first = getattr(prediction, "presence", prediction)
         if isinstance(image, Slice):
             self._save(self._free(self.folder / f"{item.name}{OVERLAY_SUFFIX}"), image, first)
             return
         place = self._free(self.folder / item.name)
-        for number, (one, prediction) in enumerate(zip(image, first.slices, strict=True)):
-            self._save(place / f"slice-{number:04d}{OVERLAY_SUFFIX}", one, prediction)
+        for number, (one, part) in enumerate(zip(image, first.slices, strict=True)):
+            self._save(place / f"slice-{number:04d}{OVERLAY_SUFFIX}", one, part)
 
     def _free(self, path: Path) -> Path:
         wanted, number = path, 1

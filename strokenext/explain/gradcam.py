@@ -70,12 +70,12 @@ def maps(model: nn.Module, x: Tensor, encoded: Encoded, class_index: int, method
         activations = tuple(f.clone() for f in encoded.features)
         gradients = _head_gradients(model, activations, class_index)
         if row.name == "gradcam":
-            found = _gradcam(activations, gradients)
+            cams = _gradcam(activations, gradients)
         else:
-            found = _borrowed(row.name, model, x.float(), activations, gradients, class_index)
-    if not np.isfinite(found).all():
+            cams = _borrowed(row.name, model, x.float(), activations, gradients, class_index)
+    if not np.isfinite(cams).all():
         raise ModelError(f"{row.title} gave numbers that are not finite for this image; choose another method.")
-    return found
+    return cams
 
 
 def heat(model: nn.Module, x: Tensor, class_index: int, method: str = "gradcam") -> tuple[FloatArray, FloatArray]:
@@ -87,8 +87,8 @@ def heat(model: nn.Module, x: Tensor, class_index: int, method: str = "gradcam")
     method_named(method)
     steady = _steady(model)
     encoded = encode(steady, x)
-    found = maps(steady, x, encoded, class_index, method)
-    return np.asarray(encoded.logits[0].cpu().numpy(), dtype=np.float32), found
+    cams = maps(steady, x, encoded, class_index, method)
+    return np.asarray(encoded.logits[0].cpu().numpy(), dtype=np.float32), cams
 
 
 def _head_gradients(model: nn.Module, activations: Features, class_index: int) -> Features:
@@ -104,11 +104,11 @@ def _head_gradients(model: nn.Module, activations: Features, class_index: int) -
 
 def _gradcam(activations: Features, gradients: Features) -> FloatArray:
     """relu(sum_k alpha_k A_k) per encoder, alpha_k the spatial mean of the gradient of channel k."""
-    found = []
+    cams = []
     for activation, gradient in zip(activations, gradients, strict=True):
         alpha = gradient.mean(dim=tuple(range(2, gradient.ndim)), keepdim=True)
-        found.append(torch.relu((alpha * activation).sum(dim=1))[0])
-    return np.asarray(torch.stack(found).cpu().numpy(), dtype=np.float32)
+        cams.append(torch.relu((alpha * activation).sum(dim=1))[0])
+    return np.asarray(torch.stack(cams).cpu().numpy(), dtype=np.float32)
 
 
 def _borrowed(

@@ -72,10 +72,10 @@ def maps(name: str, private: Private, x: Tensor, gradients: Features, class_inde
     made = _build(name, private)
     try:
         with torch.no_grad():
-            found = [_one(made, name, private, x, i, gradients, class_index) for i in range(len(private.taps))]
+            cams = [_one(made, name, private, x, i, gradients, class_index) for i in range(len(private.taps))]
     finally:
         made.activations_and_grads.release()
-    return np.stack(found)
+    return np.stack(cams)
 
 
 def _one(
@@ -120,10 +120,10 @@ def _signed(weights: Callable[..., Any]) -> Callable[..., NDArray[np.float32]]:
     """Ablation weights in logits, y - y_k, where the library divides by y and so turns over for a negative logit."""
 
     def get_cam_weights(self: Any, x: Tensor, layer: nn.Module, targets: Any, *rest: Any) -> NDArray[np.float32]:
-        asked = targets[0]
-        logit = float(asked(self.model(x)[0]))
+        target = targets[0]
+        logit = float(target(self.model(x)[0]))
         if logit == 0.0:  # nothing to divide by: shift both terms of the difference
-            targets, logit = [lambda row: asked(row) + 1.0], 1.0
+            targets, logit = [lambda row: target(row) + 1.0], 1.0
         return np.asarray(weights(self, x, layer, targets, *rest) * logit, dtype=np.float32)
 
     return get_cam_weights

@@ -73,12 +73,12 @@ def read_named(source: Any) -> tuple[Slice | Volume, str]:
 
 def describe(source: Any) -> dict[str, object]:
     """What a file or folder is, as plain values for printing; never a patient tag."""
-    found = read_any(source)
-    first = found if isinstance(found, Slice) else found[len(found) // 2]
+    decoded = read_any(source)
+    first = decoded if isinstance(decoded, Slice) else decoded[len(decoded) // 2]
     header = first.header
     facts: dict[str, object] = {
         "kind": first.kind,
-        "images": 1 if isinstance(found, Slice) else len(found),
+        "images": 1 if isinstance(decoded, Slice) else len(decoded),
         "rows": first.shape[0],
         "columns": first.shape[1],
         "unit": first.unit,
@@ -94,12 +94,12 @@ def describe(source: Any) -> dict[str, object]:
         "windows": [{"name": w.name, "width": w.width, "level": w.level} for w in first.windows],
         "burned_in_text": header.burned_in_text,
         "scope_problem": header.scope_problem,
-        "sha256": found.sha256,
-        "notes": list(found.notes),
+        "sha256": decoded.sha256,
+        "notes": list(decoded.notes),
     }
-    if isinstance(found, Volume):
-        facts["positions_mm"] = None if found.positions is None else [round(p, 3) for p in found.positions]
-        facts["left_out"] = [{"name": item.name, "reason": item.reason} for item in found.left_out]
+    if isinstance(decoded, Volume):
+        facts["positions_mm"] = None if decoded.positions is None else [round(p, 3) for p in decoded.positions]
+        facts["left_out"] = [{"name": item.name, "reason": item.reason} for item in decoded.left_out]
     return facts
 
 

@@ -129,21 +129,21 @@ def _several(sources: Iterable[FileSource]) -> Bundle:
     if not given:
         raise InputError("The list of files is empty. Give at least one image.")
     limits.check_members(len(given))
-    found: list[Member] = []
+    files: list[Member] = []
     for number, one in enumerate(given, 1):
         bundle = members(one) if isinstance(one, str | os.PathLike) else _single(one, number)
-        found.extend(bundle.members)
-        limits.check_members(len(found))
-    return Bundle(tuple(sorted(found, key=lambda m: natural(m.name))), True)
+        files.extend(bundle.members)
+        limits.check_members(len(files))
+    return Bundle(tuple(sorted(files, key=lambda m: natural(m.name))), True)
 
 
 def _folder(folder: Path) -> tuple[Member, ...]:
-    found: list[Path] = []
+    paths: list[Path] = []
     for here, folders, files in os.walk(folder, followlinks=False):
         folders[:] = sorted(f for f in folders if not is_clutter(f))
-        found.extend(Path(here, f) for f in files if not is_clutter(f))
-        limits.check_members(len(found))
-    kept = tuple(_of_path(p) for p in sorted(found, key=natural) if p.is_file())
+        paths.extend(Path(here, f) for f in files if not is_clutter(f))
+        limits.check_members(len(paths))
+    kept = tuple(_of_path(p) for p in sorted(paths, key=natural) if p.is_file())
     if not kept:
         raise InputError("This folder holds no files. Give the folder that holds the images.")
     return kept

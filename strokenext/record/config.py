@@ -88,8 +88,8 @@ class ModelConfig:
     masks: Masks | None = None
 
     def __post_init__(self) -> None:
-        for problem, found in _PROBLEMS:
-            if found(self):
+        for problem, applies in _PROBLEMS:
+            if applies(self):
                 raise ValueError(problem)
 
     @property

@@ -140,10 +140,10 @@ def _stored(name: str, tensor: Tensor, half: bool) -> Tensor:
 def _check_sum(folder: Path, config: ModelConfig) -> None:
     try:
         with open(folder / WEIGHTS, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"The file {folder / WEIGHTS} cannot be read ({error.strerror}).") from error
-    if found != config.weights_sha256:
+    if digest != config.weights_sha256:
         raise ModelMismatchError(
             f"The weights in {folder} are not the ones their record describes: the checksum differs. "
             "Delete the folder and download or copy it again."
@@ -165,11 +165,11 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
         raise ModelError(f"{path} is not a readable safetensors file ({error}).") from error
 
 
-def _check_shapes(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], folder: Path) -> None:
+def _check_shapes(shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], folder: Path) -> None:
     problems = [
-        *(f"'{n}' is missing" for n in sorted(wanted.keys() - found.keys())),
-        *(f"'{n}' is not part of the network" for n in sorted(found.keys() - wanted.keys())),
-        *(f"'{n}' is {found[n]} instead of {s}" for n, s in wanted.items() if n in found and found[n] != s),
+        *(f"'{n}' is missing" for n in sorted(wanted.keys() - shapes.keys())),
+        *(f"'{n}' is not part of the network" for n in sorted(shapes.keys() - wanted.keys())),
+        *(f"'{n}' is {shapes[n]} instead of {s}" for n, s in wanted.items() if n in shapes and shapes[n] != s),
     ]
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
@@ -202,12 +202,12 @@ def _reference_output(network: nn.Module, config: ModelConfig) -> tuple[float, .
 
 
 def _check_reference(network: nn.Module, config: ModelConfig, folder: Path) -> None:
-    found = np.asarray(_reference_output(network, config))
+    output = np.asarray(_reference_output(network, config))
     wanted = np.asarray(config.reference_logits)
-    if found.shape != wanted.shape or not np.allclose(
-        found, wanted, rtol=REFERENCE_TOLERANCE, atol=REFERENCE_TOLERANCE
+    if output.shape != wanted.shape or not np.allclose(
+        output, wanted, rtol=REFERENCE_TOLERANCE, atol=REFERENCE_TOLERANCE
     ):
         raise ModelMismatchError(
             f"The model in {folder} does not give its recorded reference output "
-            f"({np.round(wanted, 4).tolist()}, here {np.round(found, 4).tolist()}), so its answers cannot be trusted."
+            f"({np.round(wanted, 4).tolist()}, here {np.round(output, 4).tolist()}), so its answers cannot be trusted."
         )

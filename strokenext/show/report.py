@@ -57,7 +57,7 @@ class Reader:
 
 
 def html(
-    found: Answer,
+    answer: Answer,
     image: Slice | None = None,
     *,
     reader: Reader | None = None,
@@ -72,7 +72,7 @@ def html(
     series, `marks` what a segmentation model marks on the slice. Raises OptionError for a window on a picture without
     HU.
     """
-    parts = list(_questions(found, image, window, colormap))
+    parts = list(_questions(answer, image, window, colormap))
     parts += [_whole(whole)] if whole is not None else []
     parts += [_marks(marks, window)] if marks is not None else []
     title = "StrokeNeXt report"
@@ -85,133 +85,133 @@ def html(
     return f"{head}{top}{''.join(parts)}{_reader(reader or Reader())}</body></html>\n"
 
 
-def _questions(found: Answer, image: Slice | None, window: Window | None, colormap: str) -> Iterable[str]:
-    if isinstance(found, Triage | SeriesTriage):
-        yield from _questions(found.presence, image, window, colormap)
-        if found.subtype is not None:
-            yield _question(found.subtype, image, window, colormap)
+def _questions(answer: Answer, image: Slice | None, window: Window | None, colormap: str) -> Iterable[str]:
+    if isinstance(answer, Triage | SeriesTriage):
+        yield from _questions(answer.presence, image, window, colormap)
+        if answer.subtype is not None:
+            yield _question(answer.subtype, image, window, colormap)
         else:
             yield "<p>The kind of stroke is asked only when presence is positive or indeterminate.</p>"
-    elif isinstance(found, SeriesPrediction):
-        yield _series(found)
-        if found.peak is not None:
-            yield _question(found.slices[found.peak], image, window, colormap)
+    elif isinstance(answer, SeriesPrediction):
+        yield _series(answer)
+        if answer.peak is not None:
+            yield _question(answer.slices[answer.peak], image, window, colormap)
     else:
-        yield _question(found, image, window, colormap)
+        yield _question(answer, image, window, colormap)
 
 
-def _question(found: Prediction, image: Slice | None, window: Window | None, colormap: str) -> str:
+def _question(answer: Prediction, image: Slice | None, window: Window | None, colormap: str) -> str:
     """One section: decision, pictures, numbers, provenance."""
-    numbers = [] if found.refused else [words.probability(found), words.interval(found)]
-    scope = "" if found.gate.accepted else _notice(words.gate(found), "refused")
+    numbers = [] if answer.refused else [words.probability(answer), words.interval(answer)]
+    scope = "" if answer.gate.accepted else _notice(words.gate(answer), "refused")
     parts = [
-        f"<h2>{_text(_TITLES.get(found.task, found.task))}</h2>",
-        f'<p class="decision">{_text(words.decision(found))}</p>',
+        f"<h2>{_text(_TITLES.get(answer.task, answer.task))}</h2>",
+        f'<p class="decision">{_text(words.decision(answer))}</p>',
         scope,
-        _line(found),
-        *(f"<p>{_text(line)}</p>" for line in (*numbers, words.trained(found))),
-        _pictures(found, image or found.image, window, colormap),
-        _provenance(found),
+        _line(answer),
+        *(f"<p>{_text(line)}</p>" for line in (*numbers, words.trained(answer))),
+        _pictures(answer, image or answer.image, window, colormap),
+        _provenance(answer),
     ]
     return f"<section>{''.join(parts)}</section>"
 
 
-def _series(found: SeriesPrediction) -> str:
+def _series(answer: SeriesPrediction) -> str:
     """The whole series: decision and the probability of every slice."""
     each = (
-        f"not judged: {p.gate.reason}" if p.probability is None else words.percent(p.probability) for p in found.slices
+        f"not judged: {p.gate.reason}" if p.probability is None else words.percent(p.probability) for p in answer.slices
     )
     return (
-        f'<section><h2>The series</h2><p class="decision">{_text(words.decision(found))}</p>{_line(found)}'
-        f"<p>{_text(words.probability(found))}</p><p>{_text(words.series(found))}</p>"
+        f'<section><h2>The series</h2><p class="decision">{_text(words.decision(answer))}</p>{_line(answer)}'
+        f"<p>{_text(words.probability(answer))}</p><p>{_text(words.series(answer))}</p>"
         f"<details><summary>Probability of each slice, from the feet to the head</summary>"
         f"{_table(dict(enumerate(each, 1)))}</details></section>"
     )
 
 
-def _whole(found: VolumePrediction) -> str:
+def _whole(answer: VolumePrediction) -> str:
     """The volume model's answer about the series, with the slice on which its evidence is highest."""
-    lines = [] if found.refused else [words.probability(found), words.whole(found)]
+    lines = [] if answer.refused else [words.probability(answer), words.whole(answer)]
     pictures = ""
-    if found.peak is not None:
-        part = found.slices[found.peak]
-        drawing = overlay.render(found.volume[found.peak], part.heat, window=part.window)
-        caption = f"Slice {found.peak + 1}, where the evidence of the volume model is highest. {words.EVIDENCE}"
+    if answer.peak is not None:
+        part = answer.slices[answer.peak]
+        drawing = overlay.render(answer.volume[answer.peak], part.heat, window=part.window)
+        caption = f"Slice {answer.peak + 1}, where the evidence of the volume model is highest. {words.EVIDENCE}"
         pictures = f'<div class="pictures">{_figure(drawing, "The slice with evidence", caption)}</div>'
-    source = found.provenance
+    source = answer.provenance
     trained = f"The model {source.model} was trained on: {source.trained_on.rstrip('.')}."
     return (
-        f'<section><h2>The whole series at once</h2><p class="decision">{_text(words.decision(found))}</p>'
-        f"{_line(found)}{''.join(f'<p>{_text(line)}</p>' for line in lines)}<p>{_text(trained)}</p>{pictures}"
+        f'<section><h2>The whole series at once</h2><p class="decision">{_text(words.decision(answer))}</p>'
+        f"{_line(answer)}{''.join(f'<p>{_text(line)}</p>' for line in lines)}<p>{_text(trained)}</p>{pictures}"
         f"<p>Weights, SHA-256: {_text(source.weights_sha256)}</p></section>"
     )
 
 
-def _marks(found: Segmentation, window: Window | None) -> str:
+def _marks(segmentation: Segmentation, window: Window | None) -> str:
     """What the segmentation model marks on the slice, how large it is and what a mark means."""
-    source, pictures, rows = found.provenance, "", ""
-    if not found.refused:
-        drawing = overlay.render(found.image, window=window or found.window, regions=found.regions)
+    source, pictures, rows = segmentation.provenance, "", ""
+    if not segmentation.refused:
+        drawing = overlay.render(segmentation.image, window=window or segmentation.window, regions=segmentation.regions)
         pictures = f'<div class="pictures">{_figure(drawing, "The slice with marks", words.MARKS)}</div>'
-        for region, color in zip(found.regions, overlay.REGION_COLORS, strict=False):
+        for region, color in zip(segmentation.regions, overlay.REGION_COLORS, strict=False):
             name = f'<span style="color:#1a1d21;border-left:.8rem solid rgb{color};padding-left:.4rem">'
             rows += f"<tr><th>{name}{_text(region.name)}</span></th><td>{_text(words.size(region))}. "
             rows += f"{_text(region.says)}</td></tr>"
     trained = f"The model {source.model} (experimental) was trained on: {source.trained_on.rstrip('.')}."
     return (
-        f'<section><h2>Marked regions</h2><p class="decision">{_text(words.marked(found))}</p>{pictures}'
+        f'<section><h2>Marked regions</h2><p class="decision">{_text(words.marked(segmentation))}</p>{pictures}'
         f"<table>{rows}</table><p>{_text(trained)}</p><p>Weights, SHA-256: {_text(source.weights_sha256)}</p></section>"
     )
 
 
-def _line(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
+def _line(answer: Prediction | SeriesPrediction | VolumePrediction) -> str:
     """Probability, threshold and band on a line from 0 to 1, with the same in words for screen readers."""
-    if found.probability is None:
+    if answer.probability is None:
         return ""
-    low, high = found.band
+    low, high = answer.band
     return (
-        f'<div class="scale" role="img" aria-label="{_text(words.probability(found))}">'
+        f'<div class="scale" role="img" aria-label="{_text(words.probability(answer))}">'
         f'<i class="band" style="left:{low:.1%};width:{high - low:.1%}"></i>'
-        f'<i class="line" style="left:{found.threshold:.1%}"></i>'
-        f'<i class="mark" style="left:{found.probability:.1%}"></i></div>'
+        f'<i class="line" style="left:{answer.threshold:.1%}"></i>'
+        f'<i class="mark" style="left:{answer.probability:.1%}"></i></div>'
         '<p class="key">From 0 to 1. Blue mark: probability. Black line: threshold. Grey band: nothing is decided.</p>'
     )
 
 
-def _pictures(found: Prediction, image: Slice, window: Window | None, colormap: str) -> str:
-    used = (window or found.window) if image.unit == "HU" else window
+def _pictures(answer: Prediction, image: Slice, window: Window | None, colormap: str) -> str:
+    used = (window or answer.window) if image.unit == "HU" else window
     shown = "grey levels of the file (no HU)"
     if image.unit == "HU":
         drawn = used or overlay.default_window(image)
         shown = f"window {drawn.width:g} / {drawn.level:g} HU"
     figures = [_figure(overlay.render(image, window=used), "The slice as given", f"The slice, {shown}.")]
-    if found.heat is not None:
-        drawing = overlay.render(image, found.heat, window=used, colormap=colormap)
-        figures.append(_figure(drawing, "The slice with evidence", f"{words.evidence(found.heat)} {words.EVIDENCE}"))
-        bar = overlay.colorbar(found.heat, colormap, dark=False)
+    if answer.heat is not None:
+        drawing = overlay.render(image, answer.heat, window=used, colormap=colormap)
+        figures.append(_figure(drawing, "The slice with evidence", f"{words.evidence(answer.heat)} {words.EVIDENCE}"))
+        bar = overlay.colorbar(answer.heat, colormap, dark=False)
         figures.append(_figure(bar, "Colour scale of the evidence", "", "bar"))
     return f'<div class="pictures">{"".join(figures)}</div>'
 
 
 def _figure(pixels: ByteArray, alternative: str, caption: str, kind: str = "") -> str:
     data = base64.b64encode(overlay.png(pixels)).decode("ascii")
-    said = f"<figcaption>{_text(caption)}</figcaption>" if caption else ""
-    return f'<figure class="{kind}"><img alt="{_text(alternative)}" src="data:image/png;base64,{data}">{said}</figure>'
+    below = f"<figcaption>{_text(caption)}</figcaption>" if caption else ""
+    return f'<figure class="{kind}"><img alt="{_text(alternative)}" src="data:image/png;base64,{data}">{below}</figure>'
 
 
-def _provenance(found: Prediction) -> str:
-    source, given = found.provenance, found.input
-    low, high = found.band
+def _provenance(answer: Prediction) -> str:
+    source, given = answer.provenance, answer.input
+    low, high = answer.band
     rows = {
         "Model": source.model + (" (experimental)" if source.experimental else ""),
         "Architecture": source.architecture,
         "Revision": source.revision or "bundled or local",
         "Weights, SHA-256": source.weights_sha256,
-        "Threshold and band": f"{found.threshold:.4f}; {low:.4f} to {high:.4f}",
-        "Probability and raw logit": "none" if found.refused else f"{found.probability:.6f}; {found.logit:.6f}",
+        "Threshold and band": f"{answer.threshold:.4f}; {low:.4f} to {high:.4f}",
+        "Probability and raw logit": "none" if answer.refused else f"{answer.probability:.6f}; {answer.logit:.6f}",
         "Input": f"{given.kind}, {given.shape[1]} × {given.shape[0]} pixels, {given.unit}",
         "Input, SHA-256": given.sha256,
-        "Notes on the input": " ".join(found.image.notes) or "none",
+        "Notes on the input": " ".join(answer.image.notes) or "none",
         "Preprocessing": ", ".join(f"{name} {value}" for name, value in source.preprocess.items()),
         "Software": ", ".join(f"{name} {version}" for name, version in source.versions.items()),
         "Device": f"{source.device}, {source.precision}",

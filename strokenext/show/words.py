@@ -40,42 +40,42 @@ def percent(value: float) -> str:
     return "> 99 %" if value > 0.99 else f"{value * 100:.0f} %"
 
 
-def decision(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
+def decision(answer: Prediction | SeriesPrediction | VolumePrediction) -> str:
     """What was decided, in one sentence."""
-    if found.probability is None:
-        return f"Not judged. {found.gate.reason}".strip()
-    sentence = _DECISIONS.get(found.decision, f"Decision: {found.decision}.")
-    return sentence.format(what="image" if isinstance(found, Prediction) else "series")
+    if answer.probability is None:
+        return f"Not judged. {answer.gate.reason}".strip()
+    sentence = _DECISIONS.get(answer.decision, f"Decision: {answer.decision}.")
+    return sentence.format(what="image" if isinstance(answer, Prediction) else "series")
 
 
-def probability(found: Prediction | SeriesPrediction | VolumePrediction) -> str:
+def probability(answer: Prediction | SeriesPrediction | VolumePrediction) -> str:
     """The probability with the rule that was applied to it."""
-    if found.probability is None:
+    if answer.probability is None:
         return "There is no probability."
-    low, high = found.band
-    kind = "probability for the series" if isinstance(found, SeriesPrediction) else "calibrated probability"
-    number, threshold = percent(found.probability), percent(found.threshold)
-    said = f"The {kind} of {found.classes[1]} is {number}; the threshold is {threshold}"
-    return f"{said}, and from {percent(low)} to {percent(high)} nothing is decided." if low < high else f"{said}."
+    low, high = answer.band
+    kind = "probability for the series" if isinstance(answer, SeriesPrediction) else "calibrated probability"
+    number, threshold = percent(answer.probability), percent(answer.threshold)
+    text = f"The {kind} of {answer.classes[1]} is {number}; the threshold is {threshold}"
+    return f"{text}, and from {percent(low)} to {percent(high)} nothing is decided." if low < high else f"{text}."
 
 
-def interval(found: Prediction) -> str:
+def interval(answer: Prediction) -> str:
     """How often validation slices with such a probability were positive."""
-    if found.probability is None:
+    if answer.probability is None:
         return ""
-    if found.interval is None:
+    if answer.interval is None:
         return "No validation slice had a probability like this, so how often it is right is not known."
-    count = f"the {found.similar} validation slices" if found.similar else "validation slices"
-    return f"Of {count} with a similar probability, {_observed(found.task, found.interval)} (95 % interval)."
+    count = f"the {answer.similar} validation slices" if answer.similar else "validation slices"
+    return f"Of {count} with a similar probability, {_observed(answer.task, answer.interval)} (95 % interval)."
 
 
-def gate(found: Prediction) -> str:
+def gate(answer: Prediction) -> str:
     """Whether the image is within the model's scope."""
-    if found.gate.accepted:
+    if answer.gate.accepted:
         return "The image is within the model's scope."
-    if found.forced:
-        return f"Outside the model's scope, judged on request: {found.gate.reason}"
-    return f"Outside the model's scope: {found.gate.reason}"
+    if answer.forced:
+        return f"Outside the model's scope, judged on request: {answer.gate.reason}"
+    return f"Outside the model's scope: {answer.gate.reason}"
 
 
 def evidence(heat: Heat) -> str:
@@ -100,46 +100,46 @@ def size(region: Region) -> str:
     return f"{much} in {region.parts} parts" if region.parts > 1 else much
 
 
-def marked(found: Segmentation) -> str:
+def marked(segmentation: Segmentation) -> str:
     """Every region with its size, in one sentence; or why nothing was looked for."""
-    if found.refused:
-        return f"Not marked. {found.gate.reason}".strip()
-    said = "; ".join(f"{region.name}: {size(region)}" for region in found.regions)
-    return f"{said[:1].upper()}{said[1:]}."
+    if segmentation.refused:
+        return f"Not marked. {segmentation.gate.reason}".strip()
+    sentence = "; ".join(f"{region.name}: {size(region)}" for region in segmentation.regions)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
-def trained(found: Prediction) -> str:
+def trained(answer: Prediction) -> str:
     """What the model learned from."""
-    said = f"The model {found.provenance.model} was trained on: {found.provenance.trained_on.rstrip('.')}."
-    return f"{said} It is experimental." if found.provenance.experimental else said
+    sentence = f"The model {answer.provenance.model} was trained on: {answer.provenance.trained_on.rstrip('.')}."
+    return f"{sentence} It is experimental." if answer.provenance.experimental else sentence
 
 
-def series(found: SeriesPrediction) -> str:
+def series(answer: SeriesPrediction) -> str:
     """Where the series' number comes from; slices are counted from 1."""
-    total = len(found.slices)
-    if found.peak is None:
+    total = len(answer.slices)
+    if answer.peak is None:
         return f"None of the {total} slices could be judged."
-    return f"{found.predicted} of {total} slices judged; highest on slice {found.peak + 1}; {found.aggregation}."
+    return f"{answer.predicted} of {total} slices judged; highest on slice {answer.peak + 1}; {answer.aggregation}."
 
 
-def whole(found: VolumePrediction) -> str:
+def whole(answer: VolumePrediction) -> str:
     """What the volume model read, where its evidence is highest, and how such series turned out on validation."""
-    total = len(found)
-    if found.probability is None:
-        return found.gate.reason
-    read = sum(part.heat is not None for part in found.slices) or found.accepted
-    said = f"{read} of {total} slices read at once, as {found.planes} planes."
-    if found.peak is not None:
-        said += f" Evidence is highest on slice {found.peak + 1}."
-    if found.interval is not None and found.similar:
-        outcome = _observed(found.task, found.interval)
-        said += f" Of the {found.similar} validation series with a similar probability, {outcome}."
-    return said
+    total = len(answer)
+    if answer.probability is None:
+        return answer.gate.reason
+    read = sum(part.heat is not None for part in answer.slices) or answer.accepted
+    text = f"{read} of {total} slices read at once, as {answer.planes} planes."
+    if answer.peak is not None:
+        text += f" Evidence is highest on slice {answer.peak + 1}."
+    if answer.interval is not None and answer.similar:
+        outcome = _observed(answer.task, answer.interval)
+        text += f" Of the {answer.similar} validation series with a similar probability, {outcome}."
+    return text
 
 
-def summary(found: Prediction) -> str:
+def summary(answer: Prediction) -> str:
     """Decision, probability and interval together."""
-    return " ".join(part for part in (decision(found), probability(found), interval(found)) if part)
+    return " ".join(part for part in (decision(answer), probability(answer), interval(answer)) if part)
 
 
 def _observed(task: str, interval: tuple[float, float]) -> str:

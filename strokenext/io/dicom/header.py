@@ -165,12 +165,12 @@ def _other_part(header: Header) -> str | None:
 
 def _layers(ds: Dataset, index: int) -> tuple[Dataset, ...]:
     """Where to look for a frame's values: its own functional groups, the shared ones, the data set."""
-    found: list[Dataset] = []
+    layers: list[Dataset] = []
     per_frame = ds.get("PerFrameFunctionalGroupsSequence")
     shared = ds.get("SharedFunctionalGroupsSequence")
     for group in (per_frame[index] if per_frame and index < len(per_frame) else None, shared[0] if shared else None):
-        found.extend(group[name][0] for name in _GROUPS if group is not None and group.get(name))
-    return (*found, ds)
+        layers.extend(group[name][0] for name in _GROUPS if group is not None and group.get(name))
+    return (*layers, ds)
 
 
 def _number(ds: Dataset, keyword: str) -> float | None:
@@ -207,24 +207,24 @@ def _floats(layers: tuple[Dataset, ...], keyword: str) -> list[float]:
 
 
 def _numbers(layers: tuple[Dataset, ...], keyword: str, count: int) -> tuple[float, ...] | None:
-    found = _floats(layers, keyword)
-    return tuple(found) if len(found) == count and all(map(math.isfinite, found)) else None
+    values = _floats(layers, keyword)
+    return tuple(values) if len(values) == count and all(map(math.isfinite, values)) else None
 
 
 def _cosines(layers: tuple[Dataset, ...]) -> tuple[float, ...] | None:
     """ImageOrientationPatient when it is two perpendicular unit vectors."""
-    found = _numbers(layers, "ImageOrientationPatient", 6)
-    if found is None:
+    cosines = _numbers(layers, "ImageOrientationPatient", 6)
+    if cosines is None:
         return None
-    row, column = np.array(found[:3]), np.array(found[3:])
+    row, column = np.array(cosines[:3]), np.array(cosines[3:])
     sound = abs(np.linalg.norm(row) - 1) < 0.02 and abs(np.linalg.norm(column) - 1) < 0.02
-    return found if sound and abs(row @ column) < 0.02 else None
+    return cosines if sound and abs(row @ column) < 0.02 else None
 
 
 def _code(ds: Dataset, keyword: str) -> str | None:
     """A code string (at most 16 capitals, digits, blanks and underscores), or None."""
-    found = _codes((ds,), keyword)
-    return found[0] if found else None
+    codes = _codes((ds,), keyword)
+    return codes[0] if codes else None
 
 
 def _codes(layers: tuple[Dataset, ...], keyword: str) -> tuple[str, ...]:

@@ -108,13 +108,13 @@ def _is_clear(frame: Frame) -> bool:
 
 def _groups(pool: Iterable[Candidate]) -> list[list[Candidate]]:
     """Images of one series, orientation and size; one file's frames stay together when no series is named."""
-    found: dict[Hashable, list[Candidate]] = defaultdict(list)
+    groups: dict[Hashable, list[Candidate]] = defaultdict(list)
     for c in pool:
         f = c.frame
         turned = None if f.cosines is None else tuple(round(v, 1) for v in f.cosines)
         finer = None if f.spacing is None else tuple(round(s, 2) for s in f.spacing)
-        found[f.series, turned, f.rows, f.columns, finer].append(c)
-    return list(found.values())
+        groups[f.series, turned, f.rows, f.columns, finer].append(c)
+    return list(groups.values())
 
 
 def _preference(group: list[Candidate]) -> tuple[int, float]:
