@@ -177,12 +177,10 @@ def scores(recipe: Recipe, objective: Objective, network: Network, feed: Feed) -
 
 
 def epoch_line(recipe: Recipe, progress: Progress, per_epoch: int, total: int, pace: float) -> dict[str, Any]:
-    """An epoch's training figures: `right` out of `seen` (else of all images) is the accuracy, the rest are means per
-    image; `pace` in images per second."""
+    """An epoch's training figures: `right` gives the accuracy, the rest are means per image; `pace` in images/s."""
     counted = dict(progress.sums)
     images = counted.pop("images")
-    scored = counted.pop("seen", images)
-    accuracy = {"accuracy": counted.pop("right") / max(1.0, scored)} if "right" in counted else {}
+    accuracy = {"accuracy": counted.pop("right") / images} if "right" in counted else {}
     means = {name: round(value / images, 6) for name, value in counted.items()}
     last = (progress.step - 1) // recipe.accumulate
     rate = learning_rate(recipe, last, total // recipe.accumulate, progress.history)
