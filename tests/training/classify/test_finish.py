@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from strokenext.errors import DataError, OptionError
 from strokenext.record.config import load_config
@@ -19,16 +20,19 @@ from training.cache.planes import SLICE_PLANES
 from training.cache.store import Cache, build
 from training.classify.card import Infarcts, Training, limits, write_card
 from training.classify.card_rows import HeldOutScores, NamedSet, named_sets
+from training.classify.finish import finish
 from training.commands.finish import finish_run
+from training.data.images import Views
 from training.data.manifest import Manifest, Record
 from training.drawing.phantom.head import head_phantom
 from training.environment import sha256
 from training.measure.scored import Scored, measure
-from training.splits.split import Split, write_split
+from training.splits.split import Split, read_split, write_split
 from training.systems import make_objective
 from training.train.card import result_row
 from training.train.recipe import Recipe
 from training.train.run import BEST, save_state, start_run
+from training.train.trained import TrainedRun
 
 #: margin, label, patient, source, subtype, external, away, low, affected
 TABLE = [
@@ -139,6 +143,9 @@ def test_finish_takes_classifiers_only(tmp_path: Path) -> None:
     run, manifest, split, _ = trained(tmp_path, objective="outline", model="strokenext_atto", feed="lesions")
     with pytest.raises(OptionError, match="objective 'outline'"):
         finish_run(run, manifest, split, tmp_path / "model")
+    masks = Recipe("unet", task="segmentation", objective="segment", feed="masks", model="unet")
+    with pytest.raises(OptionError, match="classifiers"):
+        finish(TrainedRun("x", nn.Identity(), masks, manifest, read_split(split), Views(manifest)), print)
 
 
 NOTHING = Training("Slices of nobody.", Infarcts.UNKNOWN, {"s": 1}, (), {})

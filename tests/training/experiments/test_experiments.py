@@ -24,6 +24,7 @@ from training.splits.split import Split, read_split, write_split
 from training.systems import make_feed
 from training.train.recipe import Recipe
 
+pytest.importorskip("training.classify", reason="the package's plans train classifiers of slices")
 PLANS = RECIPES.parent / "plans"
 PLAN = """
 recipe = "toy"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from strokenext.errors import DataError, OptionError
+from strokenext.errors import DataError
 from strokenext.loader import load
 from strokenext.regions import Masks
 from strokenext.segment.segmenter import Segmenter
@@ -18,8 +18,6 @@ from tests.helpers.places import RECIPES
 from tests.training.segment.test_feed import recipe
 from training.__main__ import main
 from training.cache.store import build as build_cache
-from training.classify.finish import finish as finish_classifier
-from training.data.images import Views
 from training.data.manifest import Manifest, write_manifest
 from training.environment import sha256
 from training.measure.bootstrap import bootstrap_rows
@@ -32,7 +30,6 @@ from training.splits.split import Split, write_split
 from training.systems import load_run
 from training.train.card import licences
 from training.train.run import BEST, save_state, start_run, write_history
-from training.train.trained import TrainedRun
 
 
 def block(rows: slice, columns: slice, side: int = 20) -> np.ndarray:
@@ -244,6 +241,4 @@ def test_a_tiny_run_from_recipe_to_checkpoint(
     assert 0 <= lines[1]["dice"] <= 1
     assert (tmp_path / "run" / "best.pt").exists()
     assert (tmp_path / "run" / "curves.png").exists()
-    model, made = load_run(tmp_path / "run")
-    with pytest.raises(OptionError, match="classifiers"):
-        finish_classifier(TrainedRun("x", model, made, manifest, split_of(manifest), Views(manifest)), print)
+    assert load_run(tmp_path / "run")[1].objective == "segment"
