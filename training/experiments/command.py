@@ -19,6 +19,7 @@ from pathlib import Path
 from strokenext.errors import OptionError, StrokeNeXtError
 from training.data.images import Views
 from training.data.manifest import read_manifest
+from training.systems import system_of
 
 from .cell import Bench, alone, run_cell
 from .plan import Cell, Plan, read_plan
@@ -119,6 +120,8 @@ def main(argv: Sequence[str]) -> int:
     cells = [c for c in plan.cells if not o.only or any(fnmatch.fnmatch(c.name, p) for p in o.only)]
     if not cells:
         raise OptionError(f"No cell matches {', '.join(o.only)}. List them with --dry-run.")
+    for cell in cells:
+        system_of(cell.resolved())  # none is begun when one cannot be trained
     manifest = read_manifest(o.manifest)
     bench = Bench(o.manifest, manifest, o.work, o.results, o.cache, o.device, Views(manifest))
     if o.dry_run:

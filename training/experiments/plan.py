@@ -28,7 +28,6 @@ from training.data.manifest import Manifest
 from training.splits.assign import PATIENT_SEED
 from training.splits.protocols import grouped, image_level, leave_source_out, patients, published
 from training.splits.split import Split
-from training.systems import system_of
 from training.train.recipe import Recipe, read_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -133,7 +132,7 @@ def read_plan(file: Path) -> Plan:
     if twice or not cells:
         raise OptionError(f"The plan {file.name} has {f'two cells called {twice[0]}' if twice else 'no cell'}.")
     for cell in cells:
-        system_of(cell.resolved())
+        cell.resolved()
     return Plan(file.stem, tuple(cells), values.get("cost", {}))
 
 
