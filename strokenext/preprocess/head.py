@@ -74,8 +74,19 @@ def find_head(grey: FloatArray) -> Head | None:
 
 def brain_level(grey: FloatArray, mask: BoolArray) -> float:
     """Median grey level 0..1 of the tissue well inside the head, bone and air left out; 0 when there is none."""
-    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return tissue_level(grey[distance > SKULL_SHARE * float(distance.max(initial=0.0))])
+    return tissue_level(grey[well_inside(mask)])
+
+
+def well_inside(mask: BoolArray) -> BoolArray:
+    """(H, W) well inside a head mask, away from skull and scalp."""
+    distance = edge_distance(mask)
+    return np.asarray(distance > SKULL_SHARE * float(distance.max(initial=0.0)))
+
+
+def edge_distance(mask: NDArray[Any]) -> FloatArray:
+    """(H, W) distance in pixels to the nearest pixel outside a mask; what lies beyond the picture is outside."""
+    padded = np.pad(mask, 1).astype(np.uint8)
+    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], dtype=np.float32)
 
 
 def tissue_level(grey: FloatArray) -> float:

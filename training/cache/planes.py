@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from strokenext.preprocess.contract import Preprocess
-from strokenext.preprocess.head import SKULL_SHARE, filled
-from strokenext.types import BoolArray, ByteArray, Slice, Window
-from strokenext.windows import grey01
+from strokenext.preprocess.head import filled, well_inside
+from strokenext.types import BoolArray, ByteArray, Slice
+from strokenext.windows import BRAIN, grey01
 from training.data.images import open_image, read_mask
 from training.data.labels import EDEMA, INFARCT, mask_of
 from training.data.manifest import Manifest, Record
@@ -39,7 +39,7 @@ def planes_of(
     out = np.zeros((len(PLANES), size, size), dtype=np.uint8)
     out[0] = np.rint(framed.grey * 255)
     out[1] = np.clip(np.rint(depth), 0, 255)
-    out[2] = inner_head(framed.head) * np.uint8(255)
+    out[2] = well_inside(framed.head) * np.uint8(255)
     for plane, mask in ((3, blood), (4, ignore)):
         if mask is not None:
             turned = cv2.warpAffine(mask.astype(np.uint8) * 255, framed.affine, (size, size), flags=cv2.INTER_LINEAR)
@@ -66,7 +66,7 @@ def annotation(manifest: Manifest, record: Record, image: Slice) -> tuple[BoolAr
         return None, nowhere
     if of != EDEMA:
         return mask, None
-    derived = derive_hematoma(grey01(image, Window(80, 40)), mask)
+    derived = derive_hematoma(grey01(image, BRAIN), mask)
     if derived is not None:
         return derived.blood, mask | derived.unclear
     blood = filled(mask) & ~mask
@@ -80,12 +80,6 @@ def row_of(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[Row
     planes = planes_of(image, blood, ignore, framing)
     upright = planes if framing.frame == "head" else planes_of(image)
     return Row.of(record, brain=float((upright[1] > 0).mean())), planes
-
-
-def inner_head(head: BoolArray) -> BoolArray:
-    """(S, S) well inside a head mask, away from skull and scalp."""
-    distance = cv2.distanceTransform(np.pad(head, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return np.asarray(distance > SKULL_SHARE * float(distance.max(initial=0)))
 
 
 #: What a cache holds unless a system asks for planes of its own.

@@ -22,8 +22,6 @@ from strokenext.types import ByteArray, Progress
 from training.data.manifest import Manifest, Record, digest
 
 FORMAT = "strokenext-cache/2"
-
-
 #: What a cached row says as its record does.
 COPIED = ("path", "source", "unit", "group", "presence", "subtype", "evaluation_only")
 

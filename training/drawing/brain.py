@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from strokenext.preprocess.contract import Framed
+from strokenext.preprocess.head import edge_distance
 from strokenext.types import FloatArray
 
 #: Bone fills everything above this level of the brain window.
@@ -21,8 +22,7 @@ def brain_depth(framed: Framed) -> FloatArray:
     # The edge of the frame counts as bone, so that scalp outside the skull stays a separate part.
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     parts = cv2.morphologyEx(soft, cv2.MORPH_OPEN, kernel)
-    inside = cv2.distanceTransform(np.pad(framed.head, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    parts[inside < size * 0.02] = 0
+    parts[edge_distance(framed.head) < size * 0.02] = 0
     count, labels, stats, _ = cv2.connectedComponentsWithStats(parts, connectivity=4)
     if count < 2:
         return np.zeros_like(framed.grey)
@@ -34,4 +34,4 @@ def brain_depth(framed: Framed) -> FloatArray:
     outline = cv2.drawContours(np.zeros_like(brain), contours, -1, 1, 1) > 0
     if bone[outline].mean() < ENCLOSED:
         return np.zeros_like(framed.grey)
-    return np.asarray(cv2.distanceTransform(np.pad(brain, 1), cv2.DIST_L2, 3)[1:-1, 1:-1], dtype=np.float32)
+    return edge_distance(brain)

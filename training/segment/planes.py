@@ -15,17 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from strokenext.preprocess.contract import Preprocess
+from strokenext.preprocess.head import well_inside
 from strokenext.types import BoolArray, ByteArray, Slice
 from strokenext.windows import BRAIN, grey01
 from training.cache.hematoma import derive_hematoma
-from training.cache.planes import inner_head
 from training.cache.store import PlaneSet, Row
 from training.data.images import open_image, read_mask
 from training.data.labels import BLOOD, EDEMA, mask_of
 from training.data.manifest import Manifest, Record
 from training.data.teknofest import for_segmentation
 
-#: What a record says its mask outlines.
+#: What the network marks, in the order of its outputs.
 MASK_CLASSES = ("hematoma", EDEMA)
 #: Planes of the cache: grey 0..255; 255 well inside the head; per class 255 where it is, and where that is known.
 MASK_PLANES = ("grey", "inner", *MASK_CLASSES, *(f"{name} known" for name in MASK_CLASSES))
@@ -72,7 +72,7 @@ def mask_row(manifest: Manifest, record: Record, framing: Preprocess) -> tuple[R
     image = open_image(manifest.file(record))
     truth = truth_of(manifest, record, image)
     framed, masks = for_segmentation(image, np.concatenate([truth.masks, truth.known]) * np.uint8(255), framing)
-    planes = np.stack([np.rint(framed.grey * 255), inner_head(framed.head) * 255, *masks])
+    planes = np.stack([np.rint(framed.grey * 255), well_inside(framed.head) * 255, *masks])
     return Row.of(record, brain=float((planes[1] > 0).mean())), planes.astype(np.uint8)
 
 
