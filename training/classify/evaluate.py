@@ -21,6 +21,7 @@ from training.data.labels import class_name
 from training.data.manifest import Record
 from training.environment import environment
 from training.explain.check import explanation
+from training.measure.calibration import margin
 from training.measure.measures import measure
 from training.measure.result import Predictions, Result, facts
 from training.splits.held_out import evaluation_records
@@ -93,9 +94,9 @@ def predict(
         x = torch.from_numpy(pixels).to(device)
         start = time.perf_counter()
         with torch.inference_mode():
-            logits = model(x).float().cpu().double()
+            logits = model(x).float().cpu()
         seconds += time.perf_counter() - start
-        margins += (logits[:, 1] - logits[:, 0]).tolist()
+        margins += margin(logits).tolist()
         if progress is not None:
             progress(len(margins), len(records))
     return np.array(margins), seconds / max(1, len(records))

@@ -89,8 +89,7 @@ def simulated(candidate: Candidate) -> Scored:
     margins = []
     with torch.inference_mode():
         for batch in held_out:
-            logits = run.model(batch.pixels).double().cpu()
-            margins.append((logits[:, 1] - logits[:, 0]).numpy())
+            margins.append(calibration.margin(run.model(batch.pixels).cpu()))
     labels = np.full(len(held_out), 1 if candidate.task == "presence" else 0, dtype=np.int64)
     return Scored(np.concatenate(margins), labels, np.array(held_out.units, dtype=np.str_))
 

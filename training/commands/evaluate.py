@@ -49,13 +49,13 @@ def main(argv: Sequence[str]) -> int:
     if not (o.model and o.manifest and o.out):
         raise DataError("Give --model, --manifest and --out, or --compare with result files.")
     folder, config = resolve(o.model)
-    model = load_network(folder, config).to(o.device)
     system = system_for(config)
     for action in (a for name, actions in own.items() if name != system.name for a in actions):
         if getattr(o, action.dest) != action.default:
             raise OptionError(f"{action.option_strings[0]} means nothing for {config.name}, a {system.name}. Omit it.")
     manifest, split = read_manifest(o.manifest), read_split(o.split) if o.split else None
     data, training = files_record(o.manifest, o.split), training_record(o.run) if o.run else None
+    model = load_network(folder, config).to(o.device)
     with progress_bar("evaluate") as progress:
         options = {action.dest: getattr(o, action.dest) for action in own[system.name]}
         given = Evaluation(manifest, split, o.part, o.source, training, data, o.device, options, progress=progress)
