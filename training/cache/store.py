@@ -18,6 +18,7 @@ import numpy as np
 
 from strokenext.errors import DataError
 from strokenext.preprocess.contract import Preprocess
+from strokenext.saving import write_file
 from strokenext.types import ByteArray, Progress
 from training.data.manifest import Manifest, Record, digest
 
@@ -146,8 +147,8 @@ def build(
     finished = [line for line in finished if line.endswith("\n")]
     shape = (len(manifest), len(planes.names), framing.size, framing.size)
     stack = np.lib.format.open_memmap(array, "r+" if resumed else "w+", np.uint8, shape)
-    rows.write_text("".join(finished), encoding="utf-8")
-    begun.write_text(json.dumps(about))
+    write_file(rows, "".join(finished))
+    write_file(begun, json.dumps(about))
     with rows.open("a", encoding="utf-8") as lines:
         for i in range(len(finished), len(manifest)):
             row, stack[i] = planes.make(manifest, manifest.records[i], framing)

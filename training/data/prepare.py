@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from strokenext.errors import DataError, StrokeNeXtError
+from strokenext.saving import write_file
 from strokenext.types import Progress
 from training.environment import sha256
 from training.measure.metrics import source_probe
@@ -210,7 +211,7 @@ def write(prepared: Prepared, out: Path, sheets: bool = True) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     file = write_manifest(prepared.manifest, out / "manifest.jsonl")
     write_csv(prepared.manifest, out / "manifest.csv")
-    (out / "counts.md").write_text(counts_table(prepared.manifest.about["counts"]), encoding="utf-8")
+    write_file(out / "counts.md", counts_table(prepared.manifest.about["counts"]))
     left_out = ((source, one.file, str(one)) for source, one in prepared.left_out)
     _write_rows(out / "left_out.csv", ("source", "file", "reason"), left_out)
     _write_rows(out / "near_duplicates.csv", ("first", "second"), prepared.near)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from strokenext.saving import write_file
 
 from .run import best_epoch
 
@@ -37,9 +39,9 @@ def draw_curves(history: Sequence[Mapping[str, Any]], select: str, path: Path) -
         axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
         axes.set_ylabel(" / ".join(names))
         axes.legend(fontsize=8)
-    temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, dpi=120, format="png")
-    os.replace(temporary, path)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=120, format="png")
+    write_file(path, buffer.getvalue())
 
 
 def _flat(line: Mapping[str, Any]) -> dict[str, Any]:
