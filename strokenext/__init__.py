@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from .overlay import COLORMAPS, STYLES, colorbar, png, render
     from .regions import Region
     from .show import report, words
-    from .types import CLASSES, Gate, Header, Heat, Slice, Volume, Window
+    from .types import CLASSES, Caution, Gate, Header, Heat, Label, Slice, Volume, Window
     from .windows import PRESETS
     from .zoo import ModelRow, list_models
 
 #: Public name -> the file it lives in.
 _ROOMS = {
     "errors": ("StrokeNeXtError",),
-    "types": ("CLASSES", "Gate", "Header", "Heat", "Slice", "Volume", "Window"),
+    "types": ("CLASSES", "Caution", "Gate", "Header", "Heat", "Label", "Slice", "Volume", "Window"),
     "windows": ("PRESETS",),
     "io.read": ("describe", "read_any", "read_series", "read_slice"),
     "zoo": ("ModelRow", "list_models"),
@@ -72,10 +72,12 @@ __all__ = [
     "METHODS",
     "PRESETS",
     "STYLES",
+    "Caution",
     "Gate",
     "Header",
     "Heat",
     "InputFacts",
+    "Label",
     "ModelRow",
     "Prediction",
     "Predictor",

@@ -2,7 +2,8 @@
 
 Pixels never travel as bare arrays: a `Slice` or `Volume` says whether its numbers are Hounsfield units
 (``unit == "HU"``) or grey levels 0..255 that somebody windowed before us (``unit == "grey"``).
-No value here has room for a patient's name, number, date or place.
+No value here has room for a patient's name, number or place; a `Label`, which may hold a date and free text,
+exists only where the caller asked for one.
 """
 
 from __future__ import annotations
@@ -76,13 +77,55 @@ class Header:
     colour: float | None = None  # share of pixels clearly coloured, 0..1; None when there is one channel
 
 
+#: What can be wrong with a picture or series so that the answer about it may change.
+CautionCode = Literal[
+    "several-studies",  # more than one study was given
+    "several-series",  # more than one series of the head was given
+    "several-kernels",  # soft and bone reconstructions in one series
+    "bone-kernel",  # only a bone (sharp) reconstruction was given
+    "contrast",  # contrast medium was given
+    "missing-slices",  # gaps between the positions
+    "files-left-out",  # some of the files could not be used
+    "order-unknown",  # nothing states the order of the slices
+    "no-hu",  # grey levels, somebody windowed before us
+    "clipped",  # the HU range was cut before us
+    "unusual-window",  # windowed unlike the training pictures
+    "turned",  # not upright; turned for the model
+    "unlike-training",  # unlike the pictures that the figures were measured on
+]
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Something about the input that may change the answer; `sentence` is for the reader, `code` for programs."""
+
+    code: CautionCode
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Label:
+    """What the file calls itself, to recognise a case by; read only where the caller asks for it.
+
+    The descriptions are free text of the scanner's operator and may hold anything, a name included. `study` and
+    `series` are the descriptions (DICOM (0008,1030) and (0008,103E)), `date` that of the scan as YYYY-MM-DD,
+    `thickness` the slice thickness in mm.
+    """
+
+    study: str = ""
+    series: str = ""
+    date: str = ""
+    thickness: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Slice:
     """One image, (H, W) float32 in HU or in grey levels 0..255, with what its file says about geometry.
 
     `spacing` is (row, column) in mm; `edges` only where the file states an orientation; `windows` are
     the file's own, in HU; `sha256` is of the bytes the image was read from; `notes` are sentences for
-    the reader (padding, missing rescale tags, inverted grey scale, ...).
+    the reader (padding, missing rescale tags, inverted grey scale, ...), `cautions` those that may change the
+    answer; `label` only where the caller asked for one.
     """
 
     pixels: FloatArray
@@ -95,6 +138,8 @@ class Slice:
     sha256: str = ""
     notes: tuple[str, ...] = ()
     padding: BoolArray | None = None  # True where the file marks the pixel as not tissue
+    cautions: tuple[Caution, ...] = ()
+    label: Label | None = None
 
     def __post_init__(self) -> None:
         pixels = np.ascontiguousarray(self.pixels, dtype=np.float32)
@@ -124,7 +169,8 @@ class Volume:
     """A stack of axial slices ordered from the feet to the head, all of one shape and unit.
 
     `positions` are mm along the slice normal, ascending, or None where the file has no geometry;
-    `spacing` is that of a pixel within the slice, (row, column) in mm.
+    `spacing` is that of a pixel within the slice, (row, column) in mm. `cautions` are about the whole series and
+    include those of its slices, once each.
     """
 
     slices: tuple[Slice, ...]
@@ -132,6 +178,8 @@ class Volume:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     sha256: str = ""
+    cautions: tuple[Caution, ...] = ()
+    label: Label | None = None
 
     def __post_init__(self) -> None:
         if not self.slices:

@@ -7,7 +7,7 @@ from typing import Any
 
 from strokenext.answer.answer import Files, pictures
 from strokenext.answer.classification import Calibrated, Classification
-from strokenext.types import Gate, Heat, Slice, Window
+from strokenext.types import Caution, Gate, Heat, Slice, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,12 +15,13 @@ class Prediction(Calibrated):
     """One image and one question.
 
     `window` is the one that HU went through, None without HU. `image` is the slice itself, for drawing; it is not
-    part of the JSON.
+    part of the JSON. `cautions` say what about the picture may have changed the answer.
     """
 
     heat: Heat | None
     window: Window | None
     image: Slice = field(repr=False)
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def forced(self) -> bool:
@@ -29,7 +30,10 @@ class Prediction(Calibrated):
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, finite numbers only."""
-        return super().to_json() | {"heat": None if self.heat is None else _heat(self.heat)}
+        return super().to_json() | {
+            "heat": None if self.heat is None else _heat(self.heat),
+            "cautions": [dict(vars(caution)) for caution in self.cautions],
+        }
 
     def files(self) -> Files:
         """slice.png and, with evidence, overlay.png and heat.npy ((E, h, w) float32)."""
@@ -42,7 +46,7 @@ class SeriesPrediction(Classification):
 
     `probability` is the mean of the highest accepted slices (`pooled` many; `aggregation` says it in words)
     and is calibrated for slices, not for series. `peak` is the index of the slice with the highest
-    probability. Both are None when every slice was refused.
+    probability. Both are None when every slice was refused. `cautions` are about the series and its slices, once each.
     """
 
     slices: tuple[Prediction, ...]
@@ -50,6 +54,7 @@ class SeriesPrediction(Classification):
     aggregation: str
     peak: int | None
     sha256: str
+    cautions: tuple[Caution, ...] = ()
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -81,6 +86,7 @@ class SeriesPrediction(Classification):
             "judged": self.predicted,
             "gate": dict(vars(self.gate)),
             "sha256": self.sha256,
+            "cautions": [dict(vars(caution)) for caution in self.cautions],
             "slices": [p.to_json() for p in self.slices],
         }
 

@@ -104,7 +104,7 @@ class Predictor(Checkpoint):
             predictions += self._predict(batch, [""] * len(batch), options)
             if progress is not None:
                 progress(len(predictions), len(slices))
-        return self._series(tuple(predictions), options.rule, given.sha256)
+        return self._series(tuple(predictions), options.rule, given)
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -180,9 +180,10 @@ class Predictor(Checkpoint):
             input=facts,
             provenance=self.provenance(output.window, facts.sha256),
             image=image,
+            cautions=image.cautions,
         )
 
-    def _series(self, slices: tuple[Prediction, ...], rule: Rule, digest: str) -> SeriesPrediction:
+    def _series(self, slices: tuple[Prediction, ...], rule: Rule, given: Slice | Volume) -> SeriesPrediction:
         predicted = {i: p.probability for i, p in enumerate(slices) if p.probability is not None}
         count = min(decision.TOP, len(predicted))
         return SeriesPrediction(
@@ -191,5 +192,6 @@ class Predictor(Checkpoint):
             pooled=count,
             aggregation=f"mean of the {count} highest accepted slices" if predicted else "no slice was accepted",
             peak=max(predicted, key=lambda i: predicted[i]) if predicted else None,
-            sha256=digest,
+            sha256=given.sha256,
+            cautions=tuple(dict.fromkeys((*given.cautions, *(c for p in slices for c in p.cautions)))),
         )
