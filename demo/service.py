@@ -27,7 +27,9 @@ from strokenext import (
 )
 
 from . import zerogpu
+from .cancel import Cancel
 from .settings import Settings
+from .turns import Turn, Turns
 from .watched import Progress
 
 if TYPE_CHECKING:
@@ -116,9 +118,7 @@ class Service:
         self._state = ServiceState("loading")
         self._loaded = threading.Event()
         self._thread: threading.Thread | None = None
-        self._slots = threading.BoundedSemaphore(settings.workers)
-        self._door = threading.Lock()
-        self._inside = 0
+        self._turns = Turns(settings.workers, settings.queue)
         self._compute = zerogpu.gpu(self._predict)
         self._compute_whole = zerogpu.gpu(self._predict_whole)
         self._compute_marks = zerogpu.gpu(self._segment)
@@ -149,57 +149,75 @@ class Service:
         return predictor
 
     def predict(
-        self, source: Source, task: str = "triage", options: Options = Options(), progress: Progress | None = None
+        self,
+        source: Source,
+        task: str = "triage",
+        options: Options = Options(),
+        progress: Progress | None = None,
+        *,
+        owner: str = "",
+        cancel: Cancel | None = None,
     ) -> Result:
         """Decode (unless already a Slice or Volume) one image or series and predict, within a slot of the service.
 
         A slice gives a Prediction, or a Triage for task "triage"; a series gives a SeriesPrediction or a
-        SeriesTriage. The threshold applies to presence in a triage. Raises BusyError when too many wait,
-        NotReadyError while the models load, and what decoding and predicting raise. Without a subtype model a
-        triage ends after presence; ask for `predictor("subtype")` first where that must be an error.
+        SeriesTriage. The threshold applies to presence in a triage. Between the batches of a series other owners
+        have their turn. Raises BusyError when too many wait, NotReadyError while the models load, CancelledError,
+        and what decoding and predicting raise. Without a subtype model a triage ends after presence; ask for
+        `predictor("subtype")` first where that must be an error.
         """
         if task not in TASKS:
             raise errors.OptionError(f"There is no task '{task}'. Choose one of: {', '.join(TASKS)}.")
         self.predictor("presence" if task == "triage" else task)
-        with self.slot():
+        with self.slot(owner, cancel) as turn:
             image = decode(source)
-            # A function cannot travel to another process, so ZeroGPU shows no progress within a series.
-            return Result(image, self._compute(image, task, options, None if zerogpu.active() else progress))
 
-    def predict_whole(self, result: Result, options: Options) -> VolumePrediction | None:
+            def step(done: int, total: int) -> None:
+                if progress is not None:
+                    progress(done, total)
+                turn.batch_done()
+
+            turn.cancel.check()
+            # A function cannot travel to another process, so ZeroGPU shows no progress within a series.
+            answer = self._compute(image, task, options, None if zerogpu.active() else step)
+            turn.cancel.check()
+            return Result(image, answer)
+
+    def predict_whole(
+        self, result: Result, options: Options, *, owner: str = "", cancel: Cancel | None = None
+    ) -> VolumePrediction | None:
         """What the volume model says of a series that `predict` has answered; None for a slice or without that model.
 
-        What the gate found on each slice is taken from that answer. Raises BusyError.
+        What the gate found on each slice is taken from that answer. Raises BusyError, CancelledError.
         """
         volume, series = result.image, result.first
         if "volume" not in self._models or not (isinstance(volume, Volume) and isinstance(series, SeriesPrediction)):
             return None
-        with self.slot():
+        with self.slot(owner, cancel):
             return self._compute_whole(volume, [p.gate for p in series.slices], options)
 
-    def segment(self, image: Slice, gate: Gate, force: bool = False) -> Segmentation | None:
+    def segment(
+        self, image: Slice, gate: Gate, force: bool = False, *, owner: str = "", cancel: Cancel | None = None
+    ) -> Segmentation | None:
         """What the segmentation model marks on a slice that the gate has checked; None when no such model is loaded.
 
-        Raises BusyError.
+        Raises BusyError, CancelledError.
         """
         if "segmentation" not in self._models:
             return None
-        with self.slot():
+        with self.slot(owner, cancel):
             return self._compute_marks(image, gate, force)
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work wait for their turn."""
+        return self._turns.waiting
+
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Room for one piece of heavy work. Raises BusyError when `queue` others already wait for one."""
-        with self._door:
-            if self._inside >= self.settings.workers + self.settings.queue:
-                raise errors.BusyError("The service is busy with other images. Try again in a few seconds.")
-            self._inside += 1
-        try:
-            with self._slots:
-                yield
-        finally:
-            with self._door:
-                self._inside -= 1
+    def slot(self, owner: str = "", cancel: Cancel | None = None) -> Iterator[Turn]:
+        """Room for one piece of an owner's heavy work. Raises BusyError when `queue` others wait, CancelledError."""
+        with self._turns.turn(owner, cancel or Cancel()) as turn:
+            yield turn
 
     def _predict(self, image: Slice | Volume, task: str, options: Options, progress: Progress | None) -> Answer:
         common: dict[str, Any] = vars(options)
