@@ -1,4 +1,4 @@
-"""From logits to a decision: temperature, threshold, indeterminate band, and what validation says of such scores."""
+"""From logits to a decision: calibration, threshold, indeterminate band, and what validation says of such scores."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from strokenext.errors import OptionError
+from strokenext.record.calibration import Observed
 from strokenext.record.config import ModelConfig, ReliabilityBin
 
 #: A series' probability is the mean of its highest slices: at most this many.
@@ -59,16 +60,36 @@ def decided(config: ModelConfig, rule: Rule, probability: float | None) -> dict[
     }
 
 
-def answered(config: ModelConfig, rule: Rule, logits: tuple[float, ...] | None) -> dict[str, Any]:
-    """The fields of a `Calibrated` that follow from a network's raw logits; None was refused."""
-    probability = None if logits is None else calibrated(logits, config.temperature)
-    similar = None if probability is None else reliability(config, probability)
-    return decided(config, rule, probability) | {
+def answered(
+    config: ModelConfig, rule: Rule, logits: tuple[float, ...] | None, experience: bool = True
+) -> dict[str, Any]:
+    """The fields of a `Calibrated` that follow from a network's raw logits; None was refused.
+
+    Without `experience` of inputs like this one there is no interval: the probability is the model's score alone.
+    """
+    seen = None if logits is None else observed(config, logits)
+    known = seen is not None and experience and seen.similar > 0
+    return decided(config, rule, None if seen is None else seen.probability) | {
         "logit": None if logits is None else log_odds(logits),
         "logits": logits,
-        "interval": None if similar is None else (float(similar.interval[0]), float(similar.interval[1])),
-        "similar": None if similar is None else similar.n,
+        "interval": (seen.low, seen.high) if seen is not None and known else None,
+        "similar": seen.similar if seen is not None and known else None,
     }
+
+
+def observed(config: ModelConfig, logits: Sequence[float]) -> Observed:
+    """The probability with its interval, and how many validation examples stand behind it: 0, from 0 to 1, where none.
+
+    A record without a calibration has intervals by bin of probability; one that leaves its own probability out says
+    nothing of it.
+    """
+    if config.calibration is not None:
+        return config.calibration.at(log_odds(logits))
+    probability = calibrated(logits, config.temperature)
+    similar = reliability(config, probability)
+    if similar is None or not similar.interval[0] <= probability <= similar.interval[1]:
+        return Observed(probability, 0.0, 1.0, 0)
+    return Observed(probability, float(similar.interval[0]), float(similar.interval[1]), similar.n)
 
 
 def log_odds(logits: Sequence[float]) -> float:
@@ -77,7 +98,7 @@ def log_odds(logits: Sequence[float]) -> float:
 
 
 def calibrated(logits: Sequence[float], temperature: float) -> float:
-    """softmax(logits / temperature)[1] of two classes, the calibrated probability of the positive one (Guo 2017)."""
+    """softmax(logits / temperature)[1] of two classes, the positive one's probability (Guo 2017)."""
     scaled = log_odds(logits) / temperature
     if scaled >= 0:
         return 1.0 / (1.0 + math.exp(-scaled))

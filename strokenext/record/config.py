@@ -20,6 +20,8 @@ from strokenext.regions import Masks, within
 from strokenext.types import CLASSES
 from strokenext.zoo import list_models
 
+from .calibration import Calibration
+
 #: What a model answers about: a slice, a whole series at once, or the pixels of a slice.
 Kind = Literal["slice", "series", "segmentation"]
 #: The three files of a model folder, wherever it lies.
@@ -30,8 +32,8 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".h5", 
 FORMAT = 1
 #: Largest config.json that is read, in bytes.
 MAX_CONFIG_BYTES = 1_000_000
-#: Entries that one kind of model has and no other; absent from a record elsewhere.
-OWN_RECORDS = ("planes", "masks")
+#: Entries that only some models have; absent from a record elsewhere.
+OWN_RECORDS = ("planes", "masks", "calibration")
 #: The tasks a checkpoint can answer; those of CLASSES have fixed class names.
 TASKS = (*CLASSES, "segmentation")
 
@@ -60,10 +62,11 @@ class ModelConfig:
     """What a checkpoint states about itself.
 
     `architecture` is a zoo name and `arguments` its builder's options; `classes` in the order of the logits,
-    index 1 the positive one; `threshold` and `band` act on the calibrated probability
-    softmax(logits / temperature)[1]; `heat_scale` is the logit evidence drawn at the top of the colour bar;
-    `reference_logits` are the outputs for `weights.reference_input`; `planes` is how a volume model's slices are
-    stacked and `masks` how a segmentation model's maps become regions, None for any other. A segmentation model has
+    index 1 the positive one; `threshold` and `band` act on the calibrated probability: that of `calibration` or, in a
+    record without one, softmax(logits / temperature)[1], with the intervals of `reliability`; `heat_scale` is the
+    logit evidence drawn at the top of the colour bar; `reference_logits` are the outputs for
+    `weights.reference_input`; `planes` is how a volume model's slices are stacked and `masks` how a segmentation
+    model's maps become regions, None for any other. A segmentation model has
     a threshold for each class there. Raises ValueError on impossible values.
     """
 
@@ -86,6 +89,7 @@ class ModelConfig:
     reference_logits: tuple[float, ...] = ()
     planes: Planes | None = None
     masks: Masks | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         for problem, applies in _PROBLEMS:
@@ -204,6 +208,7 @@ def _typed(record: dict[str, Any]) -> dict[str, Any]:
         "reliability": tuple(ReliabilityBin(**b | {"interval": tuple(b["interval"])}) for b in record["reliability"]),
         "planes": Planes.from_dict(record["planes"]) if "planes" in record else None,
         "masks": Masks.from_dict(record["masks"]) if "masks" in record else None,
+        "calibration": Calibration.from_dict(record["calibration"]) if "calibration" in record else None,
     }
 
 

@@ -154,7 +154,7 @@ class Predictor(Checkpoint):
     def _heat(self, x: Tensor, encoded: evidence.Encoded, prepared: Prepared, options: _Options) -> Heat:
         index = options.target
         if index is None:
-            label = options.rule.label(decision.calibrated(encoded.logits[0].tolist(), self.config.temperature))
+            label = options.rule.label(decision.observed(self.config, encoded.logits[0].tolist()).probability)
             index = 1 if self.task == "presence" else self.classes.index(label)
         method = options.method
         maps = evidence.maps(self._model, x, encoded, index, method.name)

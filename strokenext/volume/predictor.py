@@ -107,7 +107,7 @@ class VolumePredictor(Checkpoint):
             logits = tuple(encoded.logits[0].tolist())
             if not explain:
                 return _Output(logits, stacked.window)
-            positive = decision.calibrated(logits, self.config.temperature) >= self.config.threshold
+            positive = decision.observed(self.config, logits).probability >= self.config.threshold
             index = 1 if self.task == "presence" else int(positive)
             maps = evidence.maps(self._model, x, encoded, index)
         maps.flags.writeable = False

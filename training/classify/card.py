@@ -115,8 +115,11 @@ def write_card(config: ModelConfig, recipe: Recipe, training: Training) -> str:
 {_sources(training)}
 
 ## Operating point
-Calibrated probability = softmax(logits / {config.temperature:.3f}); threshold {config.threshold:.3f}; between
-{config.band[0]:.3f} and {config.band[1]:.3f} the answer is "indeterminate". All chosen on the validation part.
+Threshold {config.threshold:.3f}; between {config.band[0]:.3f} and {config.band[1]:.3f} the answer is "indeterminate".
+The probability is the share of positives among validation slices with such a margin of the logits (isotonic between
+the rows below, linear), with its 95 % interval over patients. All chosen on the validation part.
+
+{_calibration(config)}
 
 ## Results
 95 % intervals by bootstrap over patients (groups). Sensitivity and specificity at the stored threshold.
@@ -133,6 +136,16 @@ numbers are in `config.json`.
 ## Data licences
 {licences(training.slices)}
 """
+
+
+def _calibration(config: ModelConfig) -> str:
+    """The knots of the calibration as a table."""
+    scale = config.calibration
+    if scale is None:
+        return f"Calibrated probability = softmax(logits / {config.temperature:.3f})."
+    rows = zip(scale.margins, scale.probability, scale.low, scale.high, scale.similar, strict=True)
+    lines = [f"| {z:.2f} | {p:.3f} | {low:.3f} to {high:.3f} | {n} |" for z, p, low, high, n in rows]
+    return "\n".join(["| margin | probability | 95 % interval | slices |", "|---|---|---|---|", *lines])
 
 
 def _start(recipe: Recipe, same_encoders: bool) -> str:

@@ -69,7 +69,7 @@ def evaluate(model: nn.Module, config: ModelConfig, given: Evaluation) -> list[E
         model=facts(config),
         data={**given.data, **about},
         environment=environment(given.device),
-        metrics=measure(predictions, config.threshold, config.temperature),
+        metrics=measure(predictions, config.threshold, config.calibration or config.temperature),
         predictions=predictions,
     )
     if own.get("explain"):

@@ -1,6 +1,6 @@
 """A trained classifier calibrated on validation and tested on everything held out, for `python -m training finish`.
 
-Temperature, threshold, band, reliability bins and heat scale come from the validation part alone; every other figure
+Calibration, threshold, band and heat scale come from the validation part alone; every other figure
 of the card comes from the test part and from evaluation-only sources. Real slices are read through the same
 `read_slice` and `Preprocess` as a user's file. Where validation has no real slice of a class that the run's lesions
 feed simulates, infarcts simulated on its normal slices stand in for it.
@@ -20,7 +20,7 @@ from strokenext.errors import DataError, OptionError
 from strokenext.explain import gradcam
 from strokenext.models.strokenext import StrokeNeXt
 from strokenext.preprocess.contract import Preprocess
-from strokenext.record.config import ModelConfig, ReliabilityBin
+from strokenext.record.config import ModelConfig
 from training.cache.planes import MIN_BRAIN
 from training.data.manifest import Record
 from training.measure import calibration
@@ -160,9 +160,8 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
     candidate = Candidate(run)
     report("validation")
     scored = validation(candidate)
-    point = calibration.operating_point(scored.labels, scored.margins, BAND[recipe.task])
-    probabilities = calibration.apply_temperature(scored.margins, point.temperature)
-    bins = calibration.reliability_bins(scored.labels, probabilities, scored.groups)
+    scale = calibration.fit_calibration(scored.labels, scored.margins, scored.groups)
+    point = calibration.operating_point(scored.labels, scored.margins, BAND[recipe.task], scale)
     report("what was held back")
     sets = named_sets(held_out_scores(candidate), recipe.task, "patients" if run.split.grouped else "images")
     sets_of_card = [("validation", scored), *((s.name, s.scored) for s in sets)]
@@ -172,8 +171,8 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
         **classifier_record(run, point, training.sentence),
         heat_scale=heat_scale(candidate),
         experimental=recipe.task == "subtype" or bool(recipe.random_labels),
-        reliability=tuple(ReliabilityBin(b.low, b.high, b.n, b.positives, b.interval) for b in bins),
-        metrics={name: measure(s, point.temperature, point.threshold) for name, s in sets_of_card},
+        calibration=scale,
+        metrics={name: measure(s, scale, point.threshold) for name, s in sets_of_card},
     )
     return config, replace(training, sets=tuple(sets), same_encoders=encoders_alike(run.model))
 

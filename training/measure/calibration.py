@@ -15,10 +15,18 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 from strokenext.errors import DataError
+from strokenext.record.calibration import Calibration
 
-from .bootstrap import bootstrap, wilson
+from .bootstrap import bootstrap, group_rows, wilson
 
 _TINY = 1e-7
+#: What turns margins into probabilities: a temperature, or a calibration with its intervals.
+Scale = float | Calibration
+#: Blocks of validation slices that a calibration starts from, at most and with at least so many slices each; neighbours
+#: whose order validation contradicts are merged.
+BLOCKS, LEAST = 12, 25
+#: Resampled sets of patients behind a calibration's intervals.
+CALIBRATION_DRAWS = 1000
 
 
 class Bin(NamedTuple):
@@ -45,11 +53,13 @@ class OperatingPoint(NamedTuple):
         return {"temperature": round(self.temperature, 6), "threshold": threshold, "band": (low, high)}
 
 
-def operating_point(labels: ArrayLike, logits: ArrayLike, kept: float) -> OperatingPoint:
+def operating_point(
+    labels: ArrayLike, logits: ArrayLike, kept: float, scale: Calibration | None = None
+) -> OperatingPoint:
     """Temperature with balanced classes, Youden's threshold, and the band that keeps a sensitivity below it and a
-    specificity above it of `kept`."""
+    specificity above it of `kept`; threshold and band on the probabilities of `scale`, else of the temperature."""
     temperature = fit_temperature(labels, logits)
-    p = apply_temperature(logits, temperature)
+    p = calibrated(logits, temperature if scale is None else scale)
     threshold = choose_threshold(labels, p)
     return OperatingPoint(temperature, threshold, indeterminate_band(labels, p, threshold, kept))
 
@@ -97,6 +107,98 @@ def fit_temperature(labels: ArrayLike, logits: ArrayLike) -> float:
 def apply_temperature(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
     """(N,) calibrated probability of the positive class."""
     return np.asarray(special.expit(margin(logits) / temperature))
+
+
+def calibrated(logits: ArrayLike, scale: Scale) -> NDArray[np.float64]:
+    """(N,) calibrated probability of the positive class."""
+    if isinstance(scale, Calibration):
+        return np.array([scale.at(z).probability for z in margin(logits).tolist()], np.float64)
+    return apply_temperature(logits, scale)
+
+
+class _Blocks(NamedTuple):
+    """Neighbouring slices pooled until their shares rise: mean margin, smoothed share of positives, slices."""
+
+    margins: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    n: NDArray[np.float64]
+
+    def at(self, margins: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.interp(margins, self.margins, self.shares)
+
+
+def fit_calibration(labels: ArrayLike, logits: ArrayLike, groups: ArrayLike, *, seed: int = 0) -> Calibration:
+    """The observed share of positives as a rising function of the margin, with 95 % intervals over groups.
+
+    The fit is centred isotonic regression on blocks of like size; the interval is by the same fit on resampled
+    groups, widened to Wilson's on the block's own groups where all of them have one outcome (that bootstrap cannot
+    vary). A share that rises is at least the lower end of any block below it and at most the upper end of any above.
+    Raises DataError with one class.
+    """
+    y, z, names = _two_classes(labels), margin(logits), np.asarray(groups).astype(str)
+    cuts = _cuts(z)
+    found = _blocks(z, y, np.ones_like(z), cuts)
+    low, high = _between(z, y, names, cuts, found.margins, seed)
+    edges = [-np.inf, *((found.margins[1:] + found.margins[:-1]) / 2), np.inf]
+    for k, (start, end) in enumerate(pairwise(edges)):
+        inside = (z >= start) & (z < end)
+        if len(set(y[inside].tolist())) == 1:
+            units = len(np.unique(names[inside]))
+            sure = wilson(units if y[inside][0] else 0, units)
+            low[k], high[k] = min(low[k], sure[0]), max(high[k], sure[1])
+    low, high = np.minimum(low, found.shares), np.maximum(high, found.shares)
+    low, high = np.maximum.accumulate(low), np.minimum.accumulate(high[::-1])[::-1]
+    margins, shares, lows, highs = (tuple(c.tolist()) for c in (found.margins, found.shares, low, high))
+    return Calibration(margins, shares, lows, highs, tuple(int(n) for n in found.n))
+
+
+def _cuts(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Margins between blocks of equal size."""
+    values = np.sort(z)
+    count = int(np.clip(len(z) // LEAST, 1, BLOCKS))
+    places = np.linspace(0, len(z), count + 1).astype(int)[1:-1]
+    return np.unique((values[places - 1] + values[places]) / 2)
+
+
+def _blocks(
+    z: NDArray[np.float64], y: NDArray[np.float64], weights: NDArray[np.float64], cuts: NDArray[np.float64]
+) -> _Blocks:
+    """The share of positives in each block, neighbours pooled while it does not rise (Oron and Flournoy 2017)."""
+    which, bins = np.searchsorted(cuts, z, side="right"), len(cuts) + 1
+    sums = [np.bincount(which, column, bins) for column in (weights, weights * y, weights * z)]
+    pooled: list[NDArray[np.float64]] = []
+    for block in np.column_stack(sums):
+        if block[0] <= 0:
+            continue
+        pooled.append(block)
+        while len(pooled) > 1 and _share(pooled[-2]) >= _share(pooled[-1]):
+            pooled[-2:] = [pooled[-2] + pooled[-1]]
+    n, _, total = np.array(pooled).T
+    return _Blocks(total / n, np.array([_share(b) for b in pooled]), n)
+
+
+def _share(block: NDArray[np.float64]) -> float:
+    """The share of positives, with half a positive and half a negative added: never 0 or 1."""
+    return float((block[1] + 0.5) / (block[0] + 1))
+
+
+def _between(
+    z: NDArray[np.float64],
+    y: NDArray[np.float64],
+    names: NDArray[np.str_],
+    cuts: NDArray[np.float64],
+    at: NDArray[np.float64],
+    seed: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The 2.5th and 97.5th percentiles of the share at each margin over fits to resampled groups."""
+    rows, rng = group_rows(names, len(z)), np.random.default_rng(seed)
+    unit = np.empty(len(z), np.int64)
+    for number, own in enumerate(rows):
+        unit[own] = number
+    drawn = (np.bincount(rng.integers(0, len(rows), len(rows)), minlength=len(rows)) for _ in range(CALIBRATION_DRAWS))
+    shares = [_blocks(z, y, count[unit].astype(np.float64), cuts).at(at) for count in drawn]
+    low, high = np.percentile(shares, [2.5, 97.5], axis=0)
+    return low, high
 
 
 def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:

@@ -58,7 +58,7 @@ def _row(first: Result, other: Result, draws: int, seed: int) -> dict[str, Any]:
 
 def _unit_right(result: Result) -> NDArray[np.bool_]:
     """Per unit, in the order of unit names: whether the call at the model's threshold is right."""
-    p = result.predictions.probabilities(result.model["temperature"])
+    p = result.predictions.probabilities(result.scale)
     per_unit = aggregate(result.predictions.labels, p, result.predictions.units)
     return np.asarray((per_unit.scores >= result.model["threshold"]) == (per_unit.labels == 1))
 

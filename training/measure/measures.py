@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 
 from . import metrics as m
 from .bootstrap import Statistic, bootstrap
-from .calibration import brier, ece, intercept_slope, reliability_bins
+from .calibration import Scale, brier, ece, intercept_slope, reliability_bins
 from .result import Predictions
 
 #: Specificities at which the sensitivity is given, and the other way round; all but the first with intervals.
@@ -25,10 +25,10 @@ FEWER = 0.4
 
 
 def measure(
-    predictions: Predictions, threshold: float, temperature: float = 1.0, *, draws: int = 1000, seed: int = 0
+    predictions: Predictions, threshold: float, scale: Scale = 1.0, *, draws: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
     """All measures. `threshold` acts on the calibrated probability; both come from validation, never from here."""
-    p = predictions.probabilities(temperature)
+    p = predictions.probabilities(scale)
     measures: dict[str, Any] = {
         "slices": len(predictions),
         "units": len(set(predictions.units)),
@@ -42,8 +42,8 @@ def measure(
     if len(set(predictions.labels.tolist())) == 2:
         sens, spec = (measures["at_threshold"][n]["value"] for n in ("sensitivity", "specificity"))
         measures |= {
-            "calibration": {"before": calibration(predictions, 1.0), "after": calibration(predictions, temperature)},
-            "calibration_intervals": calibration_intervals(predictions, temperature, draws, seed),
+            "calibration": {"before": calibration(predictions, 1.0), "after": calibration(predictions, scale)},
+            "calibration_intervals": calibration_intervals(predictions, scale, draws, seed),
             "reliability": [b._asdict() for b in reliability_bins(predictions.labels, p, predictions.units)],
             "predictive_values": m.predictive_values(sens, spec),
             "decision_curve": m.decision_curve(predictions.labels, p),
@@ -122,12 +122,12 @@ def ranking(predictions: Predictions, p: NDArray[np.float64], draws: int, seed: 
     }
 
 
-def calibration(predictions: Predictions, temperature: float) -> dict[str, float]:
-    """ECE, Brier score, intercept and slope of the probabilities at a temperature."""
-    p = predictions.probabilities(temperature)
+def calibration(predictions: Predictions, scale: Scale) -> dict[str, float | None]:
+    """ECE, Brier score, intercept and slope of the probabilities; the temperature where that made them."""
+    p = predictions.probabilities(scale)
     intercept, slope = intercept_slope(predictions.labels, p)
     return {
-        "temperature": temperature,
+        "temperature": scale if isinstance(scale, int | float) else None,
         "ece": ece(predictions.labels, p),
         "brier": brier(predictions.labels, p),
         "intercept": intercept,
@@ -135,12 +135,13 @@ def calibration(predictions: Predictions, temperature: float) -> dict[str, float
     }
 
 
-def calibration_intervals(predictions: Predictions, temperature: float, draws: int, seed: int) -> dict[str, Any]:
+def calibration_intervals(predictions: Predictions, scale: Scale, draws: int, seed: int) -> dict[str, Any]:
     """Intervals of ECE and Brier score, before (temperature 1) and after."""
+    scales: dict[str, Scale] = {"before": 1.0, "after": scale}
     both: dict[str, Statistic] = {"ece": ece, "brier": brier}
     return {
         when: _intervals(both, predictions, predictions.probabilities(t), round(FEWER * draws), seed)
-        for when, t in (("before", 1.0), ("after", temperature))
+        for when, t in scales.items()
     }
 
 

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strokenext.errors import DataError
+from strokenext.record.calibration import Calibration
 from strokenext.record.config import ModelConfig
 from strokenext.saving import write_file
 
-from .calibration import apply_temperature
+from .calibration import Scale, calibrated
 from .estimate import text
 
 FORMAT = "strokenext-result/1"
@@ -60,9 +61,9 @@ class Predictions:
             columns[f.name] = column[chosen] if isinstance(column, np.ndarray) else tuple(column[i] for i in chosen)
         return Predictions(**columns)
 
-    def probabilities(self, temperature: float = 1.0) -> NDArray[np.float64]:
+    def probabilities(self, scale: Scale = 1.0) -> NDArray[np.float64]:
         """(N,) probability of the positive class."""
-        return apply_temperature(self.logits, temperature)
+        return calibrated(self.logits, scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,11 @@ class Result:
     def name(self) -> str:
         """The model's name."""
         return str(self.model["name"])
+
+    @property
+    def scale(self) -> Scale:
+        """What turns the logits into the model's probabilities."""
+        return scale_of(self.model)
 
     def write(self, file: Path) -> Path:
         """Write the result as JSON, whole or not at all; each column on a line of its own."""
@@ -113,7 +119,15 @@ def facts(config: ModelConfig) -> dict[str, Any]:
     """What a result says of the model."""
     names = ("name", "architecture", "task", "classes", "threshold", "band", "temperature", "weights_sha256")
     more = {"trained_on": config.trained_on, "preprocess": config.preprocess.to_dict()}
+    if config.calibration is not None:
+        more["calibration"] = config.calibration.to_dict()
     return {n: getattr(config, n) for n in names} | more
+
+
+def scale_of(model: Mapping[str, Any]) -> Scale:
+    """The calibration that a result's model records, or its temperature where it has none."""
+    recorded = model.get("calibration")
+    return float(model["temperature"]) if recorded is None else Calibration.from_dict(recorded)
 
 
 def plain(value: Any) -> Any:

@@ -33,9 +33,9 @@ class Scored:
         return len(np.unique(self.labels)) == 2
 
 
-def measure(scored: Scored, temperature: float, threshold: float) -> dict[str, Any]:
+def measure(scored: Scored, scale: calibration.Scale, threshold: float) -> dict[str, Any]:
     """AUROC with its interval over patients, and what the stored threshold does."""
-    p = calibration.apply_temperature(scored.margins, temperature)
+    p = calibration.calibrated(scored.margins, scale)
     estimate = bootstrap(metrics.auroc, scored.labels, p, scored.groups)
     positive = scored.labels == 1
     return {

@@ -97,12 +97,13 @@ def roc(entries: Sequence[Entry]) -> Figure:
 
 
 def reliability(entries: Sequence[Entry]) -> Figure:
-    """Observed against predicted, before and after temperature scaling, with intervals over patients."""
-    figure, panels = _grid("Reliability before and after temperature scaling", len(entries))
+    """Observed against predicted, before and after calibration, with intervals over patients."""
+    figure, panels = _grid("Reliability before and after calibration", len(entries))
     for axes, e in zip(panels, entries, strict=True):
-        p, t = e.result.predictions, float(e.result.model["temperature"])
-        for colour, (name, scale) in zip(COLOURS[1::-1], (("before", 1.0), (f"after, T {t:.2f}", t)), strict=True):
-            bins = [b for b in reliability_bins(p.labels, p.probabilities(scale), p.units) if b.n]
+        p, scale = e.result.predictions, e.result.scale
+        after = f"after, T {scale:.2f}" if isinstance(scale, float) else "after"
+        for colour, (name, used) in zip(COLOURS[1::-1], (("before", 1.0), (after, scale)), strict=True):
+            bins = [b for b in reliability_bins(p.labels, p.probabilities(used), p.units) if b.n]
             x, y = [b.mean for b in bins], np.array([b.positives / b.n for b in bins])
             low, high = np.array([b.interval for b in bins]).T
             error = np.maximum([y - low, high - y], 0)

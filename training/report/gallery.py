@@ -37,7 +37,7 @@ def galleries(entries: Sequence[Entry], manifest: Path | None, models: Sequence[
 def gallery(entry: Entry, manifest: Manifest, checkpoint: Path, count: int) -> Section:
     """The slices furthest on the wrong side of the threshold, each image beside its overlay."""
     result = entry.result
-    p = result.predictions.probabilities(result.model["temperature"])
+    p = result.predictions.probabilities(result.scale)
     wrong = np.where(result.predictions.labels == 1, result.model["threshold"] - p, p - result.model["threshold"])
     worst = [int(i) for i in np.argsort(-wrong, kind="stable")[:count] if wrong[i] > 0]
     predictor = load(checkpoint, task=result.model["task"], device="cpu", kind="slice")

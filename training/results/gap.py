@@ -95,7 +95,7 @@ def _gap(image: Entry, grouped: Entry, statistic: Statistic, thresholds: tuple[f
     """The gap in a statistic of scores from which each model's threshold is taken."""
     a, b = image.result.predictions, grouped.result.predictions
     s, t = (
-        e.result.predictions.probabilities(float(e.result.model["temperature"])) - threshold
+        e.result.predictions.probabilities(e.result.scale) - threshold
         for e, threshold in zip((image, grouped), thresholds, strict=True)
     )
 

@@ -16,9 +16,9 @@ from training.measure.result import FORMAT, Result, read_result
 
 
 def remeasured(result: Result, draws: int = 1000) -> Result:
-    """The result with metrics from its own predictions, threshold and temperature."""
+    """The result with metrics from its own predictions, threshold and calibration."""
     model = result.model
-    metrics = measure(result.predictions, float(model["threshold"]), float(model["temperature"]), draws=draws)
+    metrics = measure(result.predictions, float(model["threshold"]), result.scale, draws=draws)
     return replace(result, metrics=metrics)
 
 

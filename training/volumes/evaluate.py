@@ -31,7 +31,7 @@ from training.environment import environment
 from training.measure.bootstrap import bootstrap
 from training.measure.compare import compare
 from training.measure.measures import measure
-from training.measure.result import Predictions, Result, facts
+from training.measure.result import Predictions, Result, facts, scale_of
 from training.splits.held_out import evaluation_records
 from training.train.evaluation import Evaluated, Evaluation
 
@@ -127,7 +127,8 @@ def evaluate_volumes(
             given.progress(number, total)
     models = {
         "whole": facts(whole.config) | {"planes": whole.config.planes and whole.config.planes.to_dict()},
-        "single": facts(single.config) | {"name": f"{single.name}, mean of 3 highest slices", "temperature": 1.0},
+        "single": facts(single.config)
+        | {"name": f"{single.name}, mean of 3 highest slices", "temperature": 1.0, "calibration": None},
     }
     data = {**given.data, **about, "unit": "patient"}
     a, b = (_result(models[k], rows, margins[k], seconds[k], data, draws, given.device) for k in ask)
@@ -157,10 +158,10 @@ def _result(
     for source in sorted({r.source for r in rows} - ranked):
         there = [i for i, r in enumerate(rows) if r.source == source and margins[i] is not None]
         part = _columns([rows[i] for i in there], [margins[i] for i in there])
-        called = part.probabilities(model["temperature"]) >= model["threshold"]
+        called = part.probabilities(scale_of(model)) >= model["threshold"]
         rate = bootstrap(lambda y, s: float(s.mean()), part.labels, called.astype(float), part.units)
         extra["one_class_sources"][source] = {"label": int(part.labels[0]), "called_positive": rate.to_dict()}
-    measures = measure(predictions, model["threshold"], model["temperature"], draws=draws)
+    measures = measure(predictions, model["threshold"], scale_of(model), draws=draws)
     return Result(model, {**data, **about}, environment(device), measures, predictions, extra)
 
 

@@ -79,5 +79,5 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
         p = result.predictions
         held_out = Scored(p.logits, p.labels, np.array(p.units, dtype=np.str_))
         where = " and ".join(sorted(set(p.sources)))
-        metrics[f"{title}, {where}"] = measure(held_out, result.model["temperature"], result.model["threshold"])
+        metrics[f"{title}, {where}"] = measure(held_out, result.scale, result.model["threshold"])
     return replace(config, metrics=metrics), replace(training, one_class=whole.extra["one_class_sources"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from training.cache.store import Cache, build
 from training.classify.card import Infarcts, Training, limits, write_card
 from training.classify.card_rows import HeldOutScores, NamedSet, named_sets
 from training.classify.finish import finish
-from training.commands.finish import finish_run
+from training.commands.finish import finish_again, finish_run
 from training.data.images import Views
 from training.data.manifest import Manifest, Record
 from training.drawing.phantom.head import head_phantom
@@ -117,7 +118,8 @@ def test_a_run_on_simulated_lesions_is_calibrated_with_simulated_infarcts(tmp_pa
     config = finish_run(run, manifest, split, tmp_path / "model", cache=cache)
     seen = config.metrics["validation"]
     assert (seen["slices"], seen["positives"]) == (6 + 192, 2 + 192)  # six slices of three patients, 192 drawn infarcts
-    assert sum(b.n for b in config.reliability) == 198
+    assert config.calibration is not None
+    assert sum(config.calibration.similar) == 198
     model, back = load_model(tmp_path / "model")
     assert back == load_config(tmp_path / "model") == config
     assert not model.training
@@ -180,3 +182,21 @@ def test_a_card_speaks_of_changed_rows_only_where_it_has_them() -> None:
 def test_a_control_says_first_that_it_answers_nothing() -> None:
     recipe = Recipe(name="toy", random_labels="patients")
     assert limits(record(), recipe, NOTHING)[0].startswith("**A control.**")
+
+
+def test_a_finished_model_is_calibrated_anew_with_the_weights_it_has(tmp_path: Path) -> None:
+    run, manifest, split, _ = trained(tmp_path)
+    recipe = Recipe.from_dict({"name": "toy", "model": "custom_cnn", "size": 48, "precision": "float32"})
+    first = finish_run(run, manifest, split, tmp_path / "model")
+    again = finish_again(tmp_path / "model", recipe, manifest, split, tmp_path / "again")
+    assert again.weights_sha256 == first.weights_sha256
+    assert again.name == first.name
+    assert again.calibration is not None
+    record = tmp_path / "model" / "config.json"
+    there = json.loads(record.read_text())
+    there["metrics"]["validation"]["auroc"]["value"] -= 0.01
+    record.write_text(json.dumps(there))
+    with pytest.raises(DataError, match="another split"):
+        finish_again(tmp_path / "model", recipe, manifest, split, tmp_path / "third")
+    with pytest.raises(DataError, match="not trained by the recipe"):
+        finish_again(tmp_path / "model", recipe.override(size=64), manifest, split, tmp_path / "third")
