@@ -27,8 +27,8 @@ ORDER: dict[str, tuple[str, ...]] = {
     ),
     "training": (
         "__init__", "measure", "terminal", "environment", "data", "splits", "drawing", "cache", "train", "explain",
-        "gate", "classify", "segment", "volumes", "systems", "commands", "experiments", "results", "report", "publish",
-        "__main__",
+        "gate", "inputs", "classify", "segment", "volumes", "systems", "commands", "experiments", "results", "report",
+        "publish", "__main__",
     ),
     "demo": ("__init__", "settings", "zerogpu", "watched", "cancel", "turns", "service", "sessions", "uploads", "api",
              "guard", "page", "server"),

@@ -21,9 +21,11 @@ from strokenext.explain.methods import Method, method_named
 from strokenext.gate import check_scope
 from strokenext.io.read import read_named
 from strokenext.preprocess.contract import Prepared
-from strokenext.types import Gate, Heat, Progress, Slice, Volume, Window
+from strokenext.preprocess.orientation import angle_of
+from strokenext.types import Caution, Gate, Heat, Progress, Slice, Volume, Window
 
 from .prediction import Prediction, SeriesPrediction
+from .ready import Ready, ready
 
 #: Slices of a series that go through the network at once.
 BATCH = 8
@@ -47,6 +49,7 @@ class _Output:
     logits: tuple[float, ...] | None = None
     heat: Heat | None = None
     window: Window | None = None
+    cautions: tuple[Caution, ...] = ()
 
 
 class Predictor(Checkpoint):
@@ -78,7 +81,7 @@ class Predictor(Checkpoint):
             raise InputError(
                 f"This is a series of {len(given)} slices. Use predict_volume for the whole of it, or give one slice."
             )
-        return self._predict([given], [own if name is None else name], options)[0]
+        return self._predict([given], [own if name is None else name], options, angle_of([given]))[0]
 
     def predict_volume(
         self,
@@ -99,9 +102,10 @@ class Predictor(Checkpoint):
         given, _ = read_named(volume)
         slices = given.slices if isinstance(given, Volume) else (given,)
         predictions: list[Prediction] = []
+        angle = angle_of(slices)
         for start in range(0, len(slices), BATCH):
             batch = slices[start : start + BATCH]
-            predictions += self._predict(batch, [""] * len(batch), options)
+            predictions += self._predict(batch, [""] * len(batch), options, angle)
             if progress is not None:
                 progress(len(predictions), len(slices))
         return self._series(tuple(predictions), options.rule, given)
@@ -116,29 +120,31 @@ class Predictor(Checkpoint):
         index = None if target is None else self.classes.index(target)
         return _Options(decision.rule(self.config, threshold), explain, method_named(method), index, force)
 
-    def _predict(self, images: Sequence[Slice], names: Sequence[str], options: _Options) -> list[Prediction]:
+    def _predict(
+        self, images: Sequence[Slice], names: Sequence[str], options: _Options, angle: float | None
+    ) -> list[Prediction]:
         """A few slices at once: gate, pixels, one pass of the network, then each its numbers and evidence."""
         gates = [check_scope(image) for image in images]
         used = [i for i, gate in enumerate(gates) if gate.accepted or options.force]
-        prepared = {i: self.config.preprocess.apply(images[i]) for i in used}
+        prepared = {i: ready(images[i], self.config.preprocess, angle) for i in used}
         outputs = self._run(prepared, options)
         return [
             self._prediction(image, name, gate, outputs.get(i, _Output()), options.rule)
             for i, (image, name, gate) in enumerate(zip(images, names, gates, strict=True))
         ]
 
-    def _run(self, prepared: dict[int, Prepared], options: _Options) -> dict[int, _Output]:
+    def _run(self, prepared: dict[int, Ready], options: _Options) -> dict[int, _Output]:
         """Raw logits and evidence by index."""
         if not prepared:
             return {}
         with self.turn():
-            x = devices.send(torch.from_numpy(np.stack([p.pixels for p in prepared.values()])), self.device)
+            x = devices.send(torch.from_numpy(np.stack([r.prepared.pixels for r in prepared.values()])), self.device)
             encoded = self._encode(x)
             outputs = {}
-            for row, (i, pixels) in enumerate(prepared.items()):
+            for row, (i, given) in enumerate(prepared.items()):
                 one = encoded.one(row)
-                heat = self._heat(x[row : row + 1], one, pixels, options) if options.explain else None
-                outputs[i] = _Output(tuple(one.logits[0].tolist()), heat, pixels.window)
+                heat = self._heat(x[row : row + 1], one, given.prepared, options) if options.explain else None
+                outputs[i] = _Output(tuple(one.logits[0].tolist()), heat, given.prepared.window, given.cautions)
         return outputs
 
     def _encode(self, x: Tensor) -> evidence.Encoded:
@@ -180,7 +186,7 @@ class Predictor(Checkpoint):
             input=facts,
             provenance=self.provenance(output.window, facts.sha256),
             image=image,
-            cautions=image.cautions,
+            cautions=(*image.cautions, *output.cautions),
         )
 
     def _series(self, slices: tuple[Prediction, ...], rule: Rule, given: Slice | Volume) -> SeriesPrediction:
