@@ -26,6 +26,8 @@ STAGES = {
     "scores": ("report.figures", "result files to pictures of their confusion matrices and ROC curves"),
     "teknofest": ("data.teknofest", "slices to a picture of the TEKNOFEST preparation, step by step"),
     "gate": ("gate.check", "how often the scope gate refuses head CT and lets other pictures through"),
+    "orientation": ("inputs.command", "the network that finds which way up a head is, from cached slices"),
+    "inputs": ("inputs.check", "what is said of pictures turned, in other windows and of other sources"),
     "examples": ("drawing.phantom.files", "the bundled examples, synthetic heads, into a folder"),
     "patients": ("drawing.phantom.patients", "synthetic patients in the form of ct_ich, to try a pipeline on"),
     "benchmark": ("report.cost", "parameters, operations, latency, throughput and memory of the models"),

@@ -35,13 +35,13 @@ SIDE = 48
 #: Room left around the head, as a share of its radius.
 MARGIN = 1.05
 #: Below this probability of upright, within a step, a picture is turned; from `UPRIGHT` on it is upright.
-TURNED, UPRIGHT = 0.02, 0.5
+TURNED, UPRIGHT = 0.005, 0.5
 #: Where the picture is turned to must be as clear as this.
 CLEAR = 0.9
 #: Slices of a series that are looked at, and from which part of it: face and vertex say little.
 SEEN, MIDDLE = 9, (0.25, 0.8)
 #: No slice says more against an angle than this.
-LEAST_LOG = -6.0
+LEAST_LOG = -9.0
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 #: Angle in degrees, clockwise, by which the front of the head lies away from the top of the picture.
 _FRONT_AT = {"top": 0.0, "right": 90.0, "bottom": 180.0, "left": 270.0}

@@ -21,6 +21,7 @@ from strokenext.types import CLASSES
 from strokenext.zoo import list_models
 
 from .calibration import Calibration
+from .experience import Experience
 
 #: What a model answers about: a slice, a whole series at once, or the pixels of a slice.
 Kind = Literal["slice", "series", "segmentation"]
@@ -33,7 +34,7 @@ FORMAT = 1
 #: Largest config.json that is read, in bytes.
 MAX_CONFIG_BYTES = 1_000_000
 #: Entries that only some models have; absent from a record elsewhere.
-OWN_RECORDS = ("planes", "masks", "calibration")
+OWN_RECORDS = ("planes", "masks", "calibration", "experience")
 #: The tasks a checkpoint can answer; those of CLASSES have fixed class names.
 TASKS = (*CLASSES, "segmentation")
 
@@ -66,7 +67,8 @@ class ModelConfig:
     record without one, softmax(logits / temperature)[1], with the intervals of `reliability`; `heat_scale` is the
     logit evidence drawn at the top of the colour bar; `reference_logits` are the outputs for
     `weights.reference_input`; `planes` is how a volume model's slices are stacked and `masks` how a segmentation
-    model's maps become regions, None for any other. A segmentation model has
+    model's maps become regions, None for any other; `experience` tells which pictures the figures speak of. A
+    segmentation model has
     a threshold for each class there. Raises ValueError on impossible values.
     """
 
@@ -90,6 +92,7 @@ class ModelConfig:
     planes: Planes | None = None
     masks: Masks | None = None
     calibration: Calibration | None = None
+    experience: Experience | None = None
 
     def __post_init__(self) -> None:
         for problem, applies in _PROBLEMS:
@@ -209,6 +212,7 @@ def _typed(record: dict[str, Any]) -> dict[str, Any]:
         "planes": Planes.from_dict(record["planes"]) if "planes" in record else None,
         "masks": Masks.from_dict(record["masks"]) if "masks" in record else None,
         "calibration": Calibration.from_dict(record["calibration"]) if "calibration" in record else None,
+        "experience": Experience.from_dict(record["experience"]) if "experience" in record else None,
     }
 
 

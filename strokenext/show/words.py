@@ -6,6 +6,8 @@ and a model; nothing is advised.
 
 from __future__ import annotations
 
+import math
+
 from strokenext.explain.methods import METHODS
 from strokenext.regions import Region
 from strokenext.segment.segmentation import Segmentation
@@ -53,10 +55,17 @@ def probability(answer: Prediction | SeriesPrediction | VolumePrediction) -> str
     if answer.probability is None:
         return "There is no probability."
     low, high = answer.band
-    kind = "probability for the series" if isinstance(answer, SeriesPrediction) else "calibrated probability"
     number, threshold = percent(answer.probability), percent(answer.threshold)
-    text = f"The {kind} of {answer.classes[1]} is {number}; the threshold is {threshold}"
+    text = f"The {_kind(answer)} {answer.classes[1]} is {number}; the threshold is {threshold}"
     return f"{text}, and from {percent(low)} to {percent(high)} nothing is decided." if low < high else f"{text}."
+
+
+def _kind(answer: Prediction | SeriesPrediction | VolumePrediction) -> str:
+    """What the number is: where validation knows no such picture, it is the model's score and no frequency."""
+    if isinstance(answer, SeriesPrediction):
+        return "probability for the series of"
+    alone = isinstance(answer, Prediction) and answer.interval is None
+    return "model's score for" if alone else "calibrated probability of"
 
 
 def interval(answer: Prediction) -> str:
@@ -64,7 +73,7 @@ def interval(answer: Prediction) -> str:
     if answer.probability is None:
         return ""
     if answer.interval is None:
-        return "No validation slice had a probability like this, so how often it is right is not known."
+        return "How often such a score is right on a picture like this one is not known."
     count = f"the {answer.similar} validation slices" if answer.similar else "validation slices"
     return f"Of {count} with a similar probability, {_observed(answer.task, answer.interval)} (95 % interval)."
 
@@ -143,5 +152,6 @@ def summary(answer: Prediction) -> str:
 
 
 def _observed(task: str, interval: tuple[float, float]) -> str:
-    low, high = (f"{value * 100:.0f}" for value in interval)
+    """The interval in whole percent, its ends rounded outwards: the probability stays within it as it is shown."""
+    low, high = math.floor(round(interval[0] * 100, 6)), math.ceil(round(interval[1] * 100, 6))
     return f"{low} to {high} % {'showed a stroke' if task == 'presence' else 'were hemorrhagic'}"

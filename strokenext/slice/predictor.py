@@ -22,7 +22,7 @@ from strokenext.gate import check_scope
 from strokenext.io.read import read_named
 from strokenext.preprocess.contract import Prepared
 from strokenext.preprocess.orientation import angle_of
-from strokenext.types import Caution, Gate, Heat, Progress, Slice, Volume, Window
+from strokenext.types import Gate, Heat, Progress, Slice, Volume
 
 from .prediction import Prediction, SeriesPrediction
 from .ready import Ready, ready
@@ -44,12 +44,11 @@ class _Options:
 
 @dataclass(frozen=True)
 class _Output:
-    """What the network gives for one slice, and the window that HU went through; nothing for a refused one."""
+    """What the network gives for one slice, and what it was given; nothing for a refused one."""
 
     logits: tuple[float, ...] | None = None
     heat: Heat | None = None
-    window: Window | None = None
-    cautions: tuple[Caution, ...] = ()
+    ready: Ready | None = None
 
 
 class Predictor(Checkpoint):
@@ -126,7 +125,7 @@ class Predictor(Checkpoint):
         """A few slices at once: gate, pixels, one pass of the network, then each its numbers and evidence."""
         gates = [check_scope(image) for image in images]
         used = [i for i, gate in enumerate(gates) if gate.accepted or options.force]
-        prepared = {i: ready(images[i], self.config.preprocess, angle) for i in used}
+        prepared = {i: ready(images[i], self.config, angle, gates[i].accepted) for i in used}
         outputs = self._run(prepared, options)
         return [
             self._prediction(image, name, gate, outputs.get(i, _Output()), options.rule)
@@ -144,7 +143,7 @@ class Predictor(Checkpoint):
             for row, (i, given) in enumerate(prepared.items()):
                 one = encoded.one(row)
                 heat = self._heat(x[row : row + 1], one, given.prepared, options) if options.explain else None
-                outputs[i] = _Output(tuple(one.logits[0].tolist()), heat, given.prepared.window, given.cautions)
+                outputs[i] = _Output(tuple(one.logits[0].tolist()), heat, given)
         return outputs
 
     def _encode(self, x: Tensor) -> evidence.Encoded:
@@ -177,16 +176,17 @@ class Predictor(Checkpoint):
         )
 
     def _prediction(self, image: Slice, name: str, gate: Gate, output: _Output, rule: Rule) -> Prediction:
-        facts = InputFacts.of(image, name)
+        facts, given = InputFacts.of(image, name), output.ready
+        window = None if given is None else given.prepared.window
         return Prediction(
-            **decision.answered(self.config, rule, output.logits),
+            **decision.answered(self.config, rule, output.logits, given is not None and given.known),
             gate=gate,
             heat=output.heat,
-            window=output.window,
+            window=window,
             input=facts,
-            provenance=self.provenance(output.window, facts.sha256),
+            provenance=self.provenance(window, facts.sha256),
             image=image,
-            cautions=(*image.cautions, *output.cautions),
+            cautions=(*image.cautions, *(given.cautions if given is not None else ())),
         )
 
     def _series(self, slices: tuple[Prediction, ...], rule: Rule, given: Slice | Volume) -> SeriesPrediction:

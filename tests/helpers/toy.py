@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from strokenext.preprocess.appearance import NAMES
 from strokenext.preprocess.contract import Preprocess
 from strokenext.record.config import ModelConfig, ReliabilityBin
+from strokenext.record.experience import Experience
 from strokenext.slice.predictor import Predictor
 from strokenext.types import CLASSES, Slice, Volume
 
@@ -54,6 +56,19 @@ class Fixed(Pair):
             self.fc[3].bias += torch.tensor([0.0, wanted - float(z[1] - z[0])])
 
 
+#: Experience of every picture: no look is strange to it.
+EVERYTHING = Experience(
+    units=("HU", "grey"),
+    names=NAMES,
+    mean=(0.0,) * len(NAMES),
+    spread=(1.0,) * len(NAMES),
+    hidden=((0.0,) * (len(NAMES) + 1),),
+    output=((0.0, 0.0),) * 3,
+    strange_from=100.0,
+    window_from=100.0,
+)
+
+
 def config(task: str = "presence", **changes: Any) -> ModelConfig:
     """A record with threshold 0.4, band 0.3 to 0.5 and temperature 2; bins of 0.1, the lowest one empty."""
     bins = tuple(
@@ -72,6 +87,7 @@ def config(task: str = "presence", **changes: Any) -> ModelConfig:
         "temperature": 2.0,
         "heat_scale": 3.0,
         "reliability": bins,
+        "experience": EVERYTHING,
         "trained_on": "nothing <at all> & a drawing",
         "experimental": task == "subtype",
         "licence": "Apache-2.0",

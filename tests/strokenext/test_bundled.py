@@ -35,7 +35,9 @@ def test_a_bundled_model_is_small_and_says_what_it_is(name: str) -> None:
     for words in ("Research use only", config.trained_on, "## Limits", "bootstrap over patients"):
         assert words in card
     assert config.band[0] <= config.threshold <= config.band[1]
-    assert sum(b.n for b in config.reliability) > 200
+    assert config.calibration is not None
+    assert sum(config.calibration.similar) > 200
+    assert config.experience is not None
     assert config.experimental == (config.task == "subtype")
 
 

@@ -21,8 +21,10 @@ from strokenext.explain import gradcam
 from strokenext.models.strokenext import StrokeNeXt
 from strokenext.preprocess.contract import Preprocess
 from strokenext.record.config import ModelConfig
+from strokenext.record.experience import Experience
 from training.cache.planes import MIN_BRAIN
 from training.data.manifest import Record
+from training.inputs.familiar import experience
 from training.measure import calibration
 from training.measure.scored import Scored, measure
 from training.splits.held_out import far_from_lesions, permuted, records_of
@@ -129,6 +131,18 @@ def held_out_scores(candidate: Candidate) -> HeldOutScores:
     )
 
 
+def familiar(candidate: Candidate) -> Experience | None:
+    """What the run's training pictures look like, within the limits of its validation pictures."""
+    recipe = candidate.run.recipe
+    sources = recipe.sources
+    manifest, split = candidate.run.manifest, candidate.run.split
+    trained, validated = (
+        [r for r in records_of(manifest, split, part, recipe.away_negatives) if not sources or r.source in sources]
+        for part in ("train", "validation")
+    )
+    return experience(manifest, trained, validated)
+
+
 def heat_scale(candidate: Candidate) -> float:
     """95th percentile of the heat's peak on positive validation slices: the top of the colour bar, in logit units."""
     run = candidate.run
@@ -165,6 +179,8 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
     report("what was held back")
     sets = named_sets(held_out_scores(candidate), recipe.task, "patients" if run.split.grouped else "images")
     sets_of_card = [("validation", scored), *((s.name, s.scored) for s in sets)]
+    report("what its pictures look like")
+    seen = familiar(candidate)
     report("heat")
     training = training_of(recipe, run.manifest, run.split)
     config = ModelConfig(
@@ -172,6 +188,7 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
         heat_scale=heat_scale(candidate),
         experimental=recipe.task == "subtype" or bool(recipe.random_labels),
         calibration=scale,
+        experience=seen,
         metrics={name: measure(s, scale, point.threshold) for name, s in sets_of_card},
     )
     return config, replace(training, sets=tuple(sets), same_encoders=encoders_alike(run.model))

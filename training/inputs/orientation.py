@@ -93,10 +93,11 @@ def augmented(plane: ByteArray, rng: np.random.Generator) -> FloatArray:
     if rng.random() < 0.3:  # a wide window: tissue alike, bone no longer white
         grey = np.where(grey > 0.04, 0.3 + 0.5 * grey, 0).astype(np.float32)
     if rng.random() < 0.5:
-        grey = np.ascontiguousarray(grey[:, ::-1])
+        grey = np.ascontiguousarray(grey[:, ::-1], dtype=np.float32)
         x = grey.shape[1] - 1 - x
     tilt = float(np.clip(rng.normal(0, 6), -14, 14))
-    return orientation.turned_views(grey, (x + float(shift[0]), y + float(shift[1])), radius, tilt)
+    shown: FloatArray = np.asarray(grey, dtype=np.float32)
+    return orientation.turned_views(shown, (x + float(shift[0]), y + float(shift[1])), radius, tilt)
 
 
 def write(net: nn.Module, file: Path = orientation.WEIGHTS) -> None:

@@ -124,7 +124,7 @@ def test_a_refused_image_has_a_reason_and_no_number(monkeypatch: pytest.MonkeyPa
     assert len(made.images()) == 1
     forced = page(predictor().predict(head(), force=True))
     assert "judged on request" in forced.text
-    assert "calibrated probability" in forced.text
+    assert "The model's score for stroke is" in forced.text
 
 
 def test_a_triage_says_when_the_second_question_was_not_asked() -> None:
