@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from strokenext.types import Gate, Heat, Progress, Slice, Volume
 
 from .prediction import Prediction, SeriesPrediction
 from .ready import Ready, ready
+from .windowed import DEPENDS, otherwise
 
 #: Slices of a series that go through the network at once.
 BATCH = 8
@@ -80,7 +81,9 @@ class Predictor(Checkpoint):
             raise InputError(
                 f"This is a series of {len(given)} slices. Use predict_volume for the whole of it, or give one slice."
             )
-        return self._predict([given], [own if name is None else name], options, angle_of([given]))[0]
+        angle = angle_of([given])
+        found = self._predict([given], [own if name is None else name], options, angle)[0]
+        return self._doubted(found, options.rule, angle)
 
     def predict_volume(
         self,
@@ -107,6 +110,9 @@ class Predictor(Checkpoint):
             predictions += self._predict(batch, [""] * len(batch), options, angle)
             if progress is not None:
                 progress(len(predictions), len(slices))
+        ranked = sorted((p.probability or 0.0, i) for i, p in enumerate(predictions) if p.probability is not None)
+        for _, i in ranked[-decision.TOP :]:  # those that the series' answer rests on
+            predictions[i] = self._doubted(predictions[i], options.rule, angle)
         return self._series(tuple(predictions), options.rule, given)
 
     # -- inside ------------------------------------------------------------------------------------
@@ -131,6 +137,18 @@ class Predictor(Checkpoint):
             self._prediction(image, name, gate, outputs.get(i, _Output()), options.rule)
             for i, (image, name, gate) in enumerate(zip(images, names, gates, strict=True))
         ]
+
+    def _doubted(self, found: Prediction, rule: Rule, angle: float | None) -> Prediction:
+        """The answer, with a caution where another window of a picture without HU would change it."""
+        if found.label is None or DEPENDS.code in {c.code for c in found.cautions}:
+            return found
+        inputs = list(otherwise(found.image, self.config, angle))
+        if not inputs:
+            return found
+        with self.turn():
+            logits = self._encode(devices.send(torch.from_numpy(np.stack(inputs)), self.device)).logits
+        labels = {rule.label(decision.observed(self.config, row).probability) for row in logits.tolist()}
+        return found if labels == {found.label} else replace(found, cautions=(*found.cautions, DEPENDS))
 
     def _run(self, prepared: dict[int, Ready], options: _Options) -> dict[int, _Output]:
         """Raw logits and evidence by index."""
