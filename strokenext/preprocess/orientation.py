@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from strokenext.types import FloatArray, Slice
 from strokenext.windows import BRAIN, grey01
 
-from .contract import levelled
+from .contract import Prepared, Preprocess, levelled
 from .head import SEARCH_SIZE, border, brain_level, find_head, rotation
 
 if TYPE_CHECKING:
@@ -169,6 +169,13 @@ def _warped(pixels: FloatArray, affine: NDArray[np.float64], size: NDArray[np.in
     across, down = (int(side) for side in size)
     made = cv2.warpAffine(pixels, affine, (across, down), flags=cv2.INTER_LINEAR, borderValue=fill)
     return np.asarray(made, dtype=np.float32)
+
+
+def prepared_upright(image: Slice, preprocess: Preprocess, angle: float | None) -> Prepared:
+    """A slice turned back by an angle and prepared; the affine is from the picture as given."""
+    turned = upright(image, angle)
+    prepared = preprocess.apply(turned.image)
+    return replace(prepared, affine=combined(prepared.affine, turned.affine))
 
 
 def combined(second: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from strokenext.errors import InputError, ModelError
 from strokenext.gate import check_scope
 from strokenext.io.read import read_named
 from strokenext.preprocess.contract import Prepared
+from strokenext.preprocess.orientation import angle_of, prepared_upright
 from strokenext.regions import Region
 from strokenext.types import FloatArray, Gate, Slice, Volume
 
@@ -30,7 +31,7 @@ class Segmenter(Checkpoint):
     kind = "segmentation"
 
     def segment(self, image: Any, *, force: bool = False, gate: Gate | None = None) -> Segmentation:
-        """Mark one slice: a Slice, or anything `read_any` takes.
+        """Mark one slice: a Slice, or anything `read_any` takes. A head that lies turned reaches the model upright.
 
         `force` marks an image that the gate refuses; `gate` is a check already at hand. Raises InputError for a
         series, and ModelError when the network gives no finite numbers.
@@ -39,7 +40,8 @@ class Segmenter(Checkpoint):
         if isinstance(given, Volume):
             raise InputError(f"This is a series of {len(given)} slices. Mark its slices one by one.")
         checked = check_scope(given) if gate is None else gate
-        prepared = self.config.preprocess.apply(given) if checked.accepted or force else None
+        looked = checked.accepted or force
+        prepared = prepared_upright(given, self.config.preprocess, angle_of([given])) if looked else None
         regions = () if prepared is None else self._regions(given, prepared)
         window = None if prepared is None else prepared.window
         facts = InputFacts.of(given, name)

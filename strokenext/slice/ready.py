@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from strokenext.preprocess import orientation
 from strokenext.preprocess.appearance import appearance
@@ -47,11 +47,9 @@ class Ready:
 
 def ready(image: Slice, config: ModelConfig, angle: float | None, in_scope: bool) -> Ready:
     """The slice turned back by an angle in degrees (None: not known) and prepared."""
-    turned = orientation.upright(image, angle)
-    prepared = config.preprocess.apply(turned.image)
-    affine = orientation.combined(prepared.affine, turned.affine)
-    unlike = _unlike(turned.image, config, in_scope)
-    return Ready(replace(prepared, affine=affine), not unlike, (*_turned(angle), *unlike))
+    unlike = _unlike(orientation.upright(image, angle).image, config, in_scope)
+    prepared = orientation.prepared_upright(image, config.preprocess, angle)
+    return Ready(prepared, not unlike, (*_turned(angle), *unlike))
 
 
 def _unlike(image: Slice, config: ModelConfig, in_scope: bool) -> tuple[Caution, ...]:

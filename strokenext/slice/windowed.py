@@ -17,14 +17,14 @@ from strokenext.types import Caution, FloatArray, Slice, Window
 from strokenext.windows import BRAIN, apply
 
 #: Widths in HU around the brain window's level that pictures are saved in.
-WIDTHS = (100.0, 120.0, 150.0, 200.0)
+WIDTHS = (40.0, 100.0, 120.0, 150.0, 200.0)
 #: How much stranger than the known pictures, or than the picture itself, one taken back may look, in logarithms of
 #: odds: it was clipped and its grey levels are coarser.
 ALLOWANCE = 3.0
 DEPENDS = Caution(
     "unusual-window",
-    "The picture has no HU, and the answer hangs on the window it was saved in: had that been wider than the brain "
-    "window (width 80, level 40), the model would decide otherwise. Give the DICOM file if there is one.",
+    "The picture has no HU, and the answer hangs on the window it was saved in: had that been another than the "
+    "brain window (width 80, level 40), the model would decide otherwise. Give the DICOM file if there is one.",
 )
 
 
@@ -44,7 +44,8 @@ def otherwise(image: Slice, config: ModelConfig, angle: float | None) -> Iterato
 
 
 def taken_back(image: Slice, width: float) -> Slice:
-    """A picture in the brain window, as if it had been saved in one of this width."""
+    """A picture in the brain window, as if it had been saved in one of this width; what was clipped stays so."""
     saved = Window(width, BRAIN.level)
     hu = np.asarray(saved.low + saved.width * np.clip(image.pixels / 255, 0, 1), dtype=np.float32)
-    return Slice(apply(hu, BRAIN) * 255, "grey", kind=image.kind, padding=image.padding)
+    grey = np.where(image.pixels <= 0, 0, np.where(image.pixels >= 255, 255, apply(hu, BRAIN) * 255))
+    return Slice(grey, "grey", kind=image.kind, padding=image.padding)

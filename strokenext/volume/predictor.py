@@ -2,14 +2,14 @@
 
     prediction = strokenext.load("assets/cnn3d-ich", kind="series").predict(volume)
 
-The gate still looks at every slice: those it refuses (neck, face, localizers) are left out, and the rest are stacked
-as the model's record says.
+The gate still looks at every slice: those it refuses (neck, face, localizers) are left out, and the rest are turned
+upright where they lie turned and stacked as the model's record says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from strokenext.errors import InputError
 from strokenext.explain import gradcam as evidence
 from strokenext.gate import check_scope
 from strokenext.io.read import read_named
+from strokenext.preprocess.orientation import angle_of, combined, upright
 from strokenext.preprocess.planes import Planes, Stacked
 from strokenext.types import FloatArray, Gate, Heat, Volume, Window
 
@@ -100,7 +101,11 @@ class VolumePredictor(Checkpoint):
 
     def _run(self, volume: Volume, used: Sequence[int], explain: bool) -> _Output:
         positions = None if volume.positions is None else [volume.positions[i] for i in used]
-        stacked = self._planes.apply([volume[i] for i in used], positions, self.config.preprocess)
+        angle = angle_of([volume[i] for i in used])
+        turned = [upright(volume[i], angle) for i in used]
+        stacked = self._planes.apply([t.image for t in turned], positions, self.config.preprocess)
+        affines = tuple(combined(a, t.affine) for a, t in zip(stacked.affines, turned, strict=True))
+        stacked = replace(stacked, affines=affines)
         with self.turn():
             x = torch.from_numpy(stacked.pixels[None]).to(self.device)
             encoded = evidence.encode(self._model, x)  # in float32: one volume is too little to gain from less

@@ -116,6 +116,8 @@ def _others(material: Material) -> Iterator[Section]:
     yield Section("Whole volumes: the 3-D network", beside, shown, missing=lacking(material, "volumes"))
     rates = tuple(record_tables.gate_tables(material.gate)) if material.gate else ()
     yield Section("Scope gate", (), rates, missing=lacking(material, "scope gate"))
+    unlike = tuple(record_tables.inputs_tables(material.inputs)) if material.inputs else ()
+    yield Section("Pictures unlike the training ones", (), unlike, missing=lacking(material, "unlike pictures"))
     notes, costs = map(benchmark_note, material.benchmarks), map(benchmark_table, material.benchmarks)
     yield Section("Cost", tuple(notes), tuple(costs), missing=lacking(material, "cost"))
 

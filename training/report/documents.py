@@ -92,6 +92,7 @@ def tables(root: Path = ROOT, results: Path | None = None) -> dict[str, str]:
         "segmentation": _joined(record_tables.segmentation_table(material.segmentation)),
         "volume": _joined(*volumes),
         "gate": _joined(*(record_tables.gate_tables(material.gate) if material.gate else ())),
+        "inputs": _joined(*(record_tables.inputs_tables(material.inputs) if material.inputs else ())),
         "benchmark": "\n\n".join(costs) or MISSING,
         "in-short": _list(sentences(material)) or MISSING,
         "made": _made(material),

@@ -128,6 +128,39 @@ def gate_tables(record: Mapping[str, Any]) -> list[Table]:
     ]
 
 
+def inputs_tables(record: Mapping[str, Any]) -> list[Table]:
+    """Pictures unlike the training ones: of which the figures do not speak, what a window changes, heads turned."""
+    titles = {
+        "known": ("test patients and other sources", "figures do not speak"),
+        "left out": ("one source left out", "figures do not speak"),
+        "windows": ("slices with HU, as pictures", "decision changed"),
+        "turned": ("pictures turned and mirrored", "wrong"),
+    }
+    return [_inputs_table(record[key], *names) for key, names in titles.items() if record.get(key)]
+
+
+def _inputs_table(rows: Sequence[Mapping[str, Any]], title: str, verb: str) -> Table:
+    def share(row: Mapping[str, Any]) -> str:
+        if "auroc" in row:
+            return f"AUROC {row['auroc']:.3f}"
+        return text({"value": row["hits"] / max(row["n"], 1), **_ends(row["interval"])}, 1, percent=True)
+
+    return Table.of(
+        rows,
+        {
+            title: lambda r: r["group"],
+            "n": lambda r: str(r["n"]),
+            verb: lambda r: str(r.get("hits", "")),
+            "share (95 % interval)": share,
+            "of these": lambda r: ", ".join(f"{name} {n}" for name, n in sorted(r.get("codes", {}).items())),
+        },
+    )
+
+
+def _ends(interval: Sequence[float]) -> dict[str, float]:
+    return {"low": interval[0], "high": interval[1]}
+
+
 def experiments_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """How each result was made: the command, and how long training took on what."""
 

@@ -48,6 +48,7 @@ def parts(material: Material) -> list[Part]:
         Part("segmentation", len(material.segmentation), SEGMENTATION),
         Part("volumes", len(material.volume) + len(material.of("volume")), VOLUMES),
         Part("scope gate", int(material.gate is not None), "python -m training gate --every 2"),
+        Part("unlike pictures", int(material.inputs is not None), "python -m training inputs"),
         Part("cost", len(material.benchmarks), "python -m training benchmark"),
         Part(NOT_RUN, len(material.not_run), "write results/not_run.toml"),
     ]

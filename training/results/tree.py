@@ -3,7 +3,8 @@
     results/<task>/<protocol>[-<detail>]/<model>.json   what `evaluate` wrote, placed by `experiments`
     results/segmentation/*.json, results/volume/*.json  the U-Net's and the 3-D network's figures
     results/explain*.json, results/explain*/*.json      explanation checks kept apart from the result they belong to
-    results/gate.json, results/benchmark*.json          the scope gate, the cost of every model
+    results/gate.json, results/inputs.json              the scope gate; pictures unlike the training ones
+    results/benchmark*.json                             the cost of every model
     results/experiments.json                            how each result was made, by `experiments`
     results/not_run.toml (or .json)                     what was not run, and why
 
@@ -130,6 +131,7 @@ class Material:
 
     entries: tuple[Entry, ...] = ()
     gate: Mapping[str, Any] | None = None
+    inputs: Mapping[str, Any] | None = None
     benchmarks: tuple[Mapping[str, Any], ...] = ()
     segmentation: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     volume: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -170,6 +172,7 @@ def collect(folder: Path) -> Material:
     return Material(
         entries=tuple(ordered(entries)),
         gate=records.get("gate"),
+        inputs=records.get("inputs"),
         benchmarks=tuple(v for k, v in records.items() if k.startswith("benchmark")),
         segmentation=_below(records, "segmentation"),
         volume=_below(records, "volume"),

@@ -21,7 +21,7 @@ from strokenext.record.weights import save_model
 from strokenext.regions import Masks, Region
 from strokenext.segment.segmenter import Segmenter
 from strokenext.show import words
-from strokenext.types import Slice, Volume
+from strokenext.types import Edges, Slice, Volume
 from tests.helpers.masked_phantoms import bleeding, bright, segmentation_model
 from tests.helpers.tiny_models import pair
 
@@ -84,6 +84,13 @@ class TestSegmenter:
         assert not found.empty
         assert blood.area == pytest.approx(blood.pixels * phantom.spacing[0] * phantom.spacing[1])
         assert words.marked(found) == f"Hematoma: {blood.area:.0f} mm²; perihematomal edema: nothing marked."
+
+    def test_a_head_that_lies_turned_is_marked_where_it_lies(self, segmenter: Segmenter) -> None:
+        phantom = bleeding(0, 160)
+        image = replace(phantom.as_slice(), pixels=np.rot90(phantom.hu).copy(), edges=Edges("A", "P", "L", "R"))
+        blood = segmenter.segment(image).regions[0]
+        lesion = np.rot90(phantom.lesion)
+        assert 2 * (blood.mask & lesion).sum() / (blood.pixels + lesion.sum()) > 0.85
 
     def test_a_head_without_one_stays_empty(self, segmenter: Segmenter) -> None:
         from training.drawing.phantom.head import head_phantom

@@ -27,8 +27,10 @@ def test_taken_back_a_picture_is_the_one_in_the_brain_window() -> None:
     image = head_phantom("hemorrhage", seed=3, level=0.4).as_slice()
     own = through(image, Window(80, 40)).pixels
     for width in WIDTHS:
-        back = taken_back(through(image, Window(width, 40)), width).pixels
-        assert np.abs(back - own).max() <= 0.51 * width / 80 + 0.51  # the steps of eight bits in either window
+        saved = through(image, Window(width, 40))
+        back, kept = taken_back(saved, width).pixels, (saved.pixels > 0) & (saved.pixels < 255)
+        assert kept.mean() > 0.1
+        assert np.abs(back - own)[kept].max() <= 0.51 * width / 80 + 0.51  # the steps of eight bits in either window
 
 
 def test_hu_are_not_asked_twice() -> None:

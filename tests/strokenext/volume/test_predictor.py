@@ -20,7 +20,7 @@ from strokenext.preprocess.contract import Preprocess
 from strokenext.preprocess.planes import Planes
 from strokenext.record.config import ModelConfig
 from strokenext.record.weights import load_model, save_model
-from strokenext.types import Gate, Slice, Volume
+from strokenext.types import Edges, Gate, Slice, Volume
 from strokenext.volume.predictor import VolumePredictor, place
 from tests.helpers.toy import config, head
 
@@ -46,6 +46,20 @@ def predictor(**changes: object) -> VolumePredictor:
 
 def series(count: int = 6, **more: object) -> Volume:
     return Volume(tuple(head(i) for i in range(count)), **more)  # type: ignore[arg-type]
+
+
+def test_a_series_that_lies_turned_is_answered_as_the_upright_one() -> None:
+    upright = Volume(tuple(replace(image, edges=Edges("R", "L", "A", "P")) for image in series()))
+    edges = Edges("P", "A", "R", "L")  # the front to the right
+    turned = Volume(tuple(replace(i, pixels=np.rot90(i.pixels, 3).copy(), edges=edges) for i in upright))
+    straight, found = (predictor().predict(volume, force=True) for volume in (upright, turned))
+    assert found.logit == pytest.approx(straight.logit, abs=1e-4)
+    here, there = found.slices[2].heat, straight.slices[2].heat
+    assert here is not None
+    assert there is not None
+    side = upright[2].shape[0]
+    moved = here.affine @ [side - 1 - 10, 30, 1]  # where the pixel (30, 10) went
+    np.testing.assert_allclose(moved, there.affine @ [30, 10, 1], atol=1e-6)
 
 
 class TestRecord:
