@@ -27,7 +27,7 @@ from training.splits.held_out import records_of
 from training.splits.split import Split, read_split
 
 from .familiar import experience
-from .measures import Area, changed, likeness, turns
+from .measures import Area, changed, likeness, turns, warned
 
 #: A line of a table.
 Row = Rate | Area
@@ -76,7 +76,7 @@ def measured(manifest: Manifest, split: Split, root: Path, models: Sequence[Pred
         if left is not None:
             inside = {s: images for s, images in by_source.items() if s in {r.source for r, _ in test}}
             tables["left out"] += likeness(left, inside, {}, title=f"{source} left out: ")
-    tables["windows"] = list(changed(models, with_hu))
+    tables["windows"] = [*warned(models, by_source), *changed(models, with_hu)]
     upright = [(r, i) for r, i in (*test, *unseen) if r.source != "mbh" and r.unit not in UPSIDE_DOWN]
     tables["turned"] = list(turns(upright))
     return tables

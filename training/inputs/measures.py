@@ -72,6 +72,15 @@ def likeness(
         yield Area(f"{title}AUROC of {left} against the others", len(both), auroc(labels, both))
 
 
+def warned(models: Sequence[Predictor], sources: Mapping[str, Sequence[Slice]]) -> Iterator[Rate]:
+    """The pictures of a source, every second one, beside which a caution about their window stands."""
+    for name, images in sources.items():
+        answers = [[model.predict(image, explain=False) for model in models] for image in images[::2]]
+        said = [{a.task for a in pair if "unusual-window" in {c.code for c in a.cautions}} for pair in answers]
+        codes = {model.task: sum(model.task in tasks for tasks in said) for model in models}
+        yield Rate(f"{name}, said unusual-window of its own pictures", len(answers), sum(map(bool, said)), codes)
+
+
 def changed(models: Sequence[Predictor], others: Mapping[str, Sequence[Slice]]) -> Iterator[Rate]:
     """For each window: the slices whose decision differs from that on their HU, and those of them without a caution."""
     for name, images in others.items():

@@ -133,7 +133,7 @@ def inputs_tables(record: Mapping[str, Any]) -> list[Table]:
     titles = {
         "known": ("test patients and other sources", "figures do not speak"),
         "left out": ("one source left out", "figures do not speak"),
-        "windows": ("slices with HU, as pictures", "decision changed"),
+        "windows": ("pictures without HU", "of those"),
         "turned": ("pictures turned and mirrored", "wrong"),
     }
     return [_inputs_table(record[key], *names) for key, names in titles.items() if record.get(key)]
