@@ -80,7 +80,7 @@ def to_bytes(ds: Dataset, syntax: str = uid.ExplicitVRLittleEndian, *, preamble:
     ds.file_meta.TransferSyntaxUID = uid.UID(syntax)
     if syntax == uid.ExplicitVRBigEndian:
         ds.PixelData = np.frombuffer(ds.PixelData, "<u2").astype(">u2").tobytes()
-    ds["PixelData"].VR = "OW" if ds.get("BitsAllocated", 16) > 8 else "OB"
+    ds["PixelData"].VR = "OW" if int(ds.get("BitsAllocated", 16)) > 8 else "OB"
     if preamble:
         ds.save_as(target, enforce_file_format=True)
         return target.getvalue()

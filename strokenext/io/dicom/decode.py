@@ -6,7 +6,6 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Any
 
 from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
@@ -18,10 +17,11 @@ from strokenext.io.members import chosen
 from strokenext.io.quiet import guarded
 from strokenext.types import Slice
 
-from . import codecs, header, pixels
+from . import header, numbers, pixels, stored
 
 _DAMAGED = "This DICOM file is damaged or cut short. Export or copy it again."
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+#: A sequence delimiter (PS3.5 A.4): without it pydicom gives up a file whose every pixel is there.
+_CLOSING = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _DIRECTORY = "1.2.840.10008.1.3.10"
 #: Preamble and the one element that says "explicit, little-endian": put before an inflated data set.
 _PLAIN_META = bytes(128) + b"DICM\x02\x00\x10\x00UI\x14\x00" + b"1.2.840.10008.1.2.1\x00"
@@ -35,6 +35,8 @@ def parse(data: bytes, *, with_pixels: bool = True) -> Dataset:
     with guarded(_DAMAGED):
         data, deflated = _inflated(data)
         ds = dcmread(BytesIO(data), force=True, stop_before_pixels=not with_pixels)
+        if with_pixels and not any(k in ds for k in stored.ELEMENTS):
+            ds = dcmread(BytesIO(data + _CLOSING), force=True)
         _state_syntax(ds, deflated)
         _check(ds, with_pixels)
     return ds
@@ -62,19 +64,12 @@ def slices(ds: Dataset, wanted: Sequence[header.Frame], sha256: str) -> Iterator
 
     Raises UnsupportedFormatError naming the transfer syntax, DamagedFileError when a frame cannot be decoded.
     """
-    by_index = {f.index: f for f in wanted}
-    # one frame is looked up alone; several are streamed, because each look-up walks all fragments
-    only = list(by_index) if len(by_index) == 1 else None
-    stored: Iterator[tuple[Any, Any]] = iter(())
     with guarded(_DAMAGED):
-        decoder = codecs.decoder(str(ds.file_meta.TransferSyntaxUID))
-        stored = decoder.iter_array(ds, indices=only, raw=pixels.is_palette(ds), allow_excess_frames=False)
-    for index in only or range(max(by_index) + 1):
+        frames = stored.open_frames(ds)
+    for facts_of_one in sorted(wanted, key=lambda f: f.index):
         with guarded(_DAMAGED):
-            array, _ = next(stored)
-            if index not in by_index:
-                continue
-            image = pixels.to_slice(array, ds, by_index[index], sha256)
+            values = frames.read(facts_of_one.index)
+            image = pixels.to_slice(values, ds, facts_of_one, frames.layout, sha256)
         yield image
 
 
@@ -109,10 +104,11 @@ def _check(ds: Dataset, with_pixels: bool) -> None:
     kind = str(ds.file_meta.get("MediaStorageSOPClassUID", "") or ds.get("SOPClassUID", ""))
     if kind == _DIRECTORY or "DirectoryRecordSequence" in ds:
         raise InputError("This file is a DICOMDIR, the index of a disc. Give the folder of images beside it.")
-    sized = all(isinstance(ds.get(k), int) and ds[k].value > 0 for k in ("Rows", "Columns"))
-    if not sized or (with_pixels and not any(k in ds for k in _PIXELS)):
+    rows, columns = (numbers.integer(ds, k) or 0 for k in ("Rows", "Columns"))
+    sized = rows > 0 and columns > 0
+    if not sized or (with_pixels and not any(k in ds for k in stored.ELEMENTS)):
         name = uid.UID(kind).name
         if "Image Storage" in name or sized or not kind:
             raise DamagedFileError("This DICOM file ends before its image. Export or copy it again.")
         raise InputError(f"This DICOM file holds no image but '{name if name != kind else 'an unknown object'}'.")
-    limits.check_volume(header.frames(ds), ds.Rows, ds.Columns)
+    limits.check_volume(header.frames(ds), rows, columns)

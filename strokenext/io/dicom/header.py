@@ -19,6 +19,7 @@ from pydicom.uid import UID
 
 from strokenext.types import NEUTRAL_MODALITIES, Edges, Header, Window
 
+from . import numbers
 from .codecs import syntax_name
 
 #: An image is axial when its normal is within this angle of the feet-head axis; gantries tilt up to 30 degrees.
@@ -89,7 +90,7 @@ class Frame:
 
 def frames(ds: Dataset) -> int:
     """Number of frames that the data set declares, at least 1."""
-    return max(1, int(_number(ds, "NumberOfFrames") or 1))
+    return max(1, int(numbers.number(ds, "NumberOfFrames") or 1))
 
 
 def frame(ds: Dataset, index: int) -> Frame:
@@ -107,8 +108,8 @@ def frame(ds: Dataset, index: int) -> Frame:
             slice_thickness=thickness if thickness and 0 < thickness < 1000 else None,
             transfer_syntax=syntax_name(str(ds.file_meta.TransferSyntaxUID)),
         ),
-        rows=int(_number(ds, "Rows") or 0),
-        columns=int(_number(ds, "Columns") or 0),
+        rows=int(numbers.number(ds, "Rows") or 0),
+        columns=int(numbers.number(ds, "Columns") or 0),
         index=index,
         slope=_first(layers, "RescaleSlope"),
         intercept=_first(layers, "RescaleIntercept"),
@@ -117,11 +118,11 @@ def frame(ds: Dataset, index: int) -> Frame:
         cosines=cosines,
         spacing=(spacing[0], spacing[1]) if spacing and all(0 < s < 100 for s in spacing) else None,
         windows=_windows(layers),
-        instance=_number(ds, "InstanceNumber"),
+        instance=numbers.number(ds, "InstanceNumber"),
         location=_first(layers, "SliceLocation"),
         secondary_capture=sop_class.startswith(_SECONDARY_CAPTURE),
         contrast=bool(ds.get("ContrastBolusAgent")) or "ContrastBolusAgentSequence" in ds,
-        inverted=_code(ds, "PhotometricInterpretation") == "MONOCHROME1",
+        inverted=re.sub(r"[\W_]", "", str(ds.get("PhotometricInterpretation", "") or "")).upper() == "MONOCHROME1",
         series=(str(ds.get("StudyInstanceUID", "")), str(ds.get("SeriesInstanceUID", ""))),
     )
     stated = replace(facts.header, axial=None if cosines is None else facts.tilt <= AXIAL_WITHIN_DEGREES)
@@ -173,18 +174,8 @@ def _layers(ds: Dataset, index: int) -> tuple[Dataset, ...]:
     return (*layers, ds)
 
 
-def _number(ds: Dataset, keyword: str) -> float | None:
-    """A finite number, or None."""
-    try:
-        value = ds.get(keyword)
-        number = float(value[0] if hasattr(value, "__getitem__") else value)
-    except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError, NotImplementedError):
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _first(layers: tuple[Dataset, ...], keyword: str) -> float | None:
-    return next((n for n in (_number(layer, keyword) for layer in layers) if n is not None), None)
+    return next((n for n in (numbers.number(layer, keyword) for layer in layers) if n is not None), None)
 
 
 def _values(layers: tuple[Dataset, ...], keyword: str) -> list[Any]:
@@ -199,16 +190,14 @@ def _values(layers: tuple[Dataset, ...], keyword: str) -> list[Any]:
     return []
 
 
-def _floats(layers: tuple[Dataset, ...], keyword: str) -> list[float]:
-    try:
-        return [float(v) for v in _values(layers, keyword)]
-    except (TypeError, ValueError):
-        return []
+def _floats(layers: tuple[Dataset, ...], keyword: str) -> tuple[float, ...]:
+    """All numbers of the first layer that has the element."""
+    return next((n for n in (numbers.numbers(layer, keyword) for layer in layers) if n), ())
 
 
 def _numbers(layers: tuple[Dataset, ...], keyword: str, count: int) -> tuple[float, ...] | None:
     values = _floats(layers, keyword)
-    return tuple(values) if len(values) == count and all(map(math.isfinite, values)) else None
+    return values if len(values) == count else None
 
 
 def _cosines(layers: tuple[Dataset, ...]) -> tuple[float, ...] | None:

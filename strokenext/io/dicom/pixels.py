@@ -14,6 +14,8 @@ from strokenext.io.grey import luminance, stretched
 from strokenext.types import BoolArray, FloatArray, Slice
 
 from . import header as headers
+from . import numbers
+from .layout import Layout
 
 #: HU written where the file says that there is no tissue.
 AIR = -1000.0
@@ -22,30 +24,28 @@ _MAX_SLOPE, _MAX_INTERCEPT = 1000.0, 100_000.0
 #: HU of tissue: a padding value in this range would punch holes into a brain and is not believed.
 _TISSUE = (-200.0, 200.0)
 
+#: Rescale types that mean HU on a CT image; US is "unspecified".
+_HOUNSFIELD = ("", "HU", "US", "UNSPECIFIED", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS")
+
 Stored = NDArray[Any]
 
 
-def is_palette(ds: Dataset) -> bool:
-    """Whether stored values are indices into the file's colour table."""
-    return str(ds.get("PhotometricInterpretation", "")).strip() == "PALETTE COLOR"
-
-
-def to_slice(stored: Stored, ds: Dataset, facts: headers.Frame, sha256: str) -> Slice:
+def to_slice(stored: Stored, ds: Dataset, facts: headers.Frame, layout: Layout, sha256: str) -> Slice:
     """Stored values (H, W) or (H, W, 3) of one frame to a slice in HU, or in grey levels with a note why."""
-    notes = _remarks(ds, facts)
-    if is_palette(ds):
+    notes = [*_remarks(ds, facts), *layout.notes]
+    if layout.is_palette:
         stored = apply_color_lut(stored, ds)
     colour = None
     if stored.ndim == 3:
         stored, colour = luminance(stored)
         notes.append("This file holds a colour picture; its brightness is used.")
-    padding = _padding(stored, ds) if colour is None else None
+    padding = _padding(stored, ds, layout) if colour is None else None
     problem = "No HU: this is a picture of a CT image, not its values." if colour is not None else _no_hu(ds, facts)
     if problem:
-        pixels = _grey(stored, ds, facts, padding)
+        pixels = _grey(stored, layout, facts, padding)
         notes.append(problem)
     else:
-        pixels, padding, more = _hounsfield(stored, ds, facts, padding)
+        pixels, padding, more = _hounsfield(stored, ds, facts, layout, padding)
         notes.extend(more)
     return Slice(
         pixels=pixels,
@@ -73,18 +73,18 @@ def _no_hu(ds: Dataset, facts: headers.Frame) -> str | None:
         return "No HU: this CT file states no rescale slope and intercept."
     if not (0 < abs(slope) <= _MAX_SLOPE and abs(intercept) <= _MAX_INTERCEPT):
         return "No HU: the rescale slope and intercept of this file make no sense."
-    if facts.rescale_type not in ("", "HU"):
+    if facts.rescale_type not in _HOUNSFIELD:
         return f"No HU: the file states the unit {facts.rescale_type} for its values."
     return None
 
 
 def _hounsfield(
-    stored: Stored, ds: Dataset, facts: headers.Frame, padding: BoolArray | None
+    stored: Stored, ds: Dataset, facts: headers.Frame, layout: Layout, padding: BoolArray | None
 ) -> tuple[FloatArray, BoolArray | None, list[str]]:
     """HU (H, W) float32 = stored x slope + intercept (PS3.3 C.11.1), the padding believed, and notes."""
     notes: list[str] = []
     if facts.inverted and _is_negative(stored, facts, padding):
-        stored = _reversed(stored, ds)
+        stored = _reversed(stored, layout)
         notes.append("The stored values were inverted (MONOCHROME1) and have been turned back before HU.")
     step = ds
     if not ds.get("ModalityLUTSequence"):
@@ -117,45 +117,44 @@ def _is_negative(stored: Stored, facts: headers.Frame, padding: BoolArray | None
     return float(np.median(stored[rim])) * facts.slope + facts.intercept > 500
 
 
-def _reversed(stored: Stored, ds: Dataset) -> Stored:
+def _reversed(stored: Stored, layout: Layout) -> Stored:
     """Smallest for largest stored value of the declared bits."""
-    bits = int(ds.BitsStored)
-    total = -1 if int(ds.get("PixelRepresentation", 0)) == 1 else 2**bits - 1
+    total = -1 if layout.signed else 2**layout.stored - 1
     return np.asarray(total - stored.astype(np.int64))
 
 
-def _padding(stored: Stored, ds: Dataset) -> BoolArray | None:
+def _padding(stored: Stored, ds: Dataset, layout: Layout) -> BoolArray | None:
     """True where PixelPaddingValue (to PixelPaddingRangeLimit, PS3.3 C.7.5.1.1.2) or NaN marks no tissue."""
     if stored.dtype.kind == "f":
         return None if np.isfinite(stored).all() else ~np.isfinite(stored)
-    ends = [ds.get(k) for k in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    values = [_as_stored(int(v), ds) for v in ends if isinstance(v, int)]
+    ends = [numbers.integer(ds, k) for k in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    values = [_as_stored(v, layout) for v in ends if v is not None]
     if not values:
         return None
     mask = (stored >= min(values)) & (stored <= max(values))
     return mask if mask.any() else None
 
 
-def _as_stored(value: int, ds: Dataset) -> int:
+def _as_stored(value: int, layout: Layout) -> int:
     """A padding value written with the wrong sign (an unsigned element beside signed pixels, or the reverse)."""
-    bits = int(ds.get("BitsAllocated", 16))
-    if int(ds.get("PixelRepresentation", 0)) == 1:
+    bits = layout.allocated
+    if layout.signed:
         return value - 2**bits if value >= 2 ** (bits - 1) else value
     return value + 2**bits if value < 0 else value
 
 
-def _grey(stored: Stored, ds: Dataset, facts: headers.Frame, padding: BoolArray | None) -> FloatArray:
+def _grey(stored: Stored, layout: Layout, facts: headers.Frame, padding: BoolArray | None) -> FloatArray:
     """Grey levels 0..255: 8-bit values as they are, deeper ones through the file's window or from least to most."""
-    if str(ds.get("PhotometricInterpretation", "")).strip() not in ("MONOCHROME1", "MONOCHROME2"):
+    if layout.photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return np.asarray(stored, dtype=np.float32)  # the brightness of a colour picture
     values = np.nan_to_num(np.asarray(stored, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    eight_bit = stored.dtype.kind != "f" and int(ds.get("BitsStored", 16)) <= 8 and values.min() >= 0
+    eight_bit = stored.dtype.kind != "f" and layout.stored <= 8 and values.min() >= 0
     if not eight_bit or stored.dtype == np.float32:
         slope, intercept = _sane(facts)
         seen = None if padding is None else ~padding
         values = stretched(values * slope + intercept, facts.windows[0] if facts.windows else None, seen)
-    elif int(ds.get("BitsStored", 8)) < 8:
-        values = values * (255.0 / (2 ** int(ds.BitsStored) - 1))
+    elif layout.stored < 8:
+        values = values * (255.0 / (2**layout.stored - 1))
     values = np.clip(255.0 - values if facts.inverted else values, 0.0, 255.0)
     if padding is not None:
         values = np.where(padding, 0.0, values)
