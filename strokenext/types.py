@@ -88,6 +88,7 @@ CautionCode = Literal[
     "files-left-out",  # some of the files could not be used
     "order-unknown",  # nothing states the order of the slices
     "no-hu",  # grey levels, somebody windowed before us
+    "hu-inferred",  # nothing or something wrong states the scale of the HU; it was told from the pixels
     "clipped",  # the HU range was cut before us
     "unusual-window",  # windowed unlike the training pictures
     "turned",  # not upright; turned for the model

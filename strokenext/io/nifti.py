@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from strokenext.errors import DamagedFileError, InputError, UnsupportedFormatError
 from strokenext.io.dicom.header import AXIAL_WITHIN_DEGREES
-from strokenext.types import Edges, Header, Slice, Volume, Window
+from strokenext.types import BoolArray, Caution, Edges, Header, Slice, Volume, Window
 
-from . import limits
+from . import hounsfield, limits
 from .grey import stretched
 from .quiet import guarded
 
@@ -116,9 +116,10 @@ def _volume(data: bytes, layout: _Layout) -> Volume:
     affine = layout.affine @ inv_ornt_aff(to_lps, layout.shape)
     limits.check_volume(stack.shape[2], stack.shape[1], stack.shape[0])
     sample = _sample(stack) * layout.slope + layout.intercept
-    hounsfield = _fits_hounsfield(sample)
+    scale = hounsfield.scale(sample)
     tilt, positions = _geometry(affine, stack.shape[2])
-    notes = [_unit_note(hounsfield, sample)]
+    note, cautions = _unit(scale, sample)
+    notes = [note]
     if not layout.oriented:
         notes.append("This NIfTI file states no orientation: its sides and the order of its slices are not known.")
     elif tilt > 1:
@@ -127,32 +128,46 @@ def _volume(data: bytes, layout: _Layout) -> Volume:
     header = Header(axial=tilt <= AXIAL_WITHIN_DEGREES if layout.oriented else None)
     sha256 = hashlib.sha256(data).hexdigest()
     bounds = None
-    if not hounsfield and layout.dtype != np.uint8:
+    if scale is None and layout.dtype != np.uint8:
         low, high = np.percentile(sample, (0.5, 99.5))
         bounds = Window(max(high - low, 1e-6), (high + low) / 2)
     slices = tuple(
         Slice(
-            pixels=_pixels(stack[:, :, k].T, layout, hounsfield, bounds),
-            unit="HU" if hounsfield else "grey",
+            pixels=_pixels(stack[:, :, k].T, layout, scale, bounds),
+            unit="grey" if scale is None else "HU",
             spacing=(row, column),
             edges=Edges("R", "L", "A", "P") if layout.oriented else None,
-            windows=(layout.window,) if layout.window and hounsfield else (),
+            windows=(layout.window,) if layout.window and scale else (),
             header=header,
             kind="nifti",
             sha256=sha256,
             notes=tuple(notes),
+            padding=_padding(stack[:, :, k].T),
+            cautions=cautions,
         )
         for k in range(stack.shape[2])
     )
-    return Volume(slices, positions if layout.oriented else None, notes=tuple(notes), sha256=sha256)
+    return Volume(slices, positions if layout.oriented else None, notes=tuple(notes), sha256=sha256, cautions=cautions)
 
 
-def _pixels(raw: NDArray[Any], layout: _Layout, hounsfield: bool, bounds: Window | None) -> NDArray[np.float32]:
+def _pixels(
+    raw: NDArray[Any], layout: _Layout, scale: hounsfield.Scale | None, bounds: Window | None
+) -> NDArray[np.float32]:
     values = np.asarray(raw, dtype=np.float64) * layout.slope + layout.intercept
-    values = np.nan_to_num(values, nan=_AIR if hounsfield else 0.0, posinf=32767.0, neginf=-32768.0)
-    if not hounsfield:
+    if scale is not None:
+        values = values + scale.add
+    values = np.nan_to_num(values, nan=0.0 if scale is None else _AIR, posinf=32767.0, neginf=-32768.0)
+    if scale is None:
         values = np.clip(values, 0, 255) if bounds is None else stretched(values, bounds)
     return values.astype(np.float32)
+
+
+def _padding(raw: NDArray[Any]) -> BoolArray | None:
+    """True where a value is not finite: no tissue."""
+    if raw.dtype.kind != "f":
+        return None
+    finite = np.isfinite(raw)
+    return None if finite.all() else ~finite
 
 
 def _sample(stack: NDArray[Any]) -> NDArray[np.float64]:
@@ -163,17 +178,17 @@ def _sample(stack: NDArray[Any]) -> NDArray[np.float64]:
     return finite if finite.size else np.zeros(1)
 
 
-def _fits_hounsfield(values: NDArray[np.float64]) -> bool:
-    """Whether air (-1000), soft tissue and bone are all there, which grey levels and MR never show."""
-    air, soft = np.mean((values > -1100) & (values < -850)), np.mean((values > -50) & (values < 120))
-    return bool(air > 0.01 and soft > 0.01 and values.max() > 250 and values.min() > -32769)
-
-
-def _unit_note(hounsfield: bool, sample: NDArray[np.float64]) -> str:
+def _unit(scale: hounsfield.Scale | None, sample: NDArray[np.float64]) -> tuple[str, tuple[Caution, ...]]:
+    """A note on the unit, and what about it may change the answer."""
     span = f"{sample.min():.0f} to {sample.max():.0f}"
-    if hounsfield:
-        return f"NIfTI states no unit; the values ({span}) are those of CT and are taken as HU."
-    return f"No HU: NIfTI states no unit, and the values ({span}) are not those of CT with air, tissue and bone."
+    if scale is None:
+        note = f"No HU: NIfTI states no unit, and the values ({span}) are not those of CT with air, tissue and bone."
+        return note, (hounsfield.no_hu(note),)
+    cautions = (hounsfield.CLIPPED,) if scale.clipped else ()
+    if scale.add:
+        note = f"NIfTI states no unit; the values ({span}) are HU stored with {-scale.add:.0f} added, which was undone."
+        return note, (*cautions, hounsfield.INFERRED)
+    return f"NIfTI states no unit; the values ({span}) are those of CT and are taken as HU.", cautions
 
 
 def _geometry(affine: NDArray[np.float64], depth: int) -> tuple[float, tuple[float, ...]]:

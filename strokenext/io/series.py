@@ -16,6 +16,7 @@ from .members import Member
 from .source import Bundle
 
 if TYPE_CHECKING:
+    from strokenext.io.dicom.reading import Reading
     from strokenext.io.dicom.stack import Candidate
 
 _ORDER_FROM_NAMES = "The order of the slices comes from the file names; pictures state no position."
@@ -144,15 +145,28 @@ def _decoded(scan: _Scan, chosen: tuple[Candidate, ...]) -> Iterator[tuple[int, 
     by_file: dict[int, list[tuple[int, Candidate]]] = {}
     for place, candidate in enumerate(chosen):
         by_file.setdefault(candidate.member, []).append((place, candidate))
+    how = _reading(scan, chosen[len(chosen) // 2]) if len(chosen) > 1 else None
     for number, placed in by_file.items():
         placed.sort(key=lambda p: p[1].frame.index)
         try:
             _, data = scan.load(number)
-            images = dicom.slices(dicom.parse(data), [c.frame for _, c in placed], hashlib.sha256(data).hexdigest())
+            images = dicom.slices(
+                dicom.parse(data), [c.frame for _, c in placed], hashlib.sha256(data).hexdigest(), how
+            )
             for (place, _), image in zip(placed, images, strict=True):
                 yield place, image
         except InputError as error:
             scan.fail(number, error)
+
+
+def _reading(scan: _Scan, middle: Candidate) -> Reading | None:
+    """How the series becomes HU by its middle, which shows brain; None when that slice cannot be decoded."""
+    from .dicom import decode as dicom
+
+    try:
+        return dicom.reading_of(dicom.parse(scan.load(middle.member)[1]), middle.frame)
+    except InputError:
+        return None
 
 
 def _one_unit(scan: _Scan, images: dict[int, Slice], chosen: tuple[Candidate, ...]) -> list[int]:

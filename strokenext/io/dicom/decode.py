@@ -18,6 +18,7 @@ from strokenext.io.quiet import guarded
 from strokenext.types import Slice
 
 from . import header, numbers, pixels, stored
+from .reading import Reading
 
 _DAMAGED = "This DICOM file is damaged or cut short. Export or copy it again."
 #: A sequence delimiter (PS3.5 A.4): without it pydicom gives up a file whose every pixel is there.
@@ -59,8 +60,20 @@ def read(data: bytes, frame: int | None) -> Slice:
     return next(slices(ds, [facts_of_one], hashlib.sha256(data).hexdigest()))
 
 
-def slices(ds: Dataset, wanted: Sequence[header.Frame], sha256: str) -> Iterator[Slice]:
+def reading_of(ds: Dataset, facts_of_one: header.Frame) -> Reading:
+    """How the values of the series that this frame belongs to become HU. Raises what `slices` does."""
+    with guarded(_DAMAGED):
+        frames = stored.open_frames(ds)
+        values = frames.read(facts_of_one.index)
+        if values.ndim == 3 or frames.layout.is_palette:
+            return Reading()
+        return pixels.read_as(values, ds, facts_of_one, frames.layout)
+
+
+def slices(ds: Dataset, wanted: Sequence[header.Frame], sha256: str, how: Reading | None = None) -> Iterator[Slice]:
     """The wanted frames of one file, in the order of their index, decoded one at a time.
+
+    `how` is the reading of their series; without one each slice decides by itself.
 
     Raises UnsupportedFormatError naming the transfer syntax, DamagedFileError when a frame cannot be decoded.
     """
@@ -69,7 +82,7 @@ def slices(ds: Dataset, wanted: Sequence[header.Frame], sha256: str) -> Iterator
     for facts_of_one in sorted(wanted, key=lambda f: f.index):
         with guarded(_DAMAGED):
             values = frames.read(facts_of_one.index)
-            image = pixels.to_slice(values, ds, facts_of_one, frames.layout, sha256)
+            image = pixels.to_slice(values, ds, facts_of_one, frames.layout, sha256, how)
         yield image
 
 

@@ -8,88 +8,93 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut, apply_modality_lut
+from pydicom.pixels import apply_modality_lut
 
+from strokenext.io import hounsfield
 from strokenext.io.grey import luminance, stretched
-from strokenext.types import BoolArray, FloatArray, Slice
+from strokenext.types import BoolArray, Caution, FloatArray, Slice
 
 from . import header as headers
-from . import numbers
+from . import numbers, palette
 from .layout import Layout
+from .reading import MAX_INTERCEPT, MAX_SLOPE, Reading, decide, wrap
 
 #: HU written where the file says that there is no tissue.
 AIR = -1000.0
-#: Slopes and intercepts beyond these are not those of a CT scanner.
-_MAX_SLOPE, _MAX_INTERCEPT = 1000.0, 100_000.0
 #: HU of tissue: a padding value in this range would punch holes into a brain and is not believed.
 _TISSUE = (-200.0, 200.0)
 
-#: Rescale types that mean HU on a CT image; US is "unspecified".
-_HOUNSFIELD = ("", "HU", "US", "UNSPECIFIED", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS")
+_COLOUR = "No HU: this is a picture of a CT image, not its values."
 
 Stored = NDArray[Any]
 
 
-def to_slice(stored: Stored, ds: Dataset, facts: headers.Frame, layout: Layout, sha256: str) -> Slice:
-    """Stored values (H, W) or (H, W, 3) of one frame to a slice in HU, or in grey levels with a note why."""
+def to_slice(
+    stored: Stored, ds: Dataset, facts: headers.Frame, layout: Layout, sha256: str, how: Reading | None = None
+) -> Slice:
+    """Stored values (H, W) or (H, W, 3) of one frame to a slice in HU, or in grey levels with a note why.
+
+    `how` is the reading of its series; without one the slice decides by itself.
+    """
     notes = [*_remarks(ds, facts), *layout.notes]
     if layout.is_palette:
-        stored = apply_color_lut(stored, ds)
+        stored = palette.apply(stored, ds)
     colour = None
     if stored.ndim == 3:
         stored, colour = luminance(stored)
         notes.append("This file holds a colour picture; its brightness is used.")
     padding = _padding(stored, ds, layout) if colour is None else None
-    problem = "No HU: this is a picture of a CT image, not its values." if colour is not None else _no_hu(ds, facts)
-    if problem:
+    how = read_as(stored, ds, facts, layout, how) if colour is None else Reading(_COLOUR)
+    cautions: tuple[Caution, ...]
+    if how.problem:
         pixels = _grey(stored, layout, facts, padding)
-        notes.append(problem)
+        notes.append(how.problem)
+        cautions = (hounsfield.no_hu(how.problem),)
     else:
-        pixels, padding, more = _hounsfield(stored, ds, facts, layout, padding)
+        pixels, padding, more = _hounsfield(stored, ds, facts, layout, padding, how)
         notes.extend(more)
+        cautions = (hounsfield.INFERRED,) if how.inferred else ()
     return Slice(
         pixels=pixels,
-        unit="grey" if problem else "HU",
+        unit="grey" if how.problem else "HU",
         spacing=facts.spacing,
         edges=headers.edges(facts.cosines),
-        windows=() if problem else facts.windows,
+        windows=() if how.problem else facts.windows,
         header=replace(facts.header, colour=colour),
         kind="dicom",
         sha256=sha256,
         notes=tuple(notes),
         padding=padding,
+        cautions=cautions,
     )
 
 
-def _no_hu(ds: Dataset, facts: headers.Frame) -> str | None:
-    """Why the modality step does not give Hounsfield units, in a sentence, or None when it does."""
-    modality, slope, intercept = facts.header.modality, facts.slope, facts.intercept
-    if modality != "CT":
-        return f"No HU: {'the modality is ' + modality if modality else 'the file states no modality'}, not CT."
-    if ds.get("ModalityLUTSequence"):
-        kind = str(ds.ModalityLUTSequence[0].get("ModalityLUTType", "")).strip()
-        return None if kind == "HU" else "No HU: the file's table of values states another unit."
-    if slope is None or intercept is None:
-        return "No HU: this CT file states no rescale slope and intercept."
-    if not (0 < abs(slope) <= _MAX_SLOPE and abs(intercept) <= _MAX_INTERCEPT):
-        return "No HU: the rescale slope and intercept of this file make no sense."
-    if facts.rescale_type not in _HOUNSFIELD:
-        return f"No HU: the file states the unit {facts.rescale_type} for its values."
-    return None
+def read_as(stored: Stored, ds: Dataset, facts: headers.Frame, layout: Layout, how: Reading | None = None) -> Reading:
+    """The reading of the series, or of this slice (H, W) where the series has none."""
+    if how is not None:
+        return how
+    padding = _padding(stored, ds, layout)
+    if facts.inverted and _is_negative(stored, facts, padding):
+        stored = _reversed(stored, layout)
+    return decide(stored, ds, facts, layout, padding)
 
 
 def _hounsfield(
-    stored: Stored, ds: Dataset, facts: headers.Frame, layout: Layout, padding: BoolArray | None
+    stored: Stored, ds: Dataset, facts: headers.Frame, layout: Layout, padding: BoolArray | None, how: Reading
 ) -> tuple[FloatArray, BoolArray | None, list[str]]:
     """HU (H, W) float32 = stored x slope + intercept (PS3.3 C.11.1), the padding believed, and notes."""
-    notes: list[str] = []
+    notes: list[str] = [how.note] if how.note else []
     if facts.inverted and _is_negative(stored, facts, padding):
         stored = _reversed(stored, layout)
         notes.append("The stored values were inverted (MONOCHROME1) and have been turned back before HU.")
+    if how.wrapped:
+        stored = wrap(stored, layout)
     step = ds
     if not ds.get("ModalityLUTSequence"):
         step = Dataset()  # of an enhanced file, the values of this frame
-        step.RescaleSlope, step.RescaleIntercept = f"{facts.slope:.10g}", f"{facts.intercept:.10g}"
+        slope = facts.slope if how.slope is None else how.slope
+        intercept = facts.intercept if how.intercept is None else how.intercept
+        step.RescaleSlope, step.RescaleIntercept = f"{slope:.10g}", f"{intercept:.10g}"
     hu = np.asarray(apply_modality_lut(stored, step), dtype=np.float32)
     if padding is not None:
         level = float(np.median(hu[padding]))
@@ -164,7 +169,7 @@ def _grey(stored: Stored, layout: Layout, facts: headers.Frame, padding: BoolArr
 def _sane(facts: headers.Frame) -> tuple[float, float]:
     """Slope and intercept that bring stored values to the scale of the file's window; 1 and 0 when absurd."""
     slope, intercept = facts.slope, facts.intercept
-    if slope is None or intercept is None or not (0 < abs(slope) <= _MAX_SLOPE and abs(intercept) <= _MAX_INTERCEPT):
+    if slope is None or intercept is None or not (0 < abs(slope) <= MAX_SLOPE and abs(intercept) <= MAX_INTERCEPT):
         return 1.0, 0.0
     return slope, intercept
 

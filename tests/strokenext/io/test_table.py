@@ -208,7 +208,6 @@ def test_monochrome1_grey_is_inverted() -> None:
     ("tags", "words"),
     [
         ({"RescaleSlope": None, "RescaleIntercept": None}, "no rescale slope"),
-        ({"RescaleIntercept": None}, "no rescale slope"),
         ({"RescaleSlope": "0"}, "make no sense"),
         ({"RescaleSlope": "1e30"}, "make no sense"),
         ({"RescaleType": "OD"}, "unit OD"),
