@@ -151,6 +151,7 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.start()
         yield
+        service.stop()
 
     app = FastAPI(title="StrokeNeXt", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.add_middleware(guard.BodyLimit, limit=settings.max_upload)

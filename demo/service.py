@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from strokenext import Predictor
 
 TASKS = ("presence", "subtype", "triage")
+#: Seconds between two runs of what is done regularly.
+KEEPER_SECONDS = 5.0
 Source: TypeAlias = Slice | Volume | bytes | Path | BinaryIO
 Answer: TypeAlias = Prediction | Triage | SeriesPrediction | SeriesTriage
 log = logging.getLogger("strokenext.service")
@@ -119,15 +121,35 @@ class Service:
         self._loaded = threading.Event()
         self._thread: threading.Thread | None = None
         self._turns = Turns(settings.workers, settings.queue)
+        self._stopping = Cancel()
+        self._regular: list[Callable[[], None]] = []
         self._compute = zerogpu.gpu(self._predict)
         self._compute_whole = zerogpu.gpu(self._predict_whole)
         self._compute_marks = zerogpu.gpu(self._segment)
 
     def start(self) -> None:
-        """Begin to load the models; does nothing the second time."""
+        """Begin to load the models and to do what `regularly` was given; does nothing the second time."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._load, name="strokenext-loader", daemon=True)
             self._thread.start()
+            threading.Thread(target=self._keep, name="strokenext-keeper", daemon=True).start()
+
+    def stop(self) -> None:
+        """End all work at its next step, and what is done regularly. A stopped service starts no work."""
+        self._stopping.cancel()
+
+    def regularly(self, action: Callable[[], None]) -> None:
+        """Do this every KEEPER_SECONDS from `start` to `stop`, on one thread for all that is done so."""
+        self._regular.append(action)
+
+    def _keep(self) -> None:
+        while not self._stopping.wait(KEEPER_SECONDS):
+            for action in tuple(self._regular):
+                try:
+                    action()
+                except Exception:
+                    # One action that fails must not end the others, nor itself for ever.
+                    log.exception("a regular action failed")
 
     def wait(self, seconds: float | None = None) -> ServiceState:
         """Block until loading has ended, well or badly, or the time is over."""
@@ -216,7 +238,8 @@ class Service:
     @contextmanager
     def slot(self, owner: str = "", cancel: Cancel | None = None) -> Iterator[Turn]:
         """Room for one piece of an owner's heavy work. Raises BusyError when `queue` others wait, CancelledError."""
-        with self._turns.turn(owner, cancel or Cancel()) as turn:
+        cancel = cancel or Cancel()
+        with self._stopping.calling(cancel.cancel), self._turns.turn(owner, cancel) as turn:
             yield turn
 
     def _predict(self, image: Slice | Volume, task: str, options: Options, progress: Progress | None) -> Answer:

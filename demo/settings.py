@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -28,13 +29,17 @@ class Settings:
     max_upload: int = 256 * MEBI
     workers: int = 2  # images predicted at the same time
     queue: int = 16  # images that may wait
+    max_held: int = 2048 * MEBI  # bytes of opened pictures in memory, of all readers together
+    idle: float = 30 * 60.0  # seconds without use after which an opened picture is forgotten
 
 
 def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings from command-line flags, then variables, then defaults. Exits with a sentence like argparse does."""
     parser = build_parser(environment)
     values = vars(parser.parse_args(arguments))
-    values["max_upload"] = int(values["max_upload"] * MEBI)
+    for name in ("max_upload", "max_held"):
+        values[name] = int(values[name] * MEBI)
+    values["idle"] *= 60
     return Settings(**values)
 
 
@@ -68,6 +73,8 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
     option("--max-upload", _size, base.max_upload // MEBI, "largest request in MiB")
     option("--workers", _count, base.workers, "images judged at the same time")
     option("--queue", _waiting, base.queue, "images that may wait before others are turned away")
+    option("--max-held", _held, base.max_held // MEBI, "opened pictures kept in memory, of all readers, in MiB")
+    option("--idle", _minutes, base.idle / 60, "minutes without use after which an opened picture is forgotten")
     return parser
 
 
@@ -98,6 +105,24 @@ def _size(text: str) -> float:
     if not 0 < size <= 4096:
         raise argparse.ArgumentTypeError(f"a size in MiB is a number above 0 and at most 4096, not '{text}'")
     return size
+
+
+def _held(text: str) -> float:
+    return _number(text, 16, 1024 * 1024, "a size in MiB")
+
+
+def _minutes(text: str) -> float:
+    return _number(text, 0.1, 24 * 60, "a time in minutes")
+
+
+def _number(text: str, least: float, most: float, what: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{what} is a number from {least:g} to {most:g}, not '{text}'")
+    return number
 
 
 def _count(text: str) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from demo.presence import HEARTBEAT_SECONDS
 from demo.service import Service
 from demo.sessions import CaseStore
 from strokenext import METHODS
@@ -57,6 +57,7 @@ class Widgets:
 
     key: gr.State
     clock: gr.Timer
+    heartbeat: gr.Timer
     status: gr.HTML
     rail: Rail
     viewer: gr.HTML
@@ -65,13 +66,24 @@ class Widgets:
 
 def build(service: Service) -> gr.Blocks:
     """The Blocks of the page on one service; mount them with `page_options()`."""
-    store = CaseStore()
+    settings = service.settings
+    store = CaseStore(settings.max_held, idle=settings.idle, gone=lambda owner: forget_session(page, owner))
+    service.regularly(store.sweep)
     handlers = Handlers(service, store)
     with gr.Blocks(title=text.TITLE, analytics_enabled=False, fill_width=True, delete_cache=DELETE_CACHE) as page:
-        widgets = _widgets(store)
+        widgets = _widgets(store, settings.idle / 60)
         _wire(page, widgets, handlers, service)
     page.queue(max_size=service.settings.queue + service.settings.workers, api_open=False)
     return page
+
+
+def forget_session(page: gr.Blocks, owner: str) -> None:
+    """Let go of what Gradio keeps of a page that has gone: the last messages and answers it was sent."""
+    holder = getattr(page, "state_holder", None)  # there once the page is mounted
+    if holder is not None:
+        with holder.lock:
+            holder.session_data.pop(owner, None)
+            holder.time_last_used.pop(owner, None)
 
 
 def page_options() -> dict[str, Any]:
@@ -92,22 +104,22 @@ def page_options() -> dict[str, Any]:
     }
 
 
-def _widgets(store: CaseStore) -> Widgets:
-    key, clock = gr.State(None, delete_callback=store.drop), gr.Timer(0.8)
+def _widgets(store: CaseStore, minutes: float) -> Widgets:
+    key, clock = gr.State(None), gr.Timer(0.8)
     with gr.Row(elem_id="bar"):
         gr.HTML(theme.brand(), elem_id="brand", apply_default_css=False)
         status = gr.HTML("", elem_id="status", apply_default_css=False)
     with gr.Row(elem_id="desk"):
         with gr.Column(elem_id="rail"):
-            rail = _rail()
+            rail = _rail(minutes)
         with gr.Column(elem_id="centre"):
             centre = viewer.component(store)
         with gr.Column(elem_id="side"):
             side = _side(store)
-    return Widgets(key, clock, status, rail, centre, side)
+    return Widgets(key, clock, gr.Timer(HEARTBEAT_SECONDS), status, rail, centre, side)
 
 
-def _rail() -> Rail:
+def _rail(minutes: float) -> Rail:
     with gr.Column(elem_id="open"):
         _hint(text.OPEN_LABEL, text.OPEN_HINT)
         files = gr.File(
@@ -126,8 +138,16 @@ def _rail() -> Rail:
     with gr.Column(elem_id="manner"):
         reader_first = gr.Checkbox(False, label=text.READER_FIRST, info=text.READER_FIRST_INFO, elem_id="reader-first")
     with gr.Column(elem_id="privacy"):
-        _hint("", text.NOTICE_LONG)
+        _hint("", text.NOTICE_LONG.format(minutes=minutes))
     return Rail(files, folder, close, buttons, reader_first)
+
+
+def _unload(page: gr.Blocks, action: Callable[..., Any]) -> None:
+    """What Gradio does when a page's connection closes; no visitor may ask for it, and it waits for nothing."""
+    before = set(page.fns)
+    page.unload(action)
+    for number in set(page.fns) - before:
+        page.fns[number].api_visibility, page.fns[number].queue = "private", False
 
 
 def _hint(title: str, sentence: str) -> None:
@@ -172,7 +192,7 @@ def _wire(page: gr.Blocks, w: Widgets, handlers: Handlers, service: Service) -> 
         sent = on(source.upload, handlers.open_uploads, source, w.key, rail.reader_first, trigger_mode="once")
         sent.then(lambda: None, outputs=[source], queue=False, **quiet)
     for button, path in rail.examples:
-        on(button.click, partial(handlers.open_example, path), w.key, rail.reader_first, trigger_mode="once")
+        on(button.click, handlers.example(path), w.key, rail.reader_first, trigger_mode="once")
     on(w.viewer.slice, handlers.choose_slice, w.key, trigger_mode="always_last")
     on(side.force.click, handlers.force, w.key)
     on(side.threshold.input, handlers.set_threshold, w.key, side.threshold, trigger_mode="always_last")
@@ -183,3 +203,5 @@ def _wire(page: gr.Blocks, w: Widgets, handlers: Handlers, service: Service) -> 
     tick: dict[str, Any] = {"outputs": [w.status, w.clock], "queue": False} | quiet
     w.clock.tick(handlers.status, **tick)
     page.load(handlers.status, **tick)
+    on(w.heartbeat.tick, handlers.alive, w.key, queue=False)
+    _unload(page, handlers.left)

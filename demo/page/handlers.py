@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import gradio as gr
 
 from demo import uploads
+from demo.cancel import Cancel
 from demo.service import Result, Service, decode
 from demo.sessions import Case, CaseStore, ExpiredError, Reading
 from demo.watched import Progress, Watched
@@ -47,44 +48,73 @@ class Handlers:
     def __init__(self, service: Service, store: CaseStore) -> None:
         self.service, self.store = service, store
 
-    def open_uploads(self, paths: list[str] | str | None, key: str | None, reader_first: bool) -> Screens:
+    def open_uploads(
+        self, paths: list[str] | str | None, key: str | None, reader_first: bool, request: gr.Request | None = None
+    ) -> Screens:
         """Read what was uploaded, delete it, show it, answer it."""
         files = [paths] if isinstance(paths, str) else list(paths or [])
-        yield from self._open(lambda: uploads.read(files), key, reader_first)
+        yield from self._open(lambda: uploads.read(files), key, reader_first, _owner(request))
 
-    def open_example(self, path: Path, key: str | None, reader_first: bool) -> Screens:
+    def open_example(self, path: Path, key: str | None, reader_first: bool, owner: str = "") -> Screens:
         """The same for a bundled example."""
-        yield from self._open(lambda: decode(path), key, reader_first)
+        yield from self._open(lambda: decode(path), key, reader_first, owner)
 
-    def _open(self, read: Callable[[], Slice | Volume], key: str | None, reader_first: bool) -> Screens:
+    def example(self, path: Path) -> Callable[..., Screens]:
+        """`open_example` of that path, as an action of the page."""
+
+        def action(key: str | None, reader_first: bool, request: gr.Request) -> Screens:
+            yield from self.open_example(path, key, reader_first, _owner(request))
+
+        return action
+
+    def alive(self, key: str | None, request: gr.Request) -> Screen:
+        """A sign of life of the page; where its case has been forgotten meanwhile, it says why."""
+        try:
+            self.store.alive(_owner(request), key)
+        except ExpiredError as error:
+            return self._failed(error)
+        return Screen()
+
+    def left(self, request: gr.Request) -> None:
+        """The page has closed its connection."""
+        self.store.left(_owner(request))
+
+    def _open(
+        self, read: Callable[[], Slice | Volume], key: str | None, reader_first: bool, owner: str = ""
+    ) -> Screens:
         self.store.drop(key)
         yield _blank(answer.note(text.READING))
-        try:
-            with self.service.slot():
-                image = read()
-            case = _new_case(image, reader_first)
-            key = self.store.add(case)
-            yield Screen(key, viewer.message(key, case, case.index), answer.note(self._waiting()))
-            yield from self._answer_case(key)
-        except Exception as error:
-            yield self._failed(error)
+        cancel = Cancel()
+        with self.store.working(owner, cancel):
+            try:
+                with self.service.slot(owner, cancel):
+                    image = read()
+                cancel.check()
+                case = _new_case(image, reader_first)
+                key = self.store.add(case, owner)
+                yield Screen(key, viewer.message(key, case, case.index), answer.note(self._waiting()))
+                yield from self._answer_case(key, owner, cancel)
+            except Exception as error:
+                yield self._failed(error)
 
     def _waiting(self) -> str:
         return text.WAITING if self.service.state().status == "loading" else text.PREDICTING
 
-    def _answer_case(self, key: str) -> Screens:
+    def _answer_case(self, key: str, owner: str, cancel: Cancel) -> Screens:
         self.service.wait(LOADING_PATIENCE)
         case = self.store.get(key)
         if case.volume is not None:
-            yield from self._answer_series(key, case, case.volume)
+            yield from self._answer_series(key, case, case.volume, owner, cancel)
             return
         screen = self._shown(key, 0)
         yield self._reveal_refused(key) if case.hidden else screen
 
-    def _answer_series(self, key: str, case: Case, volume: Volume) -> Screens:
+    def _answer_series(self, key: str, case: Case, volume: Volume, owner: str, cancel: Cancel) -> Screens:
+        who: dict[str, Any] = {"owner": owner, "cancel": cancel}
+
         def predict(progress: Progress) -> Result:
-            result = self.service.predict(volume, "triage", replace(case.options, explain=False), progress)
-            return replace(result, whole=self.service.predict_whole(result, case.options))
+            result = self.service.predict(volume, "triage", replace(case.options, explain=False), progress, **who)
+            return replace(result, whole=self.service.predict_whole(result, case.options, **who))
 
         work = Watched(predict)
         for done, total in work:
@@ -195,6 +225,11 @@ class Handlers:
         if isinstance(error, ExpiredError):
             return _blank(panel)
         return Screen(answer=panel, takeaway={"key": None, "ready": False}, force=gr.update(visible=False))
+
+
+def _owner(request: gr.Request | None) -> str:
+    """The name of the page that asks; none in a call from Python."""
+    return "" if request is None else str(request.session_hash or "")
 
 
 def _blank(panel: str) -> Screen:

@@ -10,7 +10,8 @@ TITLE = "StrokeNeXt"
 TAGLINE = "Stroke on non-contrast head CT"
 NOTICE_LONG = (
     "For research and education. Not for diagnosis or treatment. Nothing you open here is stored: pictures stay in "
-    "this server's memory while the page uses them and are then forgotten."
+    "this server's memory. They are forgotten when you close them, within a minute after this page is closed, after "
+    "a few minutes without a connection, and after {minutes:g} minutes without use."
 )
 
 OPEN_LABEL = "Open a picture or series"

@@ -25,7 +25,7 @@ from demo.service import Service
 from demo.sessions import Case, CaseStore, ExpiredError
 from demo.settings import Settings
 from demo.watched import Watched
-from strokenext.errors import InputError
+from strokenext.errors import InputError, TooLargeError
 from strokenext.overlay import COLORMAPS, STYLES
 from strokenext.types import Heat, Slice, Window
 from tests.helpers.tiny_models import save_pair
@@ -81,7 +81,7 @@ class TestStore:
 
     def test_it_forgets_after_its_lifetime_since_the_last_use(self):
         clock = Clock()
-        store = CaseStore(lifetime=100, clock=clock)
+        store = CaseStore(idle=100, clock=clock)
         key = store.add(case())
         clock.now = 90
         store.get(key)
@@ -103,11 +103,12 @@ class TestStore:
         with pytest.raises(ExpiredError):
             store.get(used)
 
-    def test_the_newest_case_stays_even_when_larger_than_the_limit(self):
-        store = CaseStore(limit=100)
-        store.add(case())
-        assert store.get(store.add(case(side=64))).size == 64 * 64 * 4
-        assert len(store) == 1
+    def test_a_case_that_alone_is_above_the_limit_is_refused_and_costs_nobody_a_case(self):
+        store = CaseStore(limit=600)
+        small = store.add(case())
+        with pytest.raises(TooLargeError, match="more than"):
+            store.add(case(side=64))
+        assert store.get(small)
 
     def test_no_more_cases_than_allowed(self):
         store = CaseStore(count=2)
