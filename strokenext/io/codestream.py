@@ -17,6 +17,7 @@ class Declared(NamedTuple):
     components: int = 1
     kind: str = "jpeg"  # "jpeg", "jpegls" or "jpeg2000"
     signed: bool = False  # stated by JPEG 2000 alone
+    lossless: bool = False  # JPEG of process 14, which few readers know
     transformed: bool = True  # JPEG 2000: the stream itself undoes its colour transform
 
 
@@ -28,7 +29,7 @@ def declared(source: bytes) -> Declared | None:
         depth, components = source[at + 42], int.from_bytes(source[at + 40 : at + 42], "big")
         cod = source.find(b"\xff\x52", at, at + 4096)  # the coding style holds the colour transform
         transformed = cod >= 0 and source[cod + 8 : cod + 9] == b"\x01"
-        return Declared(y1 - y0, x1 - x0, (depth & 0x7F) + 1, components, "jpeg2000", depth > 0x7F, transformed)
+        return Declared(y1 - y0, x1 - x0, (depth & 0x7F) + 1, components, "jpeg2000", depth > 0x7F, False, transformed)
     at = 2
     while at + 9 <= len(source):  # the marker segments of JPEG before the first scan
         if source[at] != 0xFF:
@@ -37,6 +38,7 @@ def declared(source: bytes) -> Declared | None:
         if marker in _START_OF_FRAME:
             rows, columns = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             components = source[at + 9] if at + 9 < len(source) else 1
-            return Declared(rows, columns, body[0], components, "jpegls" if marker == 0xF7 else "jpeg")
+            kind = "jpegls" if marker == 0xF7 else "jpeg"
+            return Declared(rows, columns, body[0], components, kind, False, marker == 0xC3)
         at += 1 if marker == 0xFF else 2 + int.from_bytes(source[at + 2 : at + 4], "big")
     return None

@@ -121,21 +121,21 @@ def _is_bundle(source: object) -> bool:
 
 
 def _images(kind: str, data: bytes) -> int:
-    """Number of images in a DICOM or TIFF file; 1 for the other kinds."""
+    """Number of images in a DICOM file or a picture; 1 for the other kinds."""
     if kind == "dicom":
         from .dicom import decode as dicom
 
         return len(dicom.facts(dicom.parse(data, with_pixels=False)))
-    if kind == "tiff":
-        from . import image
+    if kind in sniff.IMAGE_KINDS:
+        from .picture import image
 
-        return image.pages(data)
+        return image.pages(data, kind)
     return 1
 
 
 def _slice(source: Any, frame: int | None) -> Slice:
     if _is_pixels(source):
-        from . import image
+        from .picture import image
 
         if frame not in (None, 0):
             raise InputError("An array or image in memory holds one frame, number 0.")
@@ -153,7 +153,7 @@ def _slice(source: Any, frame: int | None) -> Slice:
         volume = nifti.read(data)
         return volume[chosen(frame, len(volume))]
     if kind in sniff.IMAGE_KINDS:
-        from . import image
+        from .picture import image
 
         return image.read(data, kind, frame)
     if kind == "zip":

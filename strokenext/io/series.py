@@ -197,16 +197,15 @@ def _nifti_volume(scan: _Scan) -> Volume | None:
 
 def _picture_volume(scan: _Scan) -> Volume | None:
     """Pictures of the commonest size, in the order of the members."""
-    from . import image
+    from .picture import image
 
     pictures: list[tuple[str, Slice]] = []
     pixels = 0
     for done, (number, kind) in enumerate(scan.pictures, 1):
         try:
             _, data = scan.load(number)
-            count = image.pages(data) if kind == "tiff" else 1
-            for page in range(count):
-                pictures.append((scan.members[number].name, image.read(data, kind, page)))
+            for picture in image.read_all(data, kind):
+                pictures.append((scan.members[number].name, picture))
                 pixels += pictures[-1][1].pixels.size
                 if pixels > limits.MAX_VOXELS:
                     break

@@ -42,7 +42,15 @@ _FOREIGN: tuple[tuple[int, bytes, str], ...] = (
     (0, b"<?xml", "an XML document"),
     (0, b"{", "a text file"),
     (0, b"8BPS", "a Photoshop file"),
-    (4, b"ftyp", "a HEIC photograph or a video"),
+    (0, b"\xff\x0a", "a JPEG XL picture, which is not read here"),
+    (0, b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture, which is not read here"),
+    (0, b"II\xbc\x01", "a JPEG XR picture, which is not read here"),
+    (4, b"ftypavi", "an AVIF picture, which is not read here"),
+    *(
+        (4, b"ftyp" + brand, "a HEIC photograph, which is not read here")
+        for brand in (b"hei", b"hev", b"mif1", b"msf1")
+    ),
+    (4, b"ftyp", "a video"),
     (257, b"ustar", "a tar archive"),
     (344, b"ni1\x00", "the header half of a NIfTI pair"),
 )

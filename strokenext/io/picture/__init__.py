@@ -1,0 +1,1 @@
+"""Pictures that are no DICOM and no NIfTI: bytes, PIL images and arrays to slices."""
