@@ -17,7 +17,7 @@ from strokenext.io.members import chosen
 from strokenext.io.quiet import guarded
 from strokenext.types import Slice
 
-from . import header, numbers, pixels, stored
+from . import delimiters, header, numbers, pixels, stored
 from .reading import Reading
 
 _DAMAGED = "This DICOM file is damaged or cut short. Export or copy it again."
@@ -35,12 +35,33 @@ def parse(data: bytes, *, with_pixels: bool = True) -> Dataset:
     """
     with guarded(_DAMAGED):
         data, deflated = _inflated(data)
-        ds = dcmread(BytesIO(data), force=True, stop_before_pixels=not with_pixels)
-        if with_pixels and not any(k in ds for k in stored.ELEMENTS):
-            ds = dcmread(BytesIO(data + _CLOSING), force=True)
+        ds = _parsed(data, with_pixels)
         _state_syntax(ds, deflated)
         _check(ds, with_pixels)
     return ds
+
+
+def _parsed(data: bytes, with_pixels: bool) -> Dataset:
+    """The data set; where pydicom gives up, once more with the delimiters that are missing."""
+    try:
+        ds = dcmread(BytesIO(data), force=True, stop_before_pixels=not with_pixels)
+        whole = "Rows" in ds or "DirectoryRecordSequence" in ds or len(ds) == 0
+    except (OSError, EOFError, ValueError):
+        ds, whole = Dataset(), False
+    if not whole:
+        ds = dcmread(BytesIO(_with_delimiters(data)), force=True, stop_before_pixels=not with_pixels)
+    if with_pixels and not any(k in ds for k in stored.ELEMENTS):
+        ds = dcmread(BytesIO(_with_delimiters(data) + _CLOSING), force=True)
+    return ds
+
+
+def _with_delimiters(data: bytes) -> bytes:
+    stream = BytesIO(data)
+    read_preamble(stream, force=True)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
+    start = stream.tell()
+    implicit = meta.get("TransferSyntaxUID") == uid.ImplicitVRLittleEndian
+    return data[:start] + delimiters.restored(data[start:], implicit=implicit)
 
 
 def facts(ds: Dataset) -> tuple[header.Frame, ...]:

@@ -280,3 +280,27 @@ def _refusal(path: Path) -> str:
     except InputError as error:
         return str(error)
     return "."
+
+
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian])
+@pytest.mark.parametrize("missing", ["sequence", "first item", "last item", "last item and sequence", "all"])
+def test_missing_delimiters_of_a_sequence_before_the_image(syntax: str, missing: str) -> None:
+    item_end, sequence_end = b"\xfe\xff\x0d\xe0\0\0\0\0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+    ds = made.ct()
+    ds.ReferencedImageSequence = [Dataset(), Dataset()]
+    for item in ds.ReferencedImageSequence:
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.3", "1.2.4"
+        item.is_undefined_length_sequence_item = True
+    ds["ReferencedImageSequence"].is_undefined_length = True
+    data = made.to_bytes(ds, syntax)
+    broken = {
+        "sequence": data.replace(sequence_end, b""),
+        "first item": data.replace(item_end, b"", 1),
+        "last item": data.replace(item_end + sequence_end, sequence_end),
+        "last item and sequence": data.replace(item_end + sequence_end, b""),
+        "all": data.replace(item_end, b"").replace(sequence_end, b""),
+    }[missing]
+    assert len(broken) < len(data)
+    image = read_slice(broken)
+    np.testing.assert_array_equal(image.pixels, HU)
+    assert image.edges == ("R", "L", "A", "P")
