@@ -43,11 +43,12 @@ def parse(data: bytes, *, with_pixels: bool = True) -> Dataset:
 
 def _parsed(data: bytes, with_pixels: bool) -> Dataset:
     """The data set; where pydicom gives up, once more with the delimiters that are missing."""
+    ds = Dataset()
     try:
         ds = dcmread(BytesIO(data), force=True, stop_before_pixels=not with_pixels)
         whole = "Rows" in ds or "DirectoryRecordSequence" in ds or len(ds) == 0
     except (OSError, EOFError, ValueError):
-        ds, whole = Dataset(), False
+        whole = False
     if not whole:
         ds = dcmread(BytesIO(_with_delimiters(data)), force=True, stop_before_pixels=not with_pixels)
     if with_pixels and not any(k in ds for k in stored.ELEMENTS):
