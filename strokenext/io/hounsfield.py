@@ -76,13 +76,20 @@ def scale(values: Values) -> Scale | None:
     found = offset(values)
     if found is not None:
         return Scale(-found)
-    if high > 60 and high < 3100 and is_cut(values):
-        inside = values[(values > low) & (values < high)]
-        level = brain_level(inside) if inside.size else None
-        whole = low <= 0 and float(np.mean((inside > 0) & (inside < 60))) > 0.5 * float(np.mean(inside > 0) or 1)
-        if level is not None and _BRAIN[0] <= level <= _BRAIN[1] and whole:
-            return Scale(0.0, clipped=True)
-    return None
+    return Scale(0.0, clipped=True) if is_clipped_head(values) else None
+
+
+def is_clipped_head(values: Values) -> bool:
+    """Whether values of head CT were cut to a narrower range, with the peak of brain still at its place."""
+    if values.size == 0 or not is_cut(values):
+        return False
+    low, high = float(values.min()), float(values.max())
+    inside = values[(values > low) & (values < high)]
+    if not (60 < high < 3100 and low <= 0 and inside.size):
+        return False
+    level = brain_level(inside)
+    mostly_soft = float(np.mean((inside > 0) & (inside < 60))) > 0.5 * float(np.mean(inside > 0) or 1)
+    return level is not None and _BRAIN[0] <= level <= _BRAIN[1] and mostly_soft
 
 
 def is_cut(values: Values) -> bool:

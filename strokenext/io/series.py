@@ -230,7 +230,8 @@ def _volume(
     left = (f"{count} file{'s were' if count > 1 else ' was'} left out of the series.",) if count else ()
     hashes = list(dict.fromkeys(s.sha256 for s in slices))
     sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return Volume(slices, positions, tuple(scan.left_out), (*notes, *left, *own), sha256)
+    cautions = tuple(dict.fromkeys(c for s in slices for c in s.cautions))
+    return Volume(slices, positions, tuple(scan.left_out), (*notes, *left, *own), sha256, cautions)
 
 
 def _nothing(scan: _Scan) -> InputError:

@@ -13,11 +13,13 @@ from pydicom.filereader import read_dataset, read_preamble
 
 from strokenext.errors import DamagedFileError, InputError, TooLargeError
 from strokenext.io import limits
+from strokenext.io.codestream import declared
 from strokenext.io.members import chosen
 from strokenext.io.quiet import guarded
 from strokenext.types import Slice
 
-from . import delimiters, header, numbers, pixels, stored
+from . import delimiters, header, numbers, pixels
+from .frames import fragments, stored
 from .reading import Reading
 
 _DAMAGED = "This DICOM file is damaged or cut short. Export or copy it again."
@@ -37,6 +39,7 @@ def parse(data: bytes, *, with_pixels: bool = True) -> Dataset:
         data, deflated = _inflated(data)
         ds = _parsed(data, with_pixels)
         _state_syntax(ds, deflated)
+        _state_size(ds, data)
         _check(ds, with_pixels)
     return ds
 
@@ -132,6 +135,23 @@ def _state_syntax(ds: Dataset, deflated: bool) -> None:
         implicit, little = ds.original_encoding
         plain = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
         ds.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else plain
+
+
+def _state_size(ds: Dataset, data: bytes) -> None:
+    """Rows and Columns that are absent, from the code stream of the first frame, or one from the other."""
+    sizes = [numbers.integer(ds, k) or 0 for k in ("Rows", "Columns")]
+    if all(sizes) or not (any(sizes) or "BitsAllocated" in ds):
+        return
+    whole = ds if "PixelData" in ds else dcmread(BytesIO(data), force=True)
+    values = bytes(whole.get("PixelData", b"") or b"")
+    if fragments.is_encapsulated(values):
+        stream = declared(fragments.frames(values, 1)[0])
+        sizes = [stream.rows, stream.columns] if stream else sizes
+    elif any(sizes):
+        samples = (numbers.integer(ds, "SamplesPerPixel") or 1) * header.frames(ds)
+        other, rest = divmod(8 * len(values), (numbers.integer(ds, "BitsAllocated") or 16) * samples * max(sizes))
+        sizes = [s or (other if rest == 0 else 0) for s in sizes]
+    ds.Rows, ds.Columns = sizes
 
 
 def _check(ds: Dataset, with_pixels: bool) -> None:

@@ -20,7 +20,7 @@ from pydicom.uid import UID
 from strokenext.types import NEUTRAL_MODALITIES, Edges, Header, Window
 
 from . import numbers
-from .codecs import syntax_name
+from .frames.codecs import syntax_name
 
 #: An image is axial when its normal is within this angle of the feet-head axis; gantries tilt up to 30 degrees.
 AXIAL_WITHIN_DEGREES = 37.0

@@ -15,8 +15,9 @@ from strokenext.io.grey import luminance, stretched
 from strokenext.types import BoolArray, Caution, FloatArray, Slice
 
 from . import header as headers
-from . import numbers, palette
-from .layout import Layout
+from . import numbers
+from .frames import palette
+from .frames.layout import Layout
 from .reading import MAX_INTERCEPT, MAX_SLOPE, Reading, decide, wrap
 
 #: HU written where the file says that there is no tissue.
@@ -53,7 +54,8 @@ def to_slice(
     else:
         pixels, padding, more = _hounsfield(stored, ds, facts, layout, padding, how)
         notes.extend(more)
-        cautions = (hounsfield.INFERRED,) if how.inferred else ()
+        clipped = hounsfield.is_clipped_head(pixels if padding is None else pixels[~padding])
+        cautions = (*((hounsfield.CLIPPED,) if clipped else ()), *((hounsfield.INFERRED,) if how.inferred else ()))
     return Slice(
         pixels=pixels,
         unit="grey" if how.problem else "HU",

@@ -15,8 +15,8 @@ from pydicom.dataset import Dataset
 from strokenext.io import hounsfield
 from strokenext.types import BoolArray
 
+from .frames.layout import Layout
 from .header import Frame
-from .layout import Layout
 
 #: Slopes and intercepts beyond these are not those of a CT scanner.
 MAX_SLOPE, MAX_INTERCEPT = 1000.0, 100_000.0

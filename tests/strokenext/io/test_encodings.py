@@ -19,7 +19,8 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, encapsulate_extended
 
 from strokenext.errors import InputError
-from strokenext.io.dicom import decode, stored
+from strokenext.io.dicom import decode
+from strokenext.io.dicom.frames import stored
 from strokenext.io.read import read_series, read_slice
 from tests.helpers import dicom_files as made
 
@@ -139,6 +140,19 @@ def test_an_absent_attribute_of_one_meaning_is_mended_and_said(syntax: str, abse
     np.testing.assert_array_equal(image.pixels, HU)
     if absent not in ("HighBit", "SamplesPerPixel"):
         assert any("absent" in n or "does not state" in n for n in image.notes)
+
+
+@pytest.mark.parametrize("absent", [["Rows"], ["Columns"], ["Rows", "Columns"]])
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.JPEGLSLossless, uid.JPEG2000Lossless])
+def test_a_size_that_is_absent_is_that_of_the_pixels(absent: list[str], syntax: str) -> None:
+    ds = made.ct()
+    for keyword in absent:
+        delattr(ds, keyword)
+    if syntax == uid.ExplicitVRLittleEndian and len(absent) == 2:
+        with pytest.raises(InputError):
+            read_slice(written(ds, syntax, made.head()))
+        return
+    np.testing.assert_array_equal(read_slice(written(ds, syntax, made.head())).pixels, HU)
 
 
 @pytest.mark.parametrize("stated", ["monochrome2", "MONOCHROME2 ", "Monochrome 2", "MONOCHROME_2", "MONOCROME2"])

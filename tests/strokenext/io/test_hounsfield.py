@@ -87,6 +87,12 @@ def test_a_windowed_picture_in_a_ct_header_has_no_hu(intercept: int, bits: int) 
         np.testing.assert_array_equal(image.pixels, grey)
 
 
+def test_clipped_hu_in_dicom_are_said() -> None:
+    image = read_slice(ct(np.clip(HU, -200, 300) + 1024))
+    assert (image.unit, codes(image)) == ("HU", ["clipped"])
+    assert codes(read_slice(ct(HU + 1024))) == []
+
+
 def test_an_image_of_air_alone_keeps_its_hu() -> None:
     image = read_slice(ct(np.random.default_rng(0).integers(0, 60, (64, 64))))
     assert (image.unit, codes(image)) == ("HU", [])

@@ -15,6 +15,7 @@ from pydicom.pixels.processing import convert_color_space
 
 from strokenext.errors import DamagedFileError
 from strokenext.io.codestream import Declared, declared
+from strokenext.io.dicom import numbers
 
 from . import codecs, fragments, layout
 from .layout import Layout
@@ -46,7 +47,7 @@ def open_frames(ds: Dataset) -> StoredFrames:
         return _native(ds, data, keyword, syntax)
     if not fragments.is_encapsulated(data):
         return _native(ds, data, keyword, uid.ExplicitVRLittleEndian)
-    streams = fragments.frames(data, max(1, layout.numbers.integer(ds, "NumberOfFrames") or 1))
+    streams = fragments.frames(data, max(1, numbers.integer(ds, "NumberOfFrames") or 1))
     stated = declared(streams[0])
     described = layout.read(ds, len(data), stated)
     if syntax == uid.RLELossless and stated is None:
@@ -56,7 +57,7 @@ def open_frames(ds: Dataset) -> StoredFrames:
 
 def _rle_bytes(stream: bytes, ds: Dataset) -> int:
     """Bytes of the frame once unpacked: one segment holds a byte of every pixel."""
-    rows, columns = layout.numbers.integer(ds, "Rows") or 0, layout.numbers.integer(ds, "Columns") or 0
+    rows, columns = numbers.integer(ds, "Rows") or 0, layout.numbers.integer(ds, "Columns") or 0
     return int.from_bytes(stream[:4], "little") * rows * columns
 
 

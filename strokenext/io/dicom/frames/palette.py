@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut
 
-from . import numbers
+from strokenext.io.dicom import numbers
 
 
 def apply(stored: NDArray[Any], ds: Dataset) -> NDArray[Any]:

@@ -12,8 +12,7 @@ from pydicom.dataset import Dataset
 
 from strokenext.errors import UnsupportedFormatError
 from strokenext.io.codestream import Declared
-
-from . import numbers
+from strokenext.io.dicom import numbers
 
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
 _ONE_CHANNEL = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
