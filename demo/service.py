@@ -28,6 +28,7 @@ from strokenext import (
 
 from . import zerogpu
 from .cancel import Cancel
+from .decoding.pool import Decoders
 from .settings import Settings
 from .turns import Turn, Turns
 from .watched import Progress
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 TASKS = ("presence", "subtype", "triage")
 #: Seconds between two runs of what is done regularly.
 KEEPER_SECONDS = 5.0
-Source: TypeAlias = Slice | Volume | bytes | Path | BinaryIO
+Source: TypeAlias = Slice | Volume | bytes | list[bytes] | Path | BinaryIO
 Answer: TypeAlias = Prediction | Triage | SeriesPrediction | SeriesTriage
 log = logging.getLogger("strokenext.service")
 
@@ -121,6 +122,7 @@ class Service:
         self._loaded = threading.Event()
         self._thread: threading.Thread | None = None
         self._turns = Turns(settings.workers, settings.queue)
+        self.decoders = Decoders(settings)
         self._stopping = Cancel()
         self._regular: list[Callable[[], None]] = []
         self._compute = zerogpu.gpu(self._predict)
@@ -130,6 +132,7 @@ class Service:
     def start(self) -> None:
         """Begin to load the models and to do what `regularly` was given; does nothing the second time."""
         if self._thread is None:
+            self.decoders.start()
             self._thread = threading.Thread(target=self._load, name="strokenext-loader", daemon=True)
             self._thread.start()
             threading.Thread(target=self._keep, name="strokenext-keeper", daemon=True).start()
@@ -137,6 +140,7 @@ class Service:
     def stop(self) -> None:
         """End all work at its next step, and what is done regularly. A stopped service starts no work."""
         self._stopping.cancel()
+        self.decoders.stop()
 
     def regularly(self, action: Callable[[], None]) -> None:
         """Do this every KEEPER_SECONDS from `start` to `stop`, on one thread for all that is done so."""
@@ -180,7 +184,7 @@ class Service:
         owner: str = "",
         cancel: Cancel | None = None,
     ) -> Result:
-        """Decode (unless already a Slice or Volume) one image or series and predict, within a slot of the service.
+        """Decode (unless already a Slice or Volume) one image or series, and predict within a slot of the service.
 
         A slice gives a Prediction, or a Triage for task "triage"; a series gives a SeriesPrediction or a
         SeriesTriage. The threshold applies to presence in a triage. Between the batches of a series other owners
@@ -191,8 +195,9 @@ class Service:
         if task not in TASKS:
             raise errors.OptionError(f"There is no task '{task}'. Choose one of: {', '.join(TASKS)}.")
         self.predictor("presence" if task == "triage" else task)
+        cancel = cancel or Cancel()
+        image = self.decode(source, owner=owner, cancel=cancel)
         with self.slot(owner, cancel) as turn:
-            image = decode(source)
 
             def step(done: int, total: int) -> None:
                 if progress is not None:
@@ -204,6 +209,19 @@ class Service:
             answer = self._compute(image, task, options, None if zerogpu.active() else step)
             turn.cancel.check()
             return Result(image, answer)
+
+    def decode(self, source: Source, *, owner: str = "", cancel: Cancel | None = None) -> Slice | Volume:
+        """A Slice or Volume from a file or the files of one series, in a process of its own; a decoded one passes.
+
+        Raises BusyError when too many wait, CancelledError, and what `Decoders.decode` raises.
+        """
+        if isinstance(source, Slice | Volume):
+            return source
+        if not isinstance(source, Path | bytes | list):
+            source = source.read()
+        cancel = cancel or Cancel()
+        with self._stopping.calling(cancel.cancel):
+            return self.decoders.decode([source] if isinstance(source, bytes) else source, owner, cancel)
 
     def predict_whole(
         self, result: Result, options: Options, *, owner: str = "", cancel: Cancel | None = None
@@ -302,10 +320,3 @@ class Service:
         named = {name: titles.get(architecture, architecture) for name, architecture in built.items()}
         loaded: dict[str, Any] = dict.fromkeys(self._models, True)
         self._state = replace(self._state, status="ready", architectures=named, absent=absent, **loaded)
-
-
-def decode(source: Source) -> Slice | Volume:
-    """A Slice or Volume from whatever was given; one already decoded is passed through."""
-    if isinstance(source, Slice | Volume):
-        return source
-    return strokenext.read_any(source if isinstance(source, bytes | Path) else source.read())

@@ -29,6 +29,9 @@ class Settings:
     max_upload: int = 256 * MEBI
     workers: int = 2  # images predicted at the same time
     queue: int = 16  # images that may wait
+    decoders: int = 4  # files decoded at the same time, each in a process of its own
+    decode_seconds: float = 60.0  # for one upload
+    decode_memory: int = 4096 * MEBI  # bytes of address space of one of these processes
     max_held: int = 2048 * MEBI  # bytes of opened pictures in memory, of all readers together
     idle: float = 30 * 60.0  # seconds without use after which an opened picture is forgotten
 
@@ -37,7 +40,7 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     """Settings from command-line flags, then variables, then defaults. Exits with a sentence like argparse does."""
     parser = build_parser(environment)
     values = vars(parser.parse_args(arguments))
-    for name in ("max_upload", "max_held"):
+    for name in ("max_upload", "max_held", "decode_memory"):
         values[name] = int(values[name] * MEBI)
     values["idle"] *= 60
     return Settings(**values)
@@ -73,6 +76,9 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
     option("--max-upload", _size, base.max_upload // MEBI, "largest request in MiB")
     option("--workers", _count, base.workers, "images judged at the same time")
     option("--queue", _waiting, base.queue, "images that may wait before others are turned away")
+    option("--decoders", _count, base.decoders, "files decoded at the same time, each in a process of its own")
+    option("--decode-seconds", _seconds, base.decode_seconds, "seconds that decoding one upload may take")
+    option("--decode-memory", _address, base.decode_memory // MEBI, "MiB that one decoding process may use (Linux)")
     option("--max-held", _held, base.max_held // MEBI, "opened pictures kept in memory, of all readers, in MiB")
     option("--idle", _minutes, base.idle / 60, "minutes without use after which an opened picture is forgotten")
     return parser
@@ -109,6 +115,14 @@ def _size(text: str) -> float:
 
 def _held(text: str) -> float:
     return _number(text, 16, 1024 * 1024, "a size in MiB")
+
+
+def _seconds(text: str) -> float:
+    return _number(text, 1, 3600, "a time in seconds")
+
+
+def _address(text: str) -> float:
+    return _number(text, 512, 1024 * 1024, "a size in MiB")
 
 
 def _minutes(text: str) -> float:

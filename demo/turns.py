@@ -59,6 +59,12 @@ class Turns:
         with self._lock:
             return sum(len(tickets) for tickets in self._queue.values())
 
+    @property
+    def held(self) -> int:
+        """How many places are taken."""
+        with self._lock:
+            return sum(self._held.values())
+
     def pass_on(self, turn: Turn) -> None:
         """Give the place to whoever is next and wait for another; keep it where nobody waits. Raises CancelledError."""
         turn.cancel.check()

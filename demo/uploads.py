@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-import strokenext
-from strokenext import Slice, Volume, errors
+from strokenext import errors
+
+T = TypeVar("T")
 
 
-def read(paths: list[str]) -> Slice | Volume:
-    """One file is whatever it is; several are one series. The files are deleted whether they can be read or not.
+def read(paths: list[str], decode: Callable[[list[bytes]], T]) -> T:
+    """What `decode` makes of the files, which are deleted before, whether they can be read or not.
 
     Raises InputError and what decoding raises.
     """
@@ -23,10 +26,7 @@ def read(paths: list[str]) -> Slice | Volume:
             discard(Path(path))
     if not contents:
         raise errors.InputError("Open a picture first.")
-    if len(contents) == 1:
-        return strokenext.read_any(contents[0])
-    volume = strokenext.read_series(contents)
-    return volume[0] if len(volume) == 1 else volume
+    return decode(contents)
 
 
 def discard(path: Path) -> None:

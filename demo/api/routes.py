@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import anyio.to_thread
@@ -19,6 +20,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import HTMLResponse, JSONResponse
 
 import strokenext
+from demo.cancel import Cancel
 from demo.service import Options, Result, Service
 from strokenext import Segmentation, StrokeNeXtError, errors, words
 
@@ -108,7 +110,12 @@ def _predict_routes(service: Service) -> APIRouter:
         async with request.form(max_files=1, max_fields=16, max_part_size=4096) as parts:
             upload = _upload(parts)
             form = _form({**request.query_params, **{k: v for k, v in parts.items() if k not in FIELDS}})
-            body = await anyio.to_thread.run_sync(_body, service, upload.file, form, limiter=limiter)
+            who = Client(request.client.host if request.client else "", Cancel())
+            leaving = asyncio.create_task(_cancel_when_gone(request, who.cancel))
+            try:
+                body = await anyio.to_thread.run_sync(_body, service, upload.file, form, who, limiter=limiter)
+            finally:
+                leaving.cancel()
         log.info("predict %s %s in %.2f s", form.task, body["decision"], time.perf_counter() - began)
         return JSONResponse(body)
 
@@ -139,14 +146,30 @@ def _description_routes(app: FastAPI) -> APIRouter:
     return router
 
 
-def _body(service: Service, source: BinaryIO, form: schemas.PredictForm) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Client:
+    """Who asked: whose turn it is by `owner`, its address; `cancel` is given when its connection closes."""
+
+    owner: str
+    cancel: Cancel
+
+
+async def _cancel_when_gone(request: Request, cancel: Cancel) -> None:
+    """The body has been read, so what comes next is that the client goes."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    cancel.cancel()
+
+
+def _body(service: Service, source: BinaryIO, form: schemas.PredictForm, client: Client) -> dict[str, Any]:
     try:
         if form.task == "triage":
             service.predictor("subtype")  # a client that asks for both questions must hear when one cannot be answered
         options = Options(explain=form.explain, threshold=form.threshold, force=form.force)
-        result = service.predict(source, form.task, options)
-        whole = service.predict_whole(result, options)
-        marks = _marks(service, result, form.force) if form.segment else None
+        who: dict[str, Any] = vars(client)
+        result = service.predict(source, form.task, options, **who)
+        whole = service.predict_whole(result, options, **who)
+        marks = _marks(service, result, form.force, who) if form.segment else None
         return reply.to_json(replace(result, whole=whole, marks=marks), form)
     except StrokeNeXtError:
         raise
@@ -156,13 +179,13 @@ def _body(service: Service, source: BinaryIO, form: schemas.PredictForm) -> dict
         raise HTTPException(500, "The service failed on this image. The server's log says where.") from None
 
 
-def _marks(service: Service, result: Result, force: bool) -> Segmentation | None:
+def _marks(service: Service, result: Result, force: bool, who: dict[str, Any]) -> Segmentation | None:
     """What is marked on the slice that a picture would show. Raises OptionError without a segmentation model."""
     if not service.state().segmentation:
         raise errors.OptionError(
             "No segmentation model is loaded here. Start the service with --segmentation, or leave segment out."
         )
-    return None if result.shown is None else service.segment(result.shown.image, result.shown.gate, force)
+    return None if result.shown is None else service.segment(result.shown.image, result.shown.gate, force, **who)
 
 
 def _upload(parts: FormData) -> UploadFile:

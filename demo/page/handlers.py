@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +14,7 @@ import gradio as gr
 
 from demo import uploads
 from demo.cancel import Cancel
-from demo.service import Result, Service, decode
+from demo.service import Result, Service, Source
 from demo.sessions import Case, CaseStore, ExpiredError, Reading
 from demo.watched import Progress, Watched
 from strokenext import SeriesTriage, Slice, StrokeNeXtError, Triage, Volume
@@ -40,6 +41,7 @@ class Screen(NamedTuple):
 
 
 Screens = Iterator[Screen]
+Decode = Callable[[Source], Slice | Volume]
 
 
 class Handlers:
@@ -53,11 +55,11 @@ class Handlers:
     ) -> Screens:
         """Read what was uploaded, delete it, show it, answer it."""
         files = [paths] if isinstance(paths, str) else list(paths or [])
-        yield from self._open(lambda: uploads.read(files), key, reader_first, _owner(request))
+        yield from self._open(lambda decode: uploads.read(files, decode), key, reader_first, _owner(request))
 
     def open_example(self, path: Path, key: str | None, reader_first: bool, owner: str = "") -> Screens:
         """The same for a bundled example."""
-        yield from self._open(lambda: decode(path), key, reader_first, owner)
+        yield from self._open(lambda decode: decode(path), key, reader_first, owner)
 
     def example(self, path: Path) -> Callable[..., Screens]:
         """`open_example` of that path, as an action of the page."""
@@ -80,15 +82,14 @@ class Handlers:
         self.store.left(_owner(request))
 
     def _open(
-        self, read: Callable[[], Slice | Volume], key: str | None, reader_first: bool, owner: str = ""
+        self, read: Callable[[Decode], Slice | Volume], key: str | None, reader_first: bool, owner: str = ""
     ) -> Screens:
         self.store.drop(key)
         yield _blank(answer.note(text.READING))
         cancel = Cancel()
         with self.store.working(owner, cancel):
             try:
-                with self.service.slot(owner, cancel):
-                    image = read()
+                image = read(partial(self.service.decode, owner=owner, cancel=cancel))
                 cancel.check()
                 case = _new_case(image, reader_first)
                 key = self.store.add(case, owner)

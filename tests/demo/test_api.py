@@ -88,7 +88,7 @@ class TestAnswers:
         app, service = build_api(Settings(device="cpu"))
         service._models = {"presence": toy.predictor(log_odds=2 * math.log(p / (1 - p)))}  # temperature 2
         service._state = ServiceState("ready", presence=True)
-        monkeypatch.setattr("demo.service.decode", lambda source: toy.head())
+        monkeypatch.setattr(service, "decode", lambda source, **_: toy.head())
         body = post(TestClient(app), PNG, "image", threshold=0.05, force=True).json()
         assert (body["class"], body["decision"]) == (named, "indeterminate")
         assert body["confidence"] == pytest.approx(p if named == "stroke" else 1 - p, abs=1e-4)

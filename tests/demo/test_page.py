@@ -261,7 +261,7 @@ class TestHandlers:
         def broken():
             raise RuntimeError("secret /etc/passwd")
 
-        last = drained(work._open(broken, None, False))
+        last = drained(work._open(lambda _decode: broken(), None, False))
         assert text.UNEXPECTED in last.answer
         assert "secret" not in last.answer
         assert "a page action failed" in caplog.text
@@ -277,7 +277,7 @@ class TestHandlers:
         assert drained(work.open_uploads([str(sent)], None, False)).key
         assert list(root.iterdir()) == []
         with pytest.raises(InputError, match="no longer there"):
-            uploads.read([str(sent)])
+            uploads.read([str(sent)], work.service.decode)
 
     def test_closing_forgets(self, desk):
         work, store = desk

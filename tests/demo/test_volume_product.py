@@ -172,7 +172,7 @@ class TestPage:
         store = CaseStore()
         desk = handlers.Handlers(service, store)
         series = short(strokenext.read_series(SERIES), 5)
-        *_, screen = desk._open(lambda: series, None, False)
+        *_, screen = desk._open(lambda _decode: series, None, False)
         assert "5 of 5 slices show a head with brain, and the volume model needs at least 8" in screen.answer
         assert "Open the whole series." in screen.answer
         report = strokenext.report.html(store.get(screen.key).series, whole=store.get(screen.key).whole)
