@@ -23,6 +23,8 @@ RATIO_FLOOR = 64 * MIB
 MAX_PIXELS = 64_000_000
 #: Images of one series, or frames of one file.
 MAX_FRAMES = 2000
+#: Images in all files of a folder or archive together, counted before any is decoded.
+MAX_IMAGES = 10_000
 #: Voxels of one series: 1 GiB as float32.
 MAX_VOXELS = 2**28
 
@@ -64,6 +66,15 @@ def check_members(count: int) -> None:
     if count > MAX_MEMBERS:
         raise TooLargeError(
             f"This folder or archive holds more than {MAX_MEMBERS} files. Give the folder of the head series alone."
+        )
+
+
+def check_images(count: int) -> None:
+    """Raise TooLargeError when all files together hold more than `MAX_IMAGES` images."""
+    if count > MAX_IMAGES:
+        raise TooLargeError(
+            f"These files together declare more than {MAX_IMAGES} images, the most that is looked at. "
+            "Give the head series alone."
         )
 
 

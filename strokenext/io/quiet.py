@@ -23,14 +23,42 @@ _LOGGERS = (
     "PIL.TiffImagePlugin",
     "nibabel.global",
 )
-#: `warnings.catch_warnings` saves and restores state of the whole process, so only one thread may be inside.
-_WARNINGS = threading.RLock()
+
+
+class _Silence:
+    """No warnings while any thread is inside.
+
+    `warnings.catch_warnings` saves and restores state of the whole process: the first thread that comes does it for
+    all, and the last that goes undoes it, so that none waits for another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._caught.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
 
 
 def _renew() -> None:
-    """A forked child must not wait for a thread that exists in its parent alone."""
-    global _WARNINGS
-    _WARNINGS = threading.RLock()
+    """A forked child must not count the threads that exist in its parent alone."""
+    global _SILENCE
+    _SILENCE = _Silence()
 
 
 if hasattr(os, "register_at_fork"):
@@ -62,8 +90,7 @@ def guarded(sentence: str) -> Iterator[None]:
     inside = _MUFFLE.inside
     inside.depth = getattr(inside, "depth", 0) + 1
     try:
-        with _WARNINGS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _SILENCE:
             yield
     except StrokeNeXtError:
         raise

@@ -71,6 +71,7 @@ def read(bundle: Bundle, progress: Progress | None = None) -> Volume:
             _look(scan, number)
         except InputError as error:
             scan.fail(number, error)
+        limits.check_images(len(scan.dicom) + len(scan.pictures))
         scan.scanned(number + 1)
     volume = _dicom_volume(scan, strict=bundle.listed) if scan.dicom else None
     if volume is None and scan.nifti:
