@@ -88,8 +88,8 @@ RULES: tuple[_Rule, ...] = (
     _Rule(
         "no-background",
         lambda e: e.area > 0.93 and (e.white < 0.9 or e.saturation < 0.6),
-        "The picture has no dark background around a head, so it is not taken for a head CT slice: it looks like a "
-        "photograph, a document or a very tight crop.",
+        "No dark background was found around a head, so its outline cannot be measured: a very tight crop, a grey "
+        "surround, a photograph or a document is like that. Give the whole slice on black.",
     ),
     _Rule("no-skull", lambda e: e.bone < 0.07 or e.saturation + e.white < 1.1, _NO_SKULL),
     _Rule(

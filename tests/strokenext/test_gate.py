@@ -77,6 +77,13 @@ def test_the_reason_fits_the_picture(name: str, expected: str) -> None:
     assert code(NOT_CT[name](np.random.default_rng(3))) == expected
 
 
+def test_a_picture_without_background_is_told_what_was_missing_not_what_it_is() -> None:
+    gate = check_scope(Slice(NOT_CT["noise"](np.random.default_rng(0)), "grey"))
+    assert gate.code == "no-background"
+    assert "grey surround" in gate.reason  # a head CT can lack it too, so nothing is called a photograph
+    assert "looks like" not in gate.reason
+
+
 def test_a_missing_bone_flap_is_no_reason_to_refuse() -> None:
     pixels = picture().copy()
     rows, columns = np.indices(pixels.shape)
