@@ -10,9 +10,11 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from strokenext import StrokeNeXtError
@@ -98,7 +100,17 @@ def serve(settings: Settings) -> None:
         shown = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
         print(f"StrokeNeXt is at http://{shown}:{port} (research use only, Ctrl+C stops it)", flush=True)
         signal.signal(signal.SIGTERM, _stop)  # uvicorn ends first, then hands the signal on
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        leave = server.handle_exit
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            # Work ends before the connections are waited for; on a thread, since a signal interrupts whoever holds
+            # a lock.
+            threading.Thread(target=service.stop, name="strokenext-stop").start()
+            leave(number, frame)
+
+        server.handle_exit = stop  # type: ignore[method-assign, assignment]
+        server.run(sockets=[listener])
 
 
 def _stop(*_: object) -> None:

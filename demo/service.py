@@ -139,8 +139,8 @@ class Service:
 
     def stop(self) -> None:
         """End all work at its next step, and what is done regularly. A stopped service starts no work."""
+        self.decoders.stop()  # first, so that who waits for a file hears that the server stops
         self._stopping.cancel()
-        self.decoders.stop()
 
     def regularly(self, action: Callable[[], None]) -> None:
         """Do this every KEEPER_SECONDS from `start` to `stop`, on one thread for all that is done so."""

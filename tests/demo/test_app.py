@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.helpers.places import ROOT
 from tests.helpers.tiny_models import pair
@@ -164,3 +168,35 @@ def test_a_supervisor_ends_it_cleanly_and_the_uploads_go(server):
     assert "Traceback" not in error
     assert ".dcm" not in error
     assert not list(server.folder.glob("strokenext-*"))
+
+
+def test_a_busy_server_ends_at_once_and_takes_its_decoders_along(tmp_path):
+    """A client waits for a file that takes a minute: it hears that the server stops, and nothing goes on."""
+    page = Image.fromarray(np.random.default_rng(0).integers(0, 3, (300, 300), np.uint8))
+    busy = io.BytesIO()
+    page.save(busy, "TIFF", save_all=True, append_images=[page] * 1499, compression="tiff_adobe_deflate")
+    variables = {"STROKENEXT_ASSETS": str(pair()), "TMPDIR": str(tmp_path)}
+    process = start("--port", "0", "--device", "cpu", **variables)
+    assert process.stdout is not None
+    found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
+    assert found
+    while not httpx.get(f"{found.group()}/health", timeout=PATIENCE).json()["ready"]:
+        time.sleep(0.2)
+    answers: list[httpx.Response] = []
+
+    def post() -> None:
+        answers.append(httpx.post(f"{found.group()}/predict", files={"file": busy.getvalue()}, timeout=PATIENCE))
+
+    client = threading.Thread(target=post)
+    client.start()
+    time.sleep(3)
+    assert client.is_alive()
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=PATIENCE)
+    assert time.monotonic() - began < 15
+    client.join(PATIENCE)
+    assert process.returncode == 0
+    assert answers[0].status_code == 503
+    assert "stopping" in answers[0].json()["error"]["message"]
+    assert "Traceback" not in said[1]
