@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .errors import StrokeNeXtError
     from .gate import check_scope
     from .io.read import describe, read_any, read_series, read_slice
+    from .io.series.survey import SeriesFacts, Survey, survey
     from .loader import load
     from .overlay import COLORMAPS, STYLES, colorbar, png, render
     from .regions import Region
@@ -46,6 +47,7 @@ _ROOMS = {
     "types": ("CLASSES", "Caution", "Gate", "Header", "Heat", "Label", "Slice", "Volume", "Window"),
     "windows": ("PRESETS",),
     "io.read": ("describe", "read_any", "read_series", "read_slice"),
+    "io.series.survey": ("SeriesFacts", "Survey", "survey"),
     "zoo": ("ModelRow", "list_models"),
     "gate": ("check_scope",),
     "answer.decision": ("Rule",),
@@ -86,10 +88,12 @@ __all__ = [
     "Rule",
     "Segmentation",
     "Segmenter",
+    "SeriesFacts",
     "SeriesPrediction",
     "SeriesTriage",
     "Slice",
     "StrokeNeXtError",
+    "Survey",
     "Triage",
     "Volume",
     "VolumePrediction",
@@ -111,6 +115,7 @@ __all__ = [
     "read_slice",
     "render",
     "report",
+    "survey",
     "triage",
     "triage_series",
     "windows",

@@ -13,10 +13,16 @@ _CLUTTER = re.compile(r"(^|/)(\.[^/.][^/]*|__MACOSX|Thumbs\.db|desktop\.ini)(/|$
 
 @dataclass(frozen=True)
 class Member:
-    """One file of a series: its base name, and a function that reads it (bounded)."""
+    """One file of a series: its base name, and a function that reads it (bounded).
+
+    `named` is false where the name was made up for bytes that had none; `folder` tells files of one folder from those
+    of another and is compared only, never shown.
+    """
 
     name: str
     load: Callable[[], bytes]
+    named: bool = True
+    folder: str = ""
 
 
 def base_name(name: object) -> str:

@@ -11,9 +11,11 @@ import numpy as np
 from strokenext.errors import InputError, StrokeNeXtError
 from strokenext.types import Progress, Slice, Volume
 
-from . import series, sniff
+from . import sniff
 from .members import base_name, chosen
-from .source import SeriesSource, existing, lone, members, read_file
+from .series import survey
+from .series.scan import unpacked
+from .source import Bundle, SeriesSource, existing, lone, members, read_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,43 +27,72 @@ def read_slice(
     *,
     name: str | None = None,
     frame: int | None = None,
+    labels: bool = False,
 ) -> Slice:
     """One image (H, W) in HU where the file has them, else in grey levels 0..255 with a note that says so.
 
     The content decides what the file is. `frame` (from 0) chooses from a file that holds several images;
-    `name` is put before the sentence of an error. Arrays: uint8 or uint16, grey or RGB(A).
-    Raises InputError or one of its subclasses, nothing else.
+    `name` is put before the sentence of an error. Arrays: uint8 or uint16, grey or RGB(A). `labels` keeps what the
+    file calls itself, which may name the patient. Raises InputError or one of its subclasses, nothing else.
     """
     try:
-        return _slice(source, frame)
+        return _slice(source, frame, labels)
     except StrokeNeXtError as error:
         if name is None:
             raise
         raise type(error)(f"{base_name(name)}: {error}") from None
 
 
-def read_series(source: SeriesSource, *, progress: Progress | None = None) -> Volume:
+def read_series(source: SeriesSource, *, progress: Progress | None = None, labels: bool = False) -> Volume:
     """The slices of a folder, zip, list of files, multi-frame DICOM or NIfTI, from the feet to the head.
 
-    The largest axial CT series is taken; everything else is in `left_out` with a reason. `progress` is
-    called with the steps done and in all. Raises InputError or a subclass when nothing can be used.
+    Of several series the one to judge is taken: native before contrast, soft kernel before bone, the thickness nearest
+    to that of the training data. Where that is not clear (several studies, series that are alike) it is the best guess,
+    and a caution says so; `survey` lets a person choose. Everything else is in `left_out` with a reason. `progress` is
+    called with the steps done and in all. `labels` keeps what the files call themselves, which may name the patient.
+    Raises InputError or a subclass when nothing can be used.
     """
-    return series.read(members(source), progress)
+    return _volume(members(source), progress, labels)
 
 
-def read_any(source: Any, *, progress: Progress | None = None) -> Slice | Volume:
-    """A volume from folders, archives, NIfTI, lists and files of several images; a slice from anything else."""
+def read_any(source: Any, *, progress: Progress | None = None, labels: bool = False) -> Slice | Volume:
+    """A volume from folders, archives, NIfTI, lists and files of several images; a slice from anything else.
+
+    Of several series the one that `read_series` takes, with the same cautions.
+    """
     if isinstance(source, list | tuple) and len(source) == 1:
-        return read_any(source[0], progress=progress)
+        return read_any(source[0], progress=progress, labels=labels)
     if isinstance(source, list | tuple) or _is_bundle(source):
-        return read_series(source, progress=progress)
+        return read_series(source, progress=progress, labels=labels)
     if _is_pixels(source):
-        return _slice(source, None)
+        return _slice(source, None, labels)
     data = read_file(source)
-    kind, plain = series.unpacked(data)
-    if kind in ("zip", "nifti") or _images(kind, plain) > 1:
-        return series.read(lone(data, getattr(source, "name", "file")) if kind != "zip" else members(data), progress)
-    return _slice(data, None)
+    kind, plain = unpacked(data)
+    if kind == "zip":
+        return _volume(members(data), progress, labels)
+    if kind == "nifti" or _images(kind, plain) > 1:
+        return _volume(lone(data, getattr(source, "name", None)), progress, labels)
+    return _slice(data, None, labels)
+
+
+def _volume(bundle: Bundle, progress: Progress | None, labels: bool) -> Volume:
+    """The series to judge; progress in equal halves, looking at the files and decoding those of the series."""
+    count = len(bundle.members)
+
+    def looked(done: int, _: int) -> None:
+        if progress:
+            progress(done, 2 * count)
+
+    def decoded(done: int, total: int) -> None:
+        if progress:
+            progress(count + count * done // total, 2 * count)
+
+    found = survey.of_bundle(bundle, looked, labels)
+    if found.guess is None:
+        raise found.without_images()
+    volume, _ = found.read_named(found.guess, decoded)
+    decoded(1, 1)
+    return volume
 
 
 def read_named(source: Any) -> tuple[Slice | Volume, str]:
@@ -133,7 +164,7 @@ def _images(kind: str, data: bytes) -> int:
     return 1
 
 
-def _slice(source: Any, frame: int | None) -> Slice:
+def _slice(source: Any, frame: int | None, labels: bool = False) -> Slice:
     if _is_pixels(source):
         from .picture import image
 
@@ -142,11 +173,11 @@ def _slice(source: Any, frame: int | None) -> Slice:
         return image.from_array(source) if isinstance(source, np.ndarray) else image.from_pil(source)
     if isinstance(source, Sequence) and not isinstance(source, str | bytes | bytearray | memoryview):
         raise InputError("This is a list. Read it as a series (read_series), or give one file of it.")
-    kind, data = series.unpacked(read_file(source))
+    kind, data = unpacked(read_file(source))
     if kind == "dicom":
         from .dicom import decode as dicom
 
-        return dicom.read(data, frame)
+        return dicom.read(data, frame, labels=labels)
     if kind == "nifti":
         from . import nifti
 

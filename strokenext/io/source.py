@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -116,12 +117,13 @@ def _single(source: FileSource, number: int = 1) -> Bundle:
     if sniff.sniff(data[: sniff.HEAD]) == "zip":
         return Bundle(archive.members(data), True)
     name = getattr(source, "name", None)
-    return lone(data, name if isinstance(name, str) else f"file {number}")
+    return lone(data, name if isinstance(name, str) else None, number)
 
 
-def lone(data: bytes, name: object) -> Bundle:
-    """One file that is in memory already."""
-    return Bundle((Member(base_name(name), lambda: data),), False)
+def lone(data: bytes, name: str | None, number: int = 1) -> Bundle:
+    """One file that is in memory already, with its name where it has one."""
+    shown = base_name(name) if name else f"file {number}"
+    return Bundle((Member(shown, partial(bytes, data), named=bool(name)),), False)
 
 
 def _several(sources: Iterable[FileSource]) -> Bundle:
@@ -150,4 +152,4 @@ def _folder(folder: Path) -> tuple[Member, ...]:
 
 
 def _of_path(path: Path) -> Member:
-    return Member(base_name(path.name), lambda: _read_path(path))
+    return Member(base_name(path.name), partial(_read_path, path), folder=str(path.parent))

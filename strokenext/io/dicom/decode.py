@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import BytesIO
 
 from pydicom import dcmread, uid
@@ -18,7 +19,7 @@ from strokenext.io.members import chosen
 from strokenext.io.quiet import guarded
 from strokenext.types import Slice
 
-from . import delimiters, header, numbers, pixels
+from . import delimiters, header, label, numbers, pixels, traits
 from .frames import fragments, stored
 from .reading import Reading
 
@@ -74,15 +75,21 @@ def facts(ds: Dataset) -> tuple[header.Frame, ...]:
         return tuple(header.frame(ds, index) for index in range(header.frames(ds)))
 
 
-def read(data: bytes, frame: int | None) -> Slice:
-    """One frame; `frame` may be None when the file holds a single one.
+def traits_of(ds: Dataset) -> tuple[traits.Traits, ...]:
+    """What tells each of its frames from those of another series. Raises DamagedFileError."""
+    with guarded(_DAMAGED):
+        return tuple(traits.traits(ds, index) for index in range(header.frames(ds)))
+
+
+def read(data: bytes, frame: int | None, *, labels: bool = False) -> Slice:
+    """One frame; `frame` may be None when the file holds a single one; `labels` asks for its label.
 
     Raises InputError for a frame that is missing or not chosen, and what `parse` and `slices` raise.
     """
     ds = parse(data)
     with guarded(_DAMAGED):
         facts_of_one = header.frame(ds, chosen(frame, header.frames(ds)))
-    return next(slices(ds, [facts_of_one], hashlib.sha256(data).hexdigest()))
+    return next(slices(ds, [facts_of_one], hashlib.sha256(data).hexdigest(), labels=labels))
 
 
 def reading_of(ds: Dataset, facts_of_one: header.Frame) -> Reading:
@@ -95,10 +102,12 @@ def reading_of(ds: Dataset, facts_of_one: header.Frame) -> Reading:
         return pixels.read_as(values, ds, facts_of_one, frames.layout)
 
 
-def slices(ds: Dataset, wanted: Sequence[header.Frame], sha256: str, how: Reading | None = None) -> Iterator[Slice]:
+def slices(
+    ds: Dataset, wanted: Sequence[header.Frame], sha256: str, how: Reading | None = None, *, labels: bool = False
+) -> Iterator[Slice]:
     """The wanted frames of one file, in the order of their index, decoded one at a time.
 
-    `how` is the reading of their series; without one each slice decides by itself.
+    `how` is the reading of their series; without one each slice decides by itself. `labels` asks for their labels.
 
     Raises UnsupportedFormatError naming the transfer syntax, DamagedFileError when a frame cannot be decoded.
     """
@@ -108,7 +117,9 @@ def slices(ds: Dataset, wanted: Sequence[header.Frame], sha256: str, how: Readin
         with guarded(_DAMAGED):
             values = frames.read(facts_of_one.index)
             image = pixels.to_slice(values, ds, facts_of_one, frames.layout, sha256, how)
-        yield image
+            known = traits.cautions(traits.traits(ds, facts_of_one.index))
+            named = label.label(ds, facts_of_one.index) if labels else None
+        yield replace(image, cautions=(*image.cautions, *known), label=named)
 
 
 def _inflated(data: bytes) -> tuple[bytes, bool]:

@@ -61,9 +61,7 @@ class Frame:
     instance: float | None
     location: float | None
     secondary_capture: bool
-    contrast: bool
     inverted: bool  # MONOCHROME1
-    series: tuple[str, str]  # study and series UID, for grouping only
     unfit: str | None = None  # a sentence when the image cannot be part of a head CT series
 
     @cached_property
@@ -121,9 +119,7 @@ def frame(ds: Dataset, index: int) -> Frame:
         instance=numbers.number(ds, "InstanceNumber"),
         location=_first(layers, "SliceLocation"),
         secondary_capture=sop_class.startswith(_SECONDARY_CAPTURE),
-        contrast=bool(ds.get("ContrastBolusAgent")) or "ContrastBolusAgentSequence" in ds,
         inverted=re.sub(r"[\W_]", "", str(ds.get("PhotometricInterpretation", "") or "")).upper() == "MONOCHROME1",
-        series=(str(ds.get("StudyInstanceUID", "")), str(ds.get("SeriesInstanceUID", ""))),
     )
     stated = replace(facts.header, axial=None if cosines is None else facts.tilt <= AXIAL_WITHIN_DEGREES)
     unfit = _unfit(stated)

@@ -181,7 +181,6 @@ def _remarks(ds: Dataset, facts: headers.Frame) -> list[str]:
     remarks = {
         "This image was compressed with loss.": str(ds.get("LossyImageCompression", "")).strip() == "01",
         "The file says that text is burned into the image; it may name the patient.": facts.header.burned_in_text,
-        "The file states a contrast agent; the models are meant for non-contrast CT.": facts.contrast,
         "This is a secondary capture: a picture stored as DICOM after somebody processed it.": facts.secondary_capture,
     }
     return [sentence for sentence, holds in remarks.items() if holds]

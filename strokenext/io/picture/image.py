@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from strokenext.errors import InputError
+from strokenext.errors import DamagedFileError, InputError
 from strokenext.io import hounsfield, limits
 from strokenext.io.members import chosen
 from strokenext.io.quiet import guarded
@@ -55,6 +55,16 @@ def pages(data: bytes, kind: str) -> int:
         return 1
     with guarded(_DAMAGED):
         return deep.tiff_pages(data) if kind == "tiff" else _frames(_open(data))
+
+
+def size(data: bytes) -> tuple[int, int] | None:
+    """(rows, columns) that a picture declares, or None where only decoding it tells. Raises TooLargeError."""
+    try:
+        with guarded(_DAMAGED):
+            image = _open(data)
+            return image.height, image.width
+    except DamagedFileError:
+        return None
 
 
 def _read(data: bytes, kind: str, wanted: Iterable[int], count: int) -> Iterator[Slice]:

@@ -1,0 +1,1 @@
+"""Many files -> the series among them: looked at, told apart, ordered, chosen, decoded."""
