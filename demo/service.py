@@ -31,7 +31,6 @@ from .cancel import Cancel
 from .decoding.pool import Decoders
 from .settings import Settings
 from .turns import Turn, Turns
-from .watched import Progress
 
 if TYPE_CHECKING:
     from strokenext import Predictor
@@ -40,6 +39,7 @@ TASKS = ("presence", "subtype", "triage")
 #: Seconds between two runs of what is done regularly.
 KEEPER_SECONDS = 5.0
 Source: TypeAlias = Slice | Volume | bytes | list[bytes] | Path | BinaryIO
+Progress: TypeAlias = Callable[[int, int], None]  # (slices done, slices in all)
 Answer: TypeAlias = Prediction | Triage | SeriesPrediction | SeriesTriage
 log = logging.getLogger("strokenext.service")
 

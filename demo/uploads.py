@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,30 +14,42 @@ from strokenext import errors
 T = TypeVar("T")
 
 
-def read(paths: list[str], decode: Callable[[list[bytes]], T]) -> T:
+def read(names: list[str], decode: Callable[[list[bytes]], T]) -> T:
     """What `decode` makes of the files, which are deleted before, whether they can be read or not.
 
-    Raises InputError and what decoding raises.
+    A browser may send any name. Raises NotFoundError, which does not tell a name that is no upload from one that has
+    gone, InputError and what decoding raises.
     """
+    gone = errors.NotFoundError("The uploaded file is no longer there. Open it again.")
+    paths = [path for name in names if _is_upload(path := Path(name))]
+    if len(paths) < len(names):
+        raise gone
     try:
-        contents = [Path(path).read_bytes() for path in paths]
+        contents = [path.read_bytes() for path in paths]
     except OSError as error:
-        raise errors.NotFoundError("The uploaded file is no longer there. Open it again.") from error
+        raise gone from error
     finally:
         for path in paths:
-            discard(Path(path))
+            discard(path)
     if not contents:
         raise errors.InputError("Open a picture first.")
     return decode(contents)
 
 
+def _is_upload(path: Path) -> bool:
+    """Whether it is a file, no link, in a folder of its own below the folder of uploads."""
+    root = Path(os.environ.get("GRADIO_TEMP_DIR", os.devnull))
+    folder = path.parent
+    if folder.parent != root or ".." in path.parts:
+        return False
+    try:
+        return stat.S_ISDIR(folder.lstat().st_mode) and stat.S_ISREG(path.lstat().st_mode)
+    except (OSError, ValueError):  # not there, or no name at all
+        return False
+
+
 def discard(path: Path) -> None:
-    """Delete an upload, the folder Gradio made for it, and the empty files its File component leaves behind."""
+    """Delete an upload and the folder Gradio made for it."""
     path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # the folder is shared when two pages send the same bytes
         path.parent.rmdir()
-    root = path.parent.parent
-    for stray in root.glob("tmp*"):
-        with contextlib.suppress(OSError):
-            if stray.is_file() and stray.stat().st_size == 0:
-                stray.unlink()

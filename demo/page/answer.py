@@ -37,21 +37,29 @@ def progress(done: int, total: int) -> str:
 
 
 def html(case: Case, stored: float | None = None) -> str:
-    """The whole panel for the slice that is shown; `stored` is the presence model's own threshold."""
+    """The whole panel for the slice that is shown; `stored` is the presence model's own threshold.
+
+    What is said of the case and what is said of the slice stand in elements of their own: the browser removes the
+    second the moment the reader leaves the slice.
+    """
     if case.hidden:
         return note(text.HIDDEN, "hidden")
     if case.answer is None:
         return note(text.NOT_YET)
     presence, subtype = case.answer.presence, case.answer.subtype
-    parts = [_reading(case.reading)] if case.reading else []
-    parts += [_series(case.series.presence, presence)] if case.series else []
-    parts += [_whole(case.whole)] if case.whole else []
-    parts.append(_presence(case, presence, stored))
+    of_case = [_reading(case.reading)] if case.reading else []
+    of_case += [_series(case.series.presence, presence)] if case.series else []
+    of_case += [_whole(case.whole)] if case.whole else []
+    parts = [_presence(case, presence, stored)]
     if presence.probability is not None:
         parts += [_subtype(subtype), _evidence(presence)]
     parts += [_marked(case.marked)] if case.marked is not None else []
     parts += [_notes(case), _training(presence, subtype, case.whole, case.marked), _provenance(presence)]
-    return '<div class="snx-answer">' + "".join(parts) + "</div>"
+    return f'<div class="snx-answer" data-slice="{case.index}">{_of("case", of_case)}{_of("slice", parts)}</div>'
+
+
+def _of(what: str, parts: Sequence[str]) -> str:
+    return f'<div data-of="{what}">{"".join(parts)}</div>' if parts else ""
 
 
 def _presence(case: Case, presence: Prediction, stored: float | None) -> str:

@@ -13,18 +13,15 @@ from typing import Any
 
 import gradio as gr
 
-from demo.sessions import Case, CaseStore
+from demo.sessions import Case
 from strokenext import COLORMAPS, StrokeNeXtError, Triage, Window, errors, png, render, report, windows, words
 
 from . import text
-from .viewer import STATIC
+from .viewer import STATIC, joining
 
 log = logging.getLogger("strokenext.page")
-MOUNT = """
-const panel = window.StrokeNeXt.mountTakeaway(element, { server, message: () => props.value });
-watch('value', () => panel.refresh());
-"""
 COMMENT_LIMIT = 2000
+Shown = Callable[[dict[str, Any]], Case]
 
 
 @dataclass(frozen=True)
@@ -58,26 +55,26 @@ class Download:
     data: bytes
 
 
-def component(store: CaseStore) -> gr.HTML:
-    """The feedback and download panel: value is {"key", "ready"}."""
+def component(shown: Shown) -> gr.HTML:
+    """The feedback and download panel; `shown` gives the case that a request names, as it is on the page."""
 
     def download(request: dict[str, Any]) -> dict[str, Any]:
-        return reply(store, request)
+        return reply(shown, request)
 
     return gr.HTML(
-        value={"key": None, "ready": False},
+        value="",
         html_template=_markup(),
-        js_on_load=MOUNT,
+        js_on_load=joining("takeaway", "{ server }"),
         server_functions=[download],
         apply_default_css=False,
         elem_id="takeaway",
     )
 
 
-def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
-    """One file as base64 for the browser to save, or {"error": sentence}."""
+def reply(shown: Shown, request: dict[str, Any]) -> dict[str, Any]:
+    """One file as base64 for the browser to save, with the names of its case and slice, or {"error": sentence}."""
     try:
-        case = store.get(request.get("key"))
+        case = shown(request)
         if case.answer is None or case.hidden:
             return {"error": text.HIDDEN if case.hidden else text.NOT_YET}
         opinion = Opinion(str(request.get("opinion", ""))[:40], str(request.get("comment", ""))[:COMMENT_LIMIT])
@@ -87,7 +84,8 @@ def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
     except Exception:
         log.exception("a download could not be made")
         return {"error": text.UNEXPECTED}
-    return {"name": file.name, "type": file.type, "data": base64.b64encode(file.data).decode("ascii")}
+    names = {"case": request.get("case"), "index": case.index, "sequence": request.get("sequence")}
+    return names | {"name": file.name, "type": file.type, "data": base64.b64encode(file.data).decode("ascii")}
 
 
 def make(kind: str, case: Case, triage: Triage, opinion: Opinion, view: View) -> Download:

@@ -16,7 +16,9 @@ NOTICE_LONG = (
 
 OPEN_LABEL = "Open a picture or series"
 OPEN_HINT = "DICOM (no extension needed), PNG, JPG, NIfTI, a zip, or all files of a series."
+DROP = "Drop files here, or click to choose"
 FOLDER = "Open a folder"
+SERIES = "Series in this upload"
 EXAMPLES = "Examples"
 EXAMPLES_NOTE = "Synthetic phantoms made by this project. No patient."
 NO_EXAMPLES = "No example files are installed."
@@ -28,6 +30,13 @@ EXAMPLE_LABELS = {
     "hemorrhage.png": "PNG without HU",
 }
 CLOSE = "Close"
+CANCEL = "Cancel"
+CANCELLED = "Cancelled."
+CUT = "The connection was lost, so the server stopped working on this."
+AGAIN = "Judge"
+PAGE_UNKNOWN = "This page was no longer known to the server. Open the picture again."
+NOT_OPEN = "This picture is no longer open on this page."
+NO_SLICE = "There is no such slice."
 
 MODELS_LOADING = "Loading models. The page is ready."
 MODELS_READY = "Models ready"
@@ -40,6 +49,23 @@ PREDICTING = "The model is looking at the slice."
 WAITING = "The models are still loading. The picture can be viewed; the answer follows."
 UNEXPECTED = "Something went wrong on the server while working on this. Try again; its log has the details."
 NOT_YET = "The answer for this slice is still being worked out. Try again in a moment."
+
+SENDING = "Sending the file, {share} %."
+UPLOAD_FAILED = "The file did not arrive: the connection was lost. Open it again."
+LINE_LOST = "The connection to the server is lost. Trying again."
+SLICE_LOST = "Slice {slice} could not be fetched. Trying again."
+SLICE_READING = "Reading slice {slice}."
+SLICE_PENDING = "Slice {slice}: the answer follows when you rest on it."
+SLICE_PROGRESS = "The model is looking at slice {done} of {total}."
+PREPARING = "Preparing the file."
+MOVED_ON = "You went on before the file was ready. It was not saved."
+SAVED = "{name} is in your downloads."
+DOWNLOAD_LOST = "The file could not be fetched. Check the connection and try again."
+#: What the page says by itself, while the server cannot be asked or has not answered yet.
+IN_THE_BROWSER = (
+    "READING", "EMPTY_ANSWER", "CANCELLED", "COMMIT_MISSING", "HIDDEN", "SENDING", "UPLOAD_FAILED", "LINE_LOST",
+    "SLICE_LOST", "SLICE_READING", "SLICE_PENDING", "SLICE_PROGRESS", "PREPARING", "MOVED_ON", "SAVED", "DOWNLOAD_LOST",
+)  # fmt: skip
 
 READER_FIRST = "Reader first"
 READER_FIRST_INFO = (

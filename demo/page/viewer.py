@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,36 +28,41 @@ from strokenext import (
 from . import text
 
 STATIC = Path(__file__).parent / "static"
-SCRIPTS = ("pixels.js", "stage.js", "gestures.js", "curve.js", "controls.js", "viewer.js", "takeaway.js")
+SCRIPTS = (
+    "pixels.js", "stage.js", "gestures.js", "curve.js", "controls.js", "viewer.js", "takeaway.js", "upload.js",
+    "rail.js", "side.js", "state.js",
+)  # fmt: skip
+Asks = Sequence[Callable[[dict[str, Any]], dict[str, Any]]]
 #: Stored steps per grey level: 8-bit pictures are exact, 16-bit ones keep 7 of their 8 extra bits.
 GREY_STEPS = 128
-MOUNT = """
-const link = { server, trigger: (name, data) => trigger(name, data), message: () => props.value };
-const viewer = window.StrokeNeXt.mountViewer(element, link);
-watch('value', () => viewer.receive(props.value));
-// The events that Python listens to: 'slice'.
+#: Gradio may mount a part before the scripts are there.
+JOIN = """
+const join = () => (window.StrokeNeXt?.join ? window.StrokeNeXt.join('{part}', element, {more}) : setTimeout(join, 20));
+join();
 """
+LINK = "{ server, hello: () => trigger('hello', {}), message: () => props.value }"
+WATCH = "watch('value', () => window.StrokeNeXt?.page.greeted(props.value));"
 
 
-def component(store: CaseStore) -> gr.HTML:
-    """The viewer as a Gradio component: value is a message (a dict), event `slice` means that the reader rests on
-    another slice, which the store knows by then."""
+def component(asks: Asks) -> gr.HTML:
+    """The viewer as a Gradio component: `asks` are the functions that the browser calls, by their names.
 
-    def pixels(request: dict[str, Any]) -> dict[str, Any]:
-        return reply(store, request)
-
-    def rest(request: dict[str, Any]) -> dict[str, Any]:
-        return rest_on(store, request)
-
+    Event `hello` asks for the page's key, which comes with the value.
+    """
     return gr.HTML(
         value=empty(),
         html_template=(STATIC / "viewer.html").read_text(encoding="utf-8"),
-        js_on_load=MOUNT,
+        js_on_load=joining("viewer", LINK) + WATCH,
         head=scripts(),
-        server_functions=[pixels, rest],
+        server_functions=[*asks],
         apply_default_css=False,
         elem_id="viewer",
     )
+
+
+def joining(part: str, more: str = "null") -> str:
+    """The script by which a part of the page joins its owner in the browser; `more` is what it brings along."""
+    return JOIN.replace("{part}", part).replace("{more}", more)
 
 
 def scripts() -> str:
@@ -71,18 +76,25 @@ def scripts() -> str:
 
 
 def empty() -> dict[str, Any]:
-    """The message that nothing is open."""
-    return {"key": None, "count": 0, "windows": [], "presets": _windows(PRESETS), "empty": text.EMPTY_STAGE}
+    """The message that nothing is open, with what the page says by itself, while the server cannot be asked."""
+    return {
+        "key": None,
+        "count": 0,
+        "windows": [],
+        "presets": _windows(PRESETS),
+        "empty": text.EMPTY_STAGE,
+        "says": {name.lower(): getattr(text, name) for name in text.IN_THE_BROWSER},
+    }
 
 
-def message(key: str, case: Case, show: int | None = None) -> dict[str, Any]:
+def message(key: str, case: Case, evidence: bool = True) -> dict[str, Any]:
     """What is open and, unless the reader must commit first, the evidence for the case's current slice.
 
-    `show` makes the viewer go to that slice. Plain JSON values, no pixels.
+    Plain JSON values, no pixels. Without `evidence` nothing of any slice.
     """
     image = case.images[case.index]
     presets = PRESETS if image.unit == "HU" else ()
-    presence = None if case.hidden or case.answer is None else case.answer.presence
+    presence = None if case.hidden or case.answer is None or not evidence else case.answer.presence
     return {
         "key": key,
         "count": len(case.images),
@@ -94,9 +106,7 @@ def message(key: str, case: Case, show: int | None = None) -> dict[str, Any]:
         "presets": _windows(PRESETS),
         "why": None if image.unit == "HU" else text.NO_HU,
         "hidden": case.hidden,
-        "method": case.options.method,
-        "about": case.index,
-        "show": show,
+        "about": case.index if evidence else None,
         "heat": None if presence is None or presence.heat is None else _heat(presence.heat, case.index),
         "curve": None if presence is None else curve(case, presence),
         "marks": None if presence is None or case.marked is None else _marks(case.marked, case.index),
@@ -111,32 +121,16 @@ def curve(case: Case, presence: Prediction) -> dict[str, Any] | None:
     return {"points": points, "threshold": presence.threshold, "band": list(presence.band)}
 
 
-def reply(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
-    """Pixels of one slice for the viewer, or {"error": sentence}."""
+def reply(store: CaseStore, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Pixels of one slice of a case with the names of both, or {"error": sentence}."""
+    key, index = request.get("case"), request.get("index")
     try:
-        case = store.get(request.get("key"))
-        image = case.images[int(request.get("index", 0)) % len(case.images)]
+        images = store.get(key).images
     except StrokeNeXtError as error:
         return {"error": str(error)}
-    return encode(image, plain=bool(request.get("plain")))
-
-
-def rest_on(store: CaseStore, request: dict[str, Any]) -> dict[str, Any]:
-    """Note the slice that the reader rests on; {} or {"error": sentence}.
-
-    The number does not travel with Gradio's event: of events that wait for another, Gradio keeps the data of
-    the first, not of the last.
-    """
-
-    def move(case: Case) -> Case:
-        index = min(max(int(request.get("index", 0)), 0), len(case.images) - 1)
-        return replace(case, index=index, options=replace(case.options, force=False))
-
-    try:
-        store.change(request.get("key"), move)
-    except StrokeNeXtError as error:
-        return {"error": str(error)}
-    return {}
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(images):
+        return {"error": text.NO_SLICE}
+    return {"case": key, "index": index} | encode(images[index], plain=bool(request.get("plain")))
 
 
 def encode(image: Slice, plain: bool = False) -> dict[str, Any]:

@@ -14,16 +14,16 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import strokenext
-from demo.page import handlers, takeaway, text
+from demo.page import takeaway, text
 from demo.server import build_api
 from demo.service import Options
-from demo.sessions import CaseStore
 from demo.settings import Settings, parse
 from strokenext import cli
 from strokenext.overlay import REGION_COLORS
 from strokenext.show import words
 from strokenext.types import Gate
 from tests.helpers.masked_phantoms import segmentation_model
+from tests.helpers.page_desk import Desk
 from tests.helpers.places import EXAMPLES
 from tests.helpers.tiny_models import pair, started
 
@@ -137,14 +137,13 @@ class TestApi:
 
 @pytest.fixture(scope="module")
 def desk(service):
-    """Handlers and their store."""
-    store = CaseStore()
-    return handlers.Handlers(service, store), store
+    """A page."""
+    return Desk(service)
 
 
 class TestPage:
     def test_the_viewer_is_sent_outlines_with_what_they_mean(self, desk, expected):
-        *_, screen = desk[0].open_example(BLEED, None, False)
+        screen = desk.open(BLEED)
         marks = screen.viewer["marks"]
         blood, edema = marks["regions"]
         assert blood["color"] == "rgb({}, {}, {})".format(*REGION_COLORS[0])
@@ -162,36 +161,33 @@ class TestPage:
         assert "Nothing: set by hand for tests." in panel
 
     def test_they_stay_hidden_until_the_reader_commits(self, desk):
-        desk_handlers, store = desk
-        *_, screen = desk_handlers.open_example(BLEED, None, True)
+        screen = desk.open(BLEED, reader_first=True)
         assert screen.viewer["marks"] is None
         assert text.MARKED not in screen.answer
-        shown = desk_handlers.commit(screen.key, text.VERDICTS[0])
+        shown = desk.ask(verdict=text.VERDICTS[0])
         assert shown.viewer["marks"]["regions"][0]["outlines"]
         assert text.MARKED in shown.answer
-        assert len(store.get(screen.key).marks) == 1
+        assert len(desk.case.marks) == 1
 
     def test_a_head_with_nothing_to_mark_says_so(self, desk):
-        *_, screen = desk[0].open_example(NORMAL, None, False)
+        screen = desk.open(NORMAL)
         assert all(not region["outlines"] for region in screen.viewer["marks"]["regions"])
         assert text.MARKED_NOTHING in screen.answer
 
     def test_of_a_series_the_slice_that_is_shown(self, desk):
-        desk_handlers, store = desk
-        *_, screen = desk_handlers.open_example(SERIES, None, False)
-        case = store.get(screen.key)
+        screen = desk.open(SERIES)
+        case = desk.case
         assert list(case.marks) == [(case.index, False)]
         assert screen.viewer["marks"]["index"] == case.index
 
     def test_without_a_model_the_page_is_as_before(self):
-        *_, screen = handlers.Handlers(started(device="cpu"), CaseStore()).open_example(BLEED, None, False)
+        screen = Desk(started(device="cpu")).open(BLEED)
         assert screen.viewer["marks"] is None
         assert text.MARKED not in screen.answer
 
     def test_what_the_reader_takes_away(self, desk, expected):
-        desk_handlers, store = desk
-        *_, screen = desk_handlers.open_example(BLEED, None, False)
-        case = store.get(screen.key)
+        desk.open(BLEED)
+        case = desk.case
         triage = case.answers[0, Options()]
         body = json.loads(takeaway.make("json", case, triage, takeaway.Opinion(), takeaway.View()).data)
         assert body["segmentation"]["regions"][0]["pixels"] == expected.regions[0].pixels

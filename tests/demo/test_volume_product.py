@@ -13,10 +13,9 @@ import torch
 from starlette.testclient import TestClient
 
 import strokenext
-from demo.page import handlers, takeaway, text
+from demo.page import takeaway, text
 from demo.server import build_api
 from demo.service import Options
-from demo.sessions import CaseStore
 from demo.settings import Settings, parse
 from strokenext import cli
 from strokenext.models import build
@@ -25,6 +24,7 @@ from strokenext.preprocess.planes import Planes
 from strokenext.record.config import ModelConfig
 from strokenext.record.weights import save_model
 from strokenext.types import Volume
+from tests.helpers.page_desk import Desk
 from tests.helpers.places import EXAMPLES
 from tests.helpers.tiny_models import pair, started
 
@@ -141,10 +141,9 @@ class TestApi:
 @pytest.fixture(scope="module")
 def opened(service):
     """The series as the page shows it: its case and the last screen."""
-    store = CaseStore()
-    desk = handlers.Handlers(service, store)
-    *_, screen = desk.open_example(SERIES, None, False)
-    return store.get(screen.key), screen
+    desk = Desk(service)
+    screen = desk.open(SERIES)
+    return desk.case, screen
 
 
 class TestPage:
@@ -169,11 +168,9 @@ class TestPage:
         assert "Slice" in page
 
     def test_too_few_slices_are_said_in_a_sentence(self, service):
-        store = CaseStore()
-        desk = handlers.Handlers(service, store)
-        series = short(strokenext.read_series(SERIES), 5)
-        *_, screen = desk._open(lambda _decode: series, None, False)
+        desk = Desk(service)
+        screen = desk.read(short(strokenext.read_series(SERIES), 5))
         assert "5 of 5 slices show a head with brain, and the volume model needs at least 8" in screen.answer
         assert "Open the whole series." in screen.answer
-        report = strokenext.report.html(store.get(screen.key).series, whole=store.get(screen.key).whole)
+        report = strokenext.report.html(desk.case.series, whole=desk.case.whole)
         assert "needs at least 8" in report

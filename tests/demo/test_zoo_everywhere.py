@@ -22,9 +22,7 @@ from starlette.testclient import TestClient
 
 import strokenext
 from demo.page import answer
-from demo.page.handlers import Handlers
 from demo.server import build, build_api
-from demo.sessions import CaseStore
 from demo.settings import Settings, parse
 from strokenext import cli
 from strokenext.models import build as build_network
@@ -34,6 +32,7 @@ from strokenext.record.weights import save_model
 from strokenext.slice.predictor import Predictor
 from strokenext.types import CLASSES
 from strokenext.zoo import ModelRow, list_models, row
+from tests.helpers.page_desk import Desk
 from tests.helpers.places import ROOT
 
 DICOM = ROOT / "assets" / "examples" / "hemorrhage.dcm"
@@ -165,9 +164,9 @@ def test_the_page_names_the_architecture_it_was_started_with(folders: dict[str, 
     with TestClient(app) as client:
         service.wait(60)
         assert client.get("/").status_code == 200
-    handlers = Handlers(service, CaseStore())
-    assert "Models ready: Custom CNN with batch norm and dropout (presence)" in handlers.status()[0]
-    *_, last = handlers.open_example(DICOM, None, False)
+        desk = Desk(service)
+        assert "Models ready: Custom CNN with batch norm and dropout (presence)" in desk.handlers.status()[0]
+        last = desk.open(DICOM)
     assert "<th scope=row>Architecture</th><td>custom_cnn</td>" in last.answer
 
 

@@ -16,31 +16,32 @@
       this.stageEvents();
     }
 
-    /** After a message: the windows, the curve and the texts of the case that is open. */
-    rebuild(message) {
+    /** After a change of what is open: the windows, the curve and the texts. */
+    rebuild() {
       const { state } = this;
       const hu = state.unit === "HU";
       const open = Boolean(state.key);
       this.root.classList.toggle("is-open", open);
-      this.find(".v-empty").textContent = message.empty || "";
-      this.find(".v-empty").hidden = open;
+      this.find(".v-empty").textContent = this.viewer.page.says.stage || "";
+      this.find(".v-empty").hidden = open || state.opening;
       const group = this.find(".v-windows");
       const files = open && hu ? state.windows.slice(0, state.windows.length - state.presets.length) : [];
-      const choices = [...files.map((w) => [w, ""]), ...(state.presets || message.presets || []).map((w, i) => [w, String(i + 1)])];
-      if (group.dataset.key !== String(state.key)) {
+      const choices = [...files.map((w) => [w, ""]), ...state.presets.map((w, i) => [w, String(i + 1)])];
+      const drawn = `${state.key} ${choices.length}`;
+      if (group.dataset.key !== drawn) {
         // only for another case: a button that holds the focus must not be replaced under the reader's fingers
-        group.dataset.key = String(state.key);
+        group.dataset.key = drawn;
         group.replaceChildren(...choices.map(([w, key]) => this.windowButton(w, key, !(open && hu))));
       }
       this.find(".v-hu").hidden = open && !hu;
       this.find(".v-grey").hidden = !open || hu;
       const why = this.find(".v-why");
-      why.hidden = !message.why;
-      why.textContent = message.why || "";
+      why.hidden = !state.why;
+      why.textContent = state.why || "";
       this.find(".v-series").hidden = state.count < 2;
       const marks = this.find(".v-marks-on");
-      marks.hidden = !open || state.hidden || !state.allMarks.size;
-      marks.title = message.marks ? `${message.marks.note} (key M)` : marks.title;
+      marks.hidden = !open || !state.marks();
+      marks.title = state.marks() ? `${state.marks().note} (key M)` : marks.title;
       ns.curve(this.find(".v-curve"), state, (index) => this.viewer.show(index));
       this.windowFields();
       this.position();

@@ -2,46 +2,71 @@
 (() => {
   const ns = (window.StrokeNeXt = window.StrokeNeXt || {});
 
-  ns.mountTakeaway = (element, link) => {
-    const panel = element.querySelector(".snx-takeaway");
-    const status = panel.querySelector(".t-status");
+  class Takeaway {
+    /** `page` = {says, tab, named(), isNamed(asked)}; `link` = {server}. */
+    constructor(root, page, link) {
+      Object.assign(this, { root, page, link, shown: null, opinions: new Map() });
+      this.status = root.querySelector(".t-status");
+      for (const button of root.querySelectorAll("button[data-kind]")) button.addEventListener("click", () => this.save(button.dataset.kind));
+      this.draw(null);
+    }
 
-    const refresh = () => {
-      const message = link.message() || {};
-      const ready = Boolean(message.key && message.ready);
-      panel.hidden = !ready;
-      for (const control of panel.querySelectorAll("button, input, textarea")) control.disabled = !ready;
-      if (panel.dataset.key !== (message.key || "")) clear(message.key || "");
-    };
-    const clear = (key) => {
-      panel.dataset.key = key;
-      panel.querySelectorAll("input").forEach((input) => (input.checked = false));
-      panel.querySelector("textarea").value = "";
-      status.textContent = "";
-    };
-    const view = () => {
+    /** The answer on the screen, {case, generation, sequence, index}, or null; an opinion is about one slice of one case. */
+    draw(named) {
+      const slice = named && `${named.case} ${named.index}`;
+      this.root.hidden = !named;
+      for (const control of this.root.querySelectorAll("button, input, textarea")) control.disabled = !named;
+      if (named && slice !== this.slice) this.opinion(this.opinions.get(slice));
+      if (!named && this.slice) this.keep();
+      this.slice = slice;
+    }
+
+    keep() {
+      this.opinions.set(this.slice, { opinion: this.chosen(), comment: this.comment().value });
+      this.status.textContent = "";
+    }
+
+    opinion({ opinion = "", comment = "" } = {}) {
+      for (const input of this.root.querySelectorAll("input")) input.checked = input.value === opinion;
+      this.comment().value = comment;
+      this.status.textContent = "";
+    }
+
+    chosen() {
+      return this.root.querySelector("input:checked")?.value || "";
+    }
+
+    comment() {
+      return this.root.querySelector("textarea");
+    }
+
+    view() {
       const { width, level, brightness, contrast, opacity, colours, encoder, style, marking } = ns.viewer.state;
       return { width, level, brightness, contrast, opacity, colours, encoder, style, marking };
-    };
-    const save = async (kind) => {
-      const opinion = panel.querySelector("input:checked")?.value || "";
-      const comment = panel.querySelector("textarea").value;
-      status.textContent = "Preparing the file.";
-      const request = { key: link.message().key, kind, opinion, comment, view: view() };
-      const reply = await link.server.download(request).catch(() => null);
-      if (!reply || reply.error) {
-        status.textContent = reply?.error || "The file could not be fetched. Check the connection and try again.";
+    }
+
+    async save(kind) {
+      const { page } = this;
+      const asked = page.named();
+      this.status.textContent = page.says.preparing;
+      const request = { tab: page.tab, ...asked, kind, opinion: this.chosen(), comment: this.comment().value, view: this.view() };
+      const reply = await this.link.server.download(request).catch(() => null);
+      if (!page.isNamed(asked)) {
+        this.status.textContent = page.says.moved_on;
+        return;
+      }
+      const same = reply && reply.case === asked.case && reply.index === asked.index && reply.sequence === asked.sequence;
+      if (!same) {
+        this.status.textContent = reply?.error || page.says.download_lost;
         return;
       }
       const bytes = Uint8Array.from(atob(reply.data), (c) => c.charCodeAt(0));
       const url = URL.createObjectURL(new Blob([bytes], { type: reply.type }));
       Object.assign(document.createElement("a"), { href: url, download: reply.name }).click();
       setTimeout(() => URL.revokeObjectURL(url), 10000);
-      status.textContent = `${reply.name} is in your downloads.`;
-    };
+      this.status.textContent = page.says.saved.replace("{name}", reply.name);
+    }
+  }
 
-    panel.querySelectorAll("button[data-kind]").forEach((button) => button.addEventListener("click", () => save(button.dataset.kind)));
-    refresh();
-    return { refresh };
-  };
+  ns.Takeaway = Takeaway;
 })();

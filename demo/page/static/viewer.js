@@ -1,18 +1,20 @@
-/* The viewer: what is open, what the controls say, and the messages from the server. */
+/* The viewer: what is open, what the controls say, and the pictures. Which case and slice that is, the page owns. */
 (() => {
   const ns = (window.StrokeNeXt = window.StrokeNeXt || {});
   const KEPT = 96; // decoded slices held by the browser
+  const PAUSES = [400, 800, 1600, 3000]; // ms between two tries to fetch a slice, the last one repeated
 
   class State {
     constructor() {
       Object.assign(this, { mode: "overlay", style: "heat", encoder: "both", colours: "inferno", opacity: 0.6, swipe: 0.5, marking: true });
+      this.presets = [];
       this.close();
     }
 
     close() {
-      Object.assign(this, { key: null, count: 0, index: 0, picture: null, shape: [1, 1], unit: "grey", spacing: null, edges: null });
+      Object.assign(this, { key: null, count: 0, index: 0, title: "", picture: null, shape: [1, 1], unit: "grey", spacing: null, edges: null });
       Object.assign(this, { windows: [], width: 80, level: 40, brightness: 0, contrast: 1, zoom: 1, pan: [0, 0], probe: null });
-      Object.assign(this, { heats: new Map(), allMarks: new Map(), pictures: new Map(), curve: null, hidden: false });
+      Object.assign(this, { evidence: null, pictures: new Map(), curve: null, hidden: false, why: null, opening: false });
     }
 
     range() {
@@ -20,13 +22,19 @@
       return ns.pixels.greyRange(this.brightness, this.contrast);
     }
 
+    /** The model's evidence on this slice, null where it is not known or the reader looks first. */
     heat() {
-      return this.hidden ? null : this.heats.get(this.index) || null;
+      return this.about("heat");
     }
 
-    /** What the segmentation model marks on this slice, null where it is not known or the reader looks first. */
+    /** What the segmentation model marks on this slice, null as `heat`. */
     marks() {
-      return this.hidden ? null : this.allMarks.get(this.index) || null;
+      return this.about("marks");
+    }
+
+    about(what) {
+      const found = this.hidden ? null : this.evidence?.[what];
+      return found && found.index === this.index ? found : null;
     }
 
     peak() {
@@ -42,41 +50,49 @@
   }
 
   class Viewer {
-    constructor(root, link) {
+    /** `page` = {says, moved(index), pixels(request), cancel()}. */
+    constructor(root, page) {
       this.root = root;
-      this.link = link; // {trigger, server, message}
+      this.page = page;
       this.state = new State();
       this.stage = new ns.Stage(root, this.state);
       this.controls = new ns.Controls(this);
-      this.timer = null;
-      this.receive(link.message());
+      root.querySelector(".v-cancel").addEventListener("click", () => page.cancel());
     }
 
-    /** A message of the server: another case, or more evidence about the one that is open. */
-    receive(message) {
-      if (!message || typeof message !== "object") return;
+    /** Nothing is open any more: pictures, evidence, curve and texts of the last case go now. `opening` says of what follows. */
+    clear(opening = null) {
+      this.state.close();
+      this.state.opening = Boolean(opening);
+      this.root.dataset.ready = "no";
+      delete this.root.dataset.index;
+      this.sign(opening, true);
+      this.rebuild();
+    }
+
+    /** Another case; its first picture is `index`. */
+    open(message, index) {
       const { state } = this;
-      if (!message.key) {
-        state.close();
-        this.root.dataset.ready = "no";
-      } else if (message.key !== state.key) {
-        state.close();
-        Object.assign(state, { key: message.key, count: message.count, shape: message.shape, unit: message.unit, spacing: message.spacing });
-        Object.assign(state, { windows: message.windows, presets: message.presets, title: message.title });
-        Object.assign(state, { width: message.windows[0]?.width ?? 80, level: message.windows[0]?.level ?? 40 });
-      }
-      state.hidden = Boolean(message.hidden);
-      state.curve = message.curve || null;
-      if (message.method !== state.method) state.heats.clear(); // evidence of another method does not mix with this one
-      state.method = message.method;
-      for (const [known, sent] of [[state.heats, message.heat], [state.allMarks, message.marks]]) {
-        if (sent) known.set(sent.index, sent);
-        else if (sent === null && Number.isInteger(message.about)) known.delete(message.about);
-      }
+      state.close();
+      Object.assign(state, { key: message.key, count: message.count, shape: message.shape, unit: message.unit, spacing: message.spacing });
+      Object.assign(state, { windows: message.windows, title: message.title, why: message.why, hidden: Boolean(message.hidden), index });
+      Object.assign(state, { width: message.windows[0]?.width ?? 80, level: message.windows[0]?.level ?? 40 });
+      this.rebuild();
+      this.go(index);
+    }
+
+    /** What the model sees on the slice that is shown: heat, marks, and the curve of the series; null for nothing. */
+    evidence(message) {
+      const { state } = this;
+      state.evidence = message && message.about === state.index ? { heat: message.heat, marks: message.marks } : null;
+      if (message) Object.assign(state, { hidden: Boolean(message.hidden), curve: message.curve || state.curve });
+      this.rebuild();
+    }
+
+    rebuild() {
       this.stage.forget();
-      this.controls.rebuild(message);
-      if (message.key && Number.isInteger(message.show)) this.show(message.show, false);
-      else this.stage.redraw();
+      this.controls.rebuild();
+      this.stage.redraw();
       this.flags();
     }
 
@@ -86,60 +102,72 @@
       this.root.dataset.marks = this.state.marks() ? "yes" : "no";
     }
 
-    /** Go to a slice; `ask` tells the server, so that the answer follows once the reader rests there. */
-    async show(index, ask = true) {
+    /** The reader goes to a slice. */
+    show(index) {
       const { state } = this;
-      if (!state.key) return;
+      const wanted = Math.min(Math.max(index, 0), state.count - 1);
+      if (!state.key || wanted === state.index) return;
+      state.evidence = null;
+      state.index = wanted;
+      this.page.moved(wanted);
+      this.go(wanted);
+    }
+
+    /** Put a slice on the stage; until its picture is here the stage is empty. */
+    async go(index) {
+      const { state } = this;
       const key = state.key;
-      state.index = Math.min(Math.max(index, 0), state.count - 1);
-      const wanted = state.index;
+      state.index = index;
+      state.picture = state.pictures.get(index) || null;
+      this.root.dataset.ready = "no";
+      this.root.dataset.index = String(index);
+      this.flags();
       this.controls.position();
-      if (ask && state.count > 1) {
-        clearTimeout(this.timer);
-        this.timer = setTimeout(() => this.rest(key, state.index), 220);
+      if (!state.picture) {
+        this.stage.redraw();
+        this.sign(this.page.says.slice_reading.replace("{slice}", index + 1));
+        const picture = await this.insist(key, index);
+        if (!picture) return; // the reader is elsewhere by now
+        state.picture = picture;
       }
-      const held = state.pictures.get(wanted);
-      if (!held) this.busy(true);
-      const picture = held || (await this.fetch(key, wanted));
-      if (state.key !== key || state.index !== wanted) return;
-      this.busy(false);
-      if (picture) this.present(picture);
-      if (picture) this.ahead(key, wanted);
+      this.sign(null);
+      this.present();
+      this.ahead(key, index);
     }
 
-    /** The reader rests on a slice: ask for its answer. */
-    async rest(key, index) {
-      const reply = await this.link.server.rest({ key, index }).catch(() => null);
-      if (this.state.key !== key) return;
-      if (!reply || reply.error) this.failed(reply?.error);
-      else this.link.trigger("slice", {});
-    }
-
-    present(picture) {
+    present() {
       const { state } = this;
-      Object.assign(state, { picture, edges: picture.edges });
+      state.edges = state.picture.edges;
       this.root.dataset.ready = "yes";
-      this.root.dataset.index = String(state.index);
       this.flags();
       this.controls.position();
       this.stage.redraw();
     }
 
+    current(key, index) {
+      return this.state.key === key && this.state.index === index;
+    }
+
+    /** The picture of a slice, asked for until it comes or the reader is elsewhere, which gives null. */
+    async insist(key, index) {
+      for (let tries = 0; this.current(key, index); tries += 1) {
+        const picture = await this.fetch(key, index);
+        if (!this.current(key, index)) return null;
+        if (picture) return picture;
+        this.sign(this.refusal || this.page.says.slice_lost.replace("{slice}", index + 1));
+        await new Promise((done) => setTimeout(done, PAUSES[Math.min(tries, PAUSES.length - 1)]));
+      }
+      return null;
+    }
+
+    /** One try; null where it failed, or where what came is of another case or slice. */
     async fetch(key, index) {
       const { state } = this;
       const plain = typeof DecompressionStream === "undefined";
-      const ask = () => this.link.server.pixels({ key, index, plain }).catch(() => null);
-      let reply = await ask();
-      if (!reply) {
-        // A request that was lost on a busy connection is asked once more before the reader is told.
-        await new Promise((done) => setTimeout(done, 500));
-        reply = await ask();
-      }
-      if (!reply || reply.error) {
-        this.failed(reply?.error);
-        return null;
-      }
-      const picture = { ...(await ns.pixels.decode(reply)), edges: reply.edges };
+      const reply = await this.page.pixels({ case: key, index, plain });
+      this.refusal = reply?.error || null;
+      if (!reply || reply.error || reply.case !== key || reply.index !== index) return null;
+      const picture = { ...(await ns.pixels.decode(reply)), edges: reply.edges, case: key, index };
       if (state.key !== key) return null;
       state.pictures.set(index, picture);
       if (state.pictures.size > KEPT) state.pictures.delete(state.pictures.keys().next().value);
@@ -150,27 +178,26 @@
     async ahead(key, index) {
       for (const next of [index + 1, index - 1, index + 2, index - 2]) {
         if (next < 0 || next >= this.state.count || this.state.pictures.has(next)) continue;
-        if (this.state.key !== key || this.state.index !== index) return;
+        if (!this.current(key, index)) return;
         await this.fetch(key, next);
       }
     }
 
-    busy(on) {
-      const sign = this.root.querySelector(".v-busy");
-      sign.hidden = !on;
-      sign.textContent = "Reading the slice";
+    /** A sentence on the stage, with a button to cancel where there is something to cancel; null for none. */
+    sign(sentence, cancel = false) {
+      const box = this.root.querySelector(".v-busy");
+      box.hidden = !sentence;
+      box.querySelector(".v-busy-text").textContent = sentence || "";
+      box.querySelector(".v-cancel").hidden = !cancel;
     }
 
-    failed(sentence) {
-      const sign = this.root.querySelector(".v-busy");
-      sign.hidden = false;
-      sign.textContent = sentence || "The slice could not be fetched. Check the connection and open the picture again.";
+    /** The line to the server is down, or up again. */
+    line(sentence) {
+      const box = this.root.querySelector(".v-line");
+      box.hidden = !sentence;
+      box.textContent = sentence || "";
     }
   }
 
-  ns.mountViewer = (element, link) => {
-    const viewer = new Viewer(element.querySelector(".snx-viewer"), link);
-    ns.viewer = viewer; // for tests and the curious
-    return viewer;
-  };
+  ns.Viewer = Viewer;
 })();

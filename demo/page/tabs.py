@@ -1,0 +1,177 @@
+"""The pages that are open: each tab owns one state, what it shows, and the work that is done for it."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from demo.cancel import Cancel
+from demo.sessions import ExpiredError
+
+from . import text
+from .state import PageState, Token
+
+#: Pages known at once; the one not heard of for longest is forgotten first.
+MOST_TABS = 2048
+Transition = Callable[[PageState], PageState]
+Redraw = Callable[["Screen"], "Screen"]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What the browser draws beside the state: plain JSON values and HTML of our own making."""
+
+    answer: str = ""  # the panel
+    viewer: Mapping[str, Any] | None = None  # what is open and the evidence for its slice; None for an empty stage
+    ready: bool = False  # whether files can be taken away
+    commit: bool = False  # the form of the reader who looks first
+    force: bool = False  # "Judge anyway"
+    tuning: bool = False  # threshold and method
+    threshold: float | None = None
+    again: bool = False  # "Judge" after a judgement that was cancelled or failed
+    choices: tuple[Mapping[str, Any], ...] = ()  # the series of the upload, the open one marked
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A piece of work for one question of a tab: about the slice and under the options of `state`."""
+
+    tab: Tab
+    state: PageState
+    cancel: Cancel
+    left: str | None = None  # the case that was open before
+
+    @property
+    def token(self) -> Token:
+        """The question it was started for."""
+        return self.state.token
+
+    def show(self, transition: Transition, redraw: Redraw | None = None) -> bool:
+        """Move the tab and draw its screen, unless the work is no longer wanted; whether it was."""
+        return not self.cancel.cancelled and self.tab.move(transition, redraw)
+
+
+@dataclass(eq=False)
+class Tab:
+    """One page in a browser. `key` is its password, which only that page is told; any thread may call any method."""
+
+    key: str
+    session: str
+    state: PageState = field(default_factory=PageState)
+    screen: Screen = field(default_factory=Screen)
+    _drawn: int = 0  # the version in which the screen was set
+    _case: Cancel = field(default_factory=Cancel)
+    _question: Cancel = field(default_factory=Cancel)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def move(self, transition: Transition, redraw: Redraw | None = None) -> bool:
+        """Apply a transition; the screen is redrawn only where the transition took effect. Whether it did."""
+        with self._lock:
+            after = transition(self.state)
+            if after is self.state:
+                return False
+            self.state = after
+            if redraw is not None:
+                self.screen, self._drawn = redraw(self.screen), after.version
+            return True
+
+    def anew(self, transition: Transition, redraw: Redraw) -> Work | None:
+        """Begin with another picture, or none: all work for the one before ends. None where that came too late."""
+        with self._lock:
+            left = self.state.case
+            if not self.move(transition, redraw):
+                return None
+            self._renew()
+            return Work(self, self.state, self._case, left)
+
+    def ask(self, transition: Transition, redraw: Redraw) -> Work | None:
+        """A newer question about the open case: work for the one before ends. None where nothing is to be done."""
+        with self._lock:
+            judging = self.state.whole
+            if not self.move(transition, None if judging else redraw) or judging:
+                return None
+            self._question.cancel()
+            self._question = Cancel()
+            # A series is judged for all of its slices, whichever the reader looks at meanwhile.
+            return Work(self, self.state, self._case if self.state.whole else self._question)
+
+    def stop(self, transition: Transition, redraw: Redraw) -> bool:
+        """End the work of the open case, keeping the case; whether there was some."""
+        with self._lock:
+            if not self.move(transition, redraw):
+                return False
+            self._renew()
+            return True
+
+    def follow(self, work: Work) -> Work:
+        """The same work for the question that is on the screen by now. Raises CancelledError for another case's."""
+        with self._lock:
+            if self.state.token.generation != work.token.generation:
+                work.cancel.cancel()
+            work.cancel.check()
+            return Work(self, self.state, work.cancel)
+
+    def _renew(self) -> None:
+        self.end()
+        self._case, self._question = Cancel(), Cancel()
+
+    def end(self) -> None:
+        """End all work of this tab."""
+        self._case.cancel()
+        self._question.cancel()
+
+    def snapshot(self, known: int = -1) -> dict[str, Any]:
+        """State and screen for the browser; the screen is left out where it is older than the version `known`."""
+        with self._lock:
+            state, screen = self.state, self.screen
+            reply = {
+                "generation": state.token.generation,
+                "sequence": state.token.sequence,
+                "version": state.version,
+                "phase": state.phase.value,
+                "case": state.case,
+                "index": state.index,
+                "progress": state.progress,
+            }
+            return reply | ({"screen": vars(screen)} if self._drawn > known else {})
+
+
+class Tabs:
+    """Tabs by key, each of one page; the one not heard of for longest goes first."""
+
+    def __init__(self, most: int = MOST_TABS) -> None:
+        self._most = most
+        self._tabs: OrderedDict[str, Tab] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._tabs)
+
+    def new(self, session: str) -> Tab:
+        """A tab for a page that has just been loaded; `session` is Gradio's name for it, the owner of its cases."""
+        tab = Tab(secrets.token_urlsafe(18), session)
+        with self._lock:
+            self._tabs[tab.key] = tab
+            spare = [self._tabs.popitem(last=False)[1] for _ in range(len(self._tabs) - self._most)]
+        for old in spare:
+            old.end()
+        return tab
+
+    def get(self, key: object) -> Tab:
+        """The tab of that key. Raises ExpiredError."""
+        with self._lock:
+            if not isinstance(key, str) or key not in self._tabs:
+                raise ExpiredError(text.PAGE_UNKNOWN)
+            self._tabs.move_to_end(key)
+            return self._tabs[key]
+
+    def forget(self, session: str) -> None:
+        """The page of that session has gone."""
+        with self._lock:
+            gone = [self._tabs.pop(key) for key in [k for k, tab in self._tabs.items() if tab.session == session]]
+        for tab in gone:
+            tab.end()

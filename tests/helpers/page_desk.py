@@ -1,0 +1,89 @@
+"""A page without a browser: it asks the handlers what the browser would, and its work is done when a call returns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+from demo.page.handlers import Handlers
+from demo.page.tabs import Screen, Tab
+from demo.service import Service
+from demo.sessions import Case, CaseStore
+from strokenext import Slice, Volume
+from tests.helpers.places import EXAMPLES
+
+
+class Desk:
+    """One tab on one service. `screens` are all that were shown since it was made, in order."""
+
+    def __init__(self, service: Service, store: CaseStore | None = None) -> None:
+        self.store = CaseStore() if store is None else store
+        self.handlers = Handlers(service, self.store, run=lambda work: work())
+        self.tab: Tab = self.handlers.tabs.new("session")
+        self.screens: list[Screen] = []
+        move = self.tab.move
+
+        def noted(transition: Any, redraw: Any = None) -> bool:
+            moved = move(transition, redraw)
+            if moved and redraw is not None:
+                self.screens.append(self.tab.screen)
+            return moved
+
+        self.tab.move = noted  # type: ignore[method-assign]
+
+    @property
+    def screen(self) -> Screen:
+        return self.tab.screen
+
+    @property
+    def case(self) -> Case:
+        """The case that is open, turned to what the page shows."""
+        return self.handlers.shown(self.named())
+
+    def named(self, **more: Any) -> dict[str, Any]:
+        """A request about what is on the page."""
+        state = self.tab.state
+        names = {"generation": state.token.generation, "sequence": state.token.sequence}
+        return {"tab": self.tab.key, **names, "case": state.case, "index": state.index, **more}
+
+    def open(self, path: Path, reader_first: bool = False) -> Screen:
+        """Open an example, or any other file as an upload."""
+        source: Mapping[str, Any] = {"example": path.name.replace(".", "-")}
+        if path.parent != EXAMPLES:
+            with TemporaryDirectory() as root, patch.dict(os.environ, GRADIO_TEMP_DIR=root):
+                sent = Path(root) / "0a1b" / path.name
+                sent.parent.mkdir()
+                sent.write_bytes(path.read_bytes())
+                return self._open({"files": [str(sent)]}, reader_first)
+        return self._open(source, reader_first)
+
+    def read(self, image: Slice | Volume) -> Screen:
+        """Open what has been decoded already."""
+        name = {"example": "hemorrhage-dcm"}
+        with patch.object(
+            self.handlers.service, "decode", lambda source, **_: image if isinstance(source, Path) else source
+        ):
+            return self._open(name, False)
+
+    def _open(self, source: Mapping[str, Any], reader_first: bool) -> Screen:
+        generation = self.tab.state.token.generation + 1
+        reply = self.handlers.open(
+            {"tab": self.tab.key, "generation": generation, "reader_first": reader_first, **source}
+        )
+        assert "error" not in reply, reply
+        return self.screen
+
+    def ask(self, **question: Any) -> Screen:
+        """Ask about the slice that is shown, or another: index, threshold, method, force, verdict, whole."""
+        request = self.named(sequence=self.tab.state.token.sequence + 1) | question
+        reply = self.handlers.ask(request)
+        assert "error" not in reply, reply
+        return self.screen
+
+    def close(self) -> Screen:
+        self.handlers.close({"tab": self.tab.key, "generation": self.tab.state.token.generation + 1})
+        return self.screen
