@@ -46,7 +46,7 @@ def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> Path:
     """
     target = Path(folder)
     made = [p for p in (target.parent, *target.parent.parents) if not p.exists()]
-    working = target.parent / f".{target.name}.{secrets.token_hex(6)}.part"
+    working = target.parent / f".{secrets.token_hex(8)}.part"  # short: a name may be as long as the system allows
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         working.mkdir()

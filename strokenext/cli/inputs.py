@@ -12,27 +12,26 @@ from typing import Literal
 
 from strokenext.errors import InputError, NotFoundError, StrokeNeXtError
 from strokenext.io.members import natural
-from strokenext.io.read import read_any, read_series
 from strokenext.io.sniff import HEAD, IMAGE_KINDS, sniff
-from strokenext.types import Slice, Volume
 
-Look = Literal["dicom", "alone"]
+Look = Literal["image", "archive"]
 OVERLAY_SUFFIX = ".overlay.png"
-DICOM_NAMES = frozenset({"dcm", "dicom", "ima"})
-#: Pictures and containers of slices: each such file is an input of its own.
-ALONE_NAMES = frozenset({"png", "jpg", "jpeg", "zip", "nii"})
+#: Endings of files that are expected to hold an image, whatever is in them.
+IMAGE_NAMES = frozenset({"png", "jpg", "jpeg", "nii", "dcm", "dicom", "ima"})
 
 
 @dataclass(frozen=True)
 class Item:
-    """One input: `path` is a file, or a folder whose DICOM `files` are one series.
+    """One input: `path` is a file, or a folder with its `files`, those of the folders below left to them.
 
-    `name` is its place below the folder it was found in, for naming what is written about it.
+    `name` is its place below the folder it was found in, for naming what is written about it; `below` that of the
+    folder itself, "" for the folder that was asked for.
     """
 
     path: Path
     name: str
     files: tuple[Path, ...] = ()
+    below: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,6 @@ class Failure:
         """Plain JSON values; `code` is the name of the error."""
         code = type(self.error).__name__.removesuffix("Error")
         return {"path": self.path, "code": code, "message": str(self.error)}
-
-
-def read(item: Item) -> Slice | Volume:
-    """The decoded image or series. Raises InputError."""
-    return read_series(list(item.files)) if item.files else read_any(item.path)
 
 
 @contextmanager
@@ -85,15 +79,17 @@ def look(path: Path) -> Look | None:
     because documents are zips too.
     """
     suffix = path.name.lower().rsplit(".", 1)[-1]
+    if not path.is_file():
+        return None  # a link to nowhere or to a folder, a pipe
     try:
         with path.open("rb") as file:
             kind = sniff(file.read(HEAD))
     except OSError:
-        return "alone"  # reading it properly will say what is wrong with it
-    if kind == "dicom" or suffix in DICOM_NAMES:
-        return None if path.name.upper() == "DICOMDIR" else "dicom"
-    named = suffix in ALONE_NAMES or path.name.lower().endswith(".nii.gz")
-    return "alone" if named or kind == "nifti" or kind in IMAGE_KINDS else None
+        return "image"  # reading it properly will say what is wrong with it
+    if kind == "zip":
+        return "archive" if suffix == "zip" else None
+    named = suffix in IMAGE_NAMES or kind == "gzip"
+    return "image" if named or kind in ("dicom", "nifti") or kind in IMAGE_KINDS else None
 
 
 def _expand(pattern: str) -> list[Path]:
@@ -114,18 +110,20 @@ def _items(path: Path, failures: list[Failure]) -> Iterator[Item]:
     for folder, below, names in os.walk(path, onerror=unreadable):
         below[:] = sorted((name for name in below if not name.startswith(".")), key=natural)
         here = Path(folder)
-        files = [here / name for name in sorted(names, key=natural) if not name.startswith(".")]
+        links = [name for name in below if (here / name).is_symlink()]  # walked by nobody, and not passed over
+        files = [here / name for name in sorted([*names, *links], key=natural) if not name.startswith(".")]
         yield from _folder(here, files, path)
 
 
 def _folder(here: Path, files: list[Path], top: Path) -> Iterator[Item]:
-    looks = {file: look(file) for file in files if file.is_file() and not file.name.endswith(OVERLAY_SUFFIX)}
-    dicom = tuple(file for file, kind in looks.items() if kind == "dicom")
-    if len(dicom) > 1:
-        name = top.absolute().name if here == top else here.relative_to(top).as_posix()
-        yield Item(here, name or "series", dicom)
+    """The folder with all its files, where one of them is an image, and each archive in it."""
+    looks = {file: look(file) for file in files if not file.name.endswith(OVERLAY_SUFFIX)}
+    below = "" if here == top else here.relative_to(top).as_posix()
+    if "image" in looks.values():
+        inside = tuple(file for file, kind in looks.items() if kind != "archive")
+        yield Item(here, below or top.absolute().name or "series", inside, below)
     for file, kind in looks.items():
-        if kind == "alone" or (kind == "dicom" and len(dicom) == 1):
+        if kind == "archive":
             yield Item(file, file.relative_to(top).as_posix())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,13 @@ from strokenext.overlay import png, render
 from strokenext.types import CLASSES, Progress, Slice, Volume
 
 from .exits import INTERRUPTED, NO_READER, exit_code, silence_stdout
-from .inputs import OVERLAY_SUFFIX, Failure, Item, collected, find, read
+from .inputs import OVERLAY_SUFFIX, Failure, Item, collected, find
 from .predictors import Predictors, answer, load_predictors
+from .readings import Reading, Unused, readings
 from .tables import STDOUT, Outcome, check_target, to_csv, to_json, write
+
+#: Bytes of a file's name on the usual file systems.
+LONGEST_NAME = 255
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,27 +30,30 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     items, failures = find(options.paths)
     outcomes: list[Outcome] = []
+    unused: list[Unused] = []
     task, stopped = options.task or "presence", 0
     try:
         if items:
             predictors = load_predictors(options)
             task = options.task or predictors.first.task
-            for done in _each(items, predictors, options, failures):
+            for done in _each(items, predictors, options, failures, unused):
                 outcomes.append(done)
                 if STDOUT not in (options.json, options.csv):
-                    tqdm.write(f"{done.path}: {sentence(done.prediction)}", file=sys.stdout)
+                    tqdm.write(f"{done.title}: {sentence(done.prediction)}", file=sys.stdout)
     except KeyboardInterrupt:
         stopped = INTERRUPTED
     except BrokenPipeError:
         silence_stdout()
         stopped = NO_READER
     finally:  # even when the program itself fails, what was answered is kept
+        for line in not_used(unused):
+            print(line, file=sys.stderr)
         for failure in failures:
             print(f"{failure.path}: {failure.error}", file=sys.stderr)
         if options.json:
-            write(options.json, to_json(outcomes, failures, task, stopped == INTERRUPTED))
+            write(options.json, to_json(outcomes, failures, task, stopped == INTERRUPTED, unused))
         if options.csv:
-            write(options.csv, to_csv(outcomes, failures))
+            write(options.csv, to_csv(outcomes, failures, unused))
     return stopped or exit_code(outcomes, failures)
 
 
@@ -59,16 +67,40 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _each(
-    items: list[Item], predictors: Predictors, options: argparse.Namespace, failures: list[Failure]
+    items: list[Item],
+    predictors: Predictors,
+    options: argparse.Namespace,
+    failures: list[Failure],
+    unused: list[Unused],
 ) -> Iterator[Outcome]:
     pictures = Pictures(options.overlays)
     with tqdm(items, unit="input", disable=None, file=sys.stderr) as bar:
         for item in bar:
             with collected(item, failures):
-                image = read(item)
-                prediction = answer(image, item.path.name, predictors, options, _steps(bar, item))
-                pictures.draw(item, image, prediction)
-                yield Outcome(str(item.path), "series" if isinstance(image, Volume) else "slice", prediction.to_json())
+                for reading in readings(item, failures, unused, _steps(bar, item)):
+                    with collected(Item(reading.path, reading.name), failures):
+                        yield _outcome(reading, predictors, options, _steps(bar, item), pictures)
+
+
+def _outcome(
+    reading: Reading, predictors: Predictors, options: argparse.Namespace, progress: Progress, pictures: Pictures
+) -> Outcome:
+    image, facts = reading.image, reading.facts
+    prediction = answer(image, reading.path.name, predictors, options, progress)
+    pictures.draw(reading.name, image, prediction)
+    kind = "series" if isinstance(image, Volume) else "slice"
+    return Outcome(
+        str(reading.path), kind, prediction.to_json(), facts.study, facts.number, facts.words, reading.names, reading.of
+    )
+
+
+def not_used(unused: list[Unused]) -> Iterator[str]:
+    """A line for each reason, with every file that it holds for."""
+    by_reason: dict[str, list[str]] = {}
+    for one in unused:
+        by_reason.setdefault(one.reason, []).append(one.path)
+    for reason, paths in by_reason.items():
+        yield f"Not used: {', '.join(paths)}: {reason}"
 
 
 def _steps(bar: Any, item: Item) -> Progress:
@@ -91,6 +123,15 @@ def sentence(prediction: dict[str, Any]) -> str:
     )
 
 
+def fitting(name: str) -> str:
+    """A relative path whose parts are short enough for a file's name, an overlay's ending and a number added."""
+    most = LONGEST_NAME - len(OVERLAY_SUFFIX) - 6
+    return "/".join(
+        os.fsencode(part)[:most].decode("utf-8", "ignore") if len(os.fsencode(part)) > most else part
+        for part in name.split("/")
+    )
+
+
 class Pictures:
     """Overlays in one folder, named after the inputs; does nothing without a folder."""
 
@@ -103,15 +144,16 @@ class Pictures:
             except OSError as error:
                 raise OutputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
 
-    def draw(self, item: Item, image: Slice | Volume, prediction: Any) -> None:
+    def draw(self, name: str, image: Slice | Volume, prediction: Any) -> None:
         """One PNG of a slice, or a folder with one per slice of a series."""
         if self.folder is None:
             return
+        name = fitting(name)
         first = getattr(prediction, "presence", prediction)
         if isinstance(image, Slice):
-            self._save(self._free(self.folder / f"{item.name}{OVERLAY_SUFFIX}"), image, first)
+            self._save(self._free(self.folder / f"{name}{OVERLAY_SUFFIX}"), image, first)
             return
-        place = self._free(self.folder / item.name)
+        place = self._free(self.folder / name)
         for number, (one, part) in enumerate(zip(image, first.slices, strict=True)):
             self._save(place / f"slice-{number:04d}{OVERLAY_SUFFIX}", one, part)
 

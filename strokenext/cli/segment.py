@@ -18,7 +18,9 @@ from strokenext.types import Slice
 from strokenext.version import __version__
 
 from .exits import exit_code
-from .inputs import Failure, Item, collected, find, read
+from .inputs import Failure, Item, collected, find
+from .predict import not_used
+from .readings import Reading, Unused, readings
 from .tables import STDOUT, Outcome, check_target, write
 
 SCHEMA = "strokenext-segmentations/1"
@@ -29,34 +31,50 @@ def run(options: argparse.Namespace) -> int:
     check_target(options.json)
     items, failures = find(options.paths)
     outcomes: list[Outcome] = []
+    unused: list[Unused] = []
     if items:
         segmenter = load(options.model, device=options.device, kind="segmentation")
         for item in tqdm(items, unit="input", disable=None, file=sys.stderr):
             with collected(item, failures):
-                for place, marked in _each(item, segmenter, options.force):
-                    folder = marked.save(Path(options.out) / place)
-                    outcomes.append(Outcome(str(item.path), "slice", marked.to_json() | {"folder": str(folder)}))
-                    if options.json != STDOUT:
-                        tqdm.write(f"{place}: {words.marked(marked)}", file=sys.stdout)
+                for reading in readings(item, failures, unused, lambda done, total: None):
+                    with collected(Item(reading.path, reading.name), failures):
+                        _mark(reading, segmenter, options, outcomes)
+    for line in not_used(unused):
+        print(line, file=sys.stderr)
     for failure in failures:
         print(f"{failure.path}: {failure.error}", file=sys.stderr)
     if options.json:
-        write(options.json, _json(outcomes, failures))
+        write(options.json, _json(outcomes, failures, unused))
     return exit_code(outcomes, failures)
 
 
-def _each(item: Item, segmenter: Segmenter, force: bool) -> Iterator[tuple[str, Segmentation]]:
-    """Every slice of an input with the name of its folder."""
-    image = read(item)
-    if isinstance(image, Slice):
-        yield item.name, segmenter.segment(image, force=force)
+def _mark(reading: Reading, segmenter: Segmenter, options: argparse.Namespace, outcomes: list[Outcome]) -> None:
+    """Mark every slice of a series, each in a folder of its own."""
+    for number, (place, marked) in enumerate(_each(reading, segmenter, options.force)):
+        folder = marked.save(Path(options.out) / place)
+        body = marked.to_json() | {"folder": str(folder)}
+        facts = reading.facts
+        names = reading.names[number : number + 1]
+        outcomes.append(Outcome(str(reading.path), "slice", body, facts.study, facts.number, facts.words, names))
+        if options.json != STDOUT:
+            tqdm.write(f"{place}: {words.marked(marked)}", file=sys.stdout)
+
+
+def _each(reading: Reading, segmenter: Segmenter, force: bool) -> Iterator[tuple[str, Segmentation]]:
+    """Every slice of a series with the name of its folder."""
+    if isinstance(reading.image, Slice):
+        yield reading.name, segmenter.segment(reading.image, force=force)
         return
-    for number, one in enumerate(image):
-        yield f"{item.name}/slice-{number:04d}", segmenter.segment(one, force=force)
+    for number, one in enumerate(reading.image):
+        yield f"{reading.name}/slice-{number:04d}", segmenter.segment(one, force=force)
 
 
-def _json(outcomes: list[Outcome], failures: list[Failure]) -> str:
-    results = [{"path": o.path, "segmentation": o.prediction} for o in outcomes]
+def _json(outcomes: list[Outcome], failures: list[Failure], unused: list[Unused]) -> str:
+    results = [
+        {"path": o.path, "study": o.study, "series": o.series, "files": list(o.files), "segmentation": o.prediction}
+        for o in outcomes
+    ]
     errors = [failure.to_json() for failure in failures]
     record = {"schema": SCHEMA, "version": __version__, "results": results, "errors": errors}
+    record["left_out"] = [dict(vars(one)) for one in unused]
     return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

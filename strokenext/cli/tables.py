@@ -7,7 +7,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from strokenext.saving import write_file
 from strokenext.version import __version__
 
 from .inputs import Failure
+from .readings import Unused
 
 SCHEMA = "strokenext-predictions/1"
 STDOUT = "-"
@@ -24,32 +25,60 @@ COLUMNS = (
     *("path", "kind", "slice", "task", "label", "decision", "probability", "threshold"),
     *("band_low", "band_high", "interval_low", "interval_high", "logit"),
     *("gate_accepted", "gate_reason", "heat_peak", "model", "weights_sha256", "error"),
+    *("study", "series", "file"),
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One answered input: `prediction` is the library's own JSON of a slice or a series."""
+    """One answered series: `prediction` is the library's own JSON of a slice or a series.
+
+    `study` and `series` are its numbers among those of the input (study 0: none stated), `files` names the file of
+    each slice, `of` is how many series the input holds.
+    """
 
     path: str
     kind: str
     prediction: dict[str, Any]
+    study: int = 0
+    series: int = 1
+    description: str = ""
+    files: tuple[str, ...] = ()
+    of: int = 1
+
+    @property
+    def title(self) -> str:
+        """The path, and of several series or files which ones."""
+        files = tuple(dict.fromkeys(self.files))
+        where = [f"study {self.study}"] if self.study and self.of > 1 else []
+        where += [f"series {self.series} of {self.of}, {self.description}"] if self.of > 1 else []
+        where += [f"{len(files)} files: {', '.join(files)}"] if len(files) > 1 else []
+        return f"{self.path} ({'; '.join(where)})" if where else self.path
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        account = {"study": self.study, "series": self.series, "description": self.description}
+        files = list(dict.fromkeys(self.files))
+        return {"path": self.path, "kind": self.kind, **account, "files": files, "prediction": self.prediction}
 
 
-def to_json(outcomes: list[Outcome], failures: list[Failure], task: str, interrupted: bool) -> str:
+def to_json(
+    outcomes: list[Outcome], failures: list[Failure], task: str, interrupted: bool, unused: Sequence[Unused] = ()
+) -> str:
     """The document that --help describes."""
     document = {
         "schema": SCHEMA,
         "version": __version__,
         "task": task,
         "interrupted": interrupted,
-        "results": [vars(outcome) for outcome in outcomes],
+        "results": [outcome.to_json() for outcome in outcomes],
+        "left_out": [dict(vars(one)) for one in unused],
         "errors": [failure.to_json() for failure in failures],
     }
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
-def to_csv(outcomes: list[Outcome], failures: list[Failure]) -> str:
+def to_csv(outcomes: list[Outcome], failures: list[Failure], unused: Sequence[Unused] = ()) -> str:
     """The table that --help describes, RFC 4180 with one header line."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, COLUMNS, restval="")
@@ -57,6 +86,8 @@ def to_csv(outcomes: list[Outcome], failures: list[Failure]) -> str:
     for outcome in outcomes:
         for row in _rows(outcome):
             writer.writerow({key: _cell(value) for key, value in row.items()})
+    for one in unused:
+        writer.writerow({"path": _cell(one.path), "kind": "left out", "error": _cell(one.reason)})
     for failure in failures:
         writer.writerow({"path": _cell(failure.path), "error": _cell(str(failure.error))})
     return buffer.getvalue()
@@ -92,14 +123,21 @@ def write(target: str, content: str | bytes) -> None:
 def _rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
     body = outcome.prediction
     parts = [body["presence"], body["subtype"]] if "presence" in body else [body]
+    account = {"path": outcome.path, "study": outcome.study, "series": outcome.series}
     for part in parts:
         if part is None:
             continue
         kind = "series" if "slices" in part else "slice"
         index = body.get("subtype_slice", "") if kind != outcome.kind else ""
-        yield {"path": outcome.path, "slice": index, **_row(part), "kind": kind}
-        for number, single in enumerate(part.get("slices", ())):
-            yield {"path": outcome.path, "slice": number, **_row(single), "kind": "slice"}
+        singles = part.get("slices", ())
+        named = len(singles) == len(outcome.files) > 0
+        files = "; ".join(dict.fromkeys(outcome.files)) if not named else ""
+        if isinstance(index, int) and index < len(outcome.files):
+            files = outcome.files[index]
+        yield {**account, "slice": index, **_row(part), "kind": kind, "file": files}
+        for number, single in enumerate(singles):
+            name = outcome.files[number] if named else ""
+            yield {**account, "slice": number, **_row(single), "kind": "slice", "file": name}
 
 
 def _row(part: dict[str, Any]) -> dict[str, Any]:

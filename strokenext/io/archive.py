@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -29,11 +30,16 @@ def members(source: Path | bytes) -> tuple[Member, ...]:
         raise TooLargeError(f"This archive is larger than {limits.MAX_ARCHIVE // limits.MIB} MB. Give the head alone.")
     with guarded(_DAMAGED):
         archive = zipfile.ZipFile(BytesIO(source) if isinstance(source, bytes) else source)
-        entries = [e for e in archive.infolist() if not e.is_dir() and not is_clutter(e.filename)]
+        entries = [e for e in archive.infolist() if not _is_folder(e) and not is_clutter(e.filename)]
     _check(entries, size)
-    entries.sort(key=lambda e: natural(e.filename))
+    entries.sort(key=lambda e: natural(e.filename.replace("\\", "/")))
     # the members share the open archive, which closes when the last of them is forgotten
     return tuple(_member(archive, e) for e in entries)
+
+
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry is a folder; programs on Windows write its name with a backslash at the end."""
+    return entry.is_dir() or (entry.filename.endswith("\\") and entry.file_size == 0)
 
 
 def _check(entries: list[zipfile.ZipInfo], size: int) -> None:
@@ -56,13 +62,15 @@ def _check(entries: list[zipfile.ZipInfo], size: int) -> None:
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Member:
     def load() -> bytes:
         limits.check_file(entry.file_size)
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise InputError("This is a link inside an archive, which is not followed. Pack the file itself.")
         with guarded(_DAMAGED), archive.open(entry) as stream:
             data = stream.read(limits.MAX_FILE + 1)
         if len(data) != entry.file_size:
             raise DamagedFileError(_DAMAGED)
         return data
 
-    return Member(base_name(entry.filename), load)
+    return Member(base_name(entry.filename), load, folder=entry.filename.replace("\\", "/").rpartition("/")[0])
 
 
 def gunzip(data: bytes) -> bytes:

@@ -90,7 +90,7 @@ def _volume(bundle: Bundle, progress: Progress | None, labels: bool) -> Volume:
     found = survey.of_bundle(bundle, looked, labels)
     if found.guess is None:
         raise found.without_images()
-    volume, _ = found.read_named(found.guess, decoded)
+    volume = found.read_whole(found.guess, decoded).volume
     decoded(1, 1)
     return volume
 

@@ -58,8 +58,14 @@ def existing(source: str | os.PathLike[str]) -> Path:
 
 
 def _read_path(path: Path) -> bytes:
+    if path.is_symlink() and path.is_dir():
+        raise InputError("This is a link to another folder, which is not followed. Give that folder itself.")
     if path.is_dir():
         raise InputError("This is a folder. Read it as a series (read_series), or give one file of it.")
+    if path.is_symlink() and not path.exists():
+        raise InputError("This is a link to a file that is not there.")
+    if not path.is_file() and path.exists():
+        raise InputError("This is a device or a pipe, not a file.")
     try:
         limits.check_file(path.stat().st_size)
         with path.open("rb") as stream:
@@ -143,9 +149,10 @@ def _folder(folder: Path) -> tuple[Member, ...]:
     paths: list[Path] = []
     for here, folders, files in os.walk(folder, followlinks=False):
         folders[:] = sorted(f for f in folders if not is_clutter(f))
-        paths.extend(Path(here, f) for f in files if not is_clutter(f))
+        links = [f for f in folders if Path(here, f).is_symlink()]
+        paths.extend(Path(here, f) for f in (*files, *links) if not is_clutter(f))
         limits.check_members(len(paths))
-    kept = tuple(_of_path(p) for p in sorted(paths, key=natural) if p.is_file())
+    kept = tuple(_of_path(p) for p in sorted(paths, key=natural))
     if not kept:
         raise InputError("This folder holds no files. Give the folder that holds the images.")
     return kept

@@ -15,30 +15,36 @@ if TYPE_CHECKING:
 NAMED = 4
 
 
-def about(
-    series: Sequence[SeriesFacts], used: SeriesFacts, chosen: bool, guessed: bool, lost: Sequence[LeftOut]
-) -> tuple[Caution, ...]:
-    """The cautions of the choice: `chosen` when it was clear, `guessed` when it is the best guess of an unclear one."""
+def others(series: Sequence[SeriesFacts], used: SeriesFacts, *, is_guess: bool) -> list[Caution]:
+    """That there are other studies and other series; `is_guess` where the choice among them is not clear."""
     usable = [s for s in series if s.usable]
-    others = [s for s in usable if s.number != used.number]
     found = []
     studies = {s.study for s in usable if s.study}
     if len(studies) > 1:
         found.append(
-            Caution(
-                "several-studies", f"There are {len(studies)} studies here; this is about study {used.study} alone."
-            )
+            Caution("several-studies", f"There are {len(studies)} studies here; this is about study {used.study} only.")
         )
-    if others:
-        found.append(Caution("several-series", _others(others, used, guessed and not chosen)))
-    own = {s.kernel for s in usable if s.parts > 1 and (s.study, s.parts) == (used.study, used.parts)}
-    if used.parts > 1 and {"soft", "bone"} <= own:
-        sentence = f"One series held soft and sharp (bone) reconstructions; this is about one: {used.words}."
-        found.append(Caution("several-kernels", sentence))
-    if lost:
-        what = "1 file" if len(lost) == 1 else f"{len(lost)} files"
-        found.append(Caution("files-left-out", f"{what} with images could not be used: {lost[0].reason}"))
-    return tuple(found)
+    if len(usable) > 1:
+        rest = [s for s in usable if s.number != used.number]
+        found.append(Caution("several-series", _others(rest, used, is_guess)))
+    return found
+
+
+def kernels(series: Sequence[SeriesFacts], used: SeriesFacts) -> list[Caution]:
+    """That one series of the scanner held several reconstructions."""
+    own = {s.kernel for s in series if s.usable and s.parts > 1 and (s.study, s.parts) == (used.study, used.parts)}
+    if used.parts < 2 or not {"soft", "bone"} <= own:
+        return []
+    sentence = f"One series held soft and sharp (bone) reconstructions; this is about one: {used.words}."
+    return [Caution("several-kernels", sentence)]
+
+
+def lost(files: Sequence[LeftOut]) -> list[Caution]:
+    """That files with images could not be used."""
+    if not files:
+        return []
+    what = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return [Caution("files-left-out", f"{what} with images could not be used: {files[0].reason}")]
 
 
 def added(volume: Volume, said: Sequence[Caution]) -> Volume:
@@ -49,9 +55,9 @@ def added(volume: Volume, said: Sequence[Caution]) -> Volume:
     return replace(volume, notes=notes, cautions=tuple(dict.fromkeys((*said, *volume.cautions))))
 
 
-def _others(others: Sequence[SeriesFacts], used: SeriesFacts, unclear: bool) -> str:
-    listed = "; ".join(f"series {s.number}: {s.words}" for s in others[:NAMED])
-    more = f"; and {len(others) - NAMED} more" if len(others) > NAMED else ""
+def _others(rest: Sequence[SeriesFacts], used: SeriesFacts, unclear: bool) -> str:
+    listed = "; ".join(f"series {s.number}: {s.words}" for s in rest[:NAMED])
+    more = f"; and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
     first = f"This is about series {used.number} ({used.words})"
     why = ", the best guess among series that are alike" if unclear else ""
     return f"{first}{why}. Not read: {listed}{more}."

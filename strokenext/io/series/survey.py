@@ -59,6 +59,16 @@ class SeriesFacts:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A decoded series, the name of each slice's file, and what of the series' own files is not in it."""
+
+    volume: Volume
+    names: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    failed: tuple[tuple[str, InputError], ...]
+
+
+@dataclass(frozen=True)
 class Survey:
     """All series of a source. `chosen` is the number of the one to judge, None where a person has to choose.
 
@@ -81,11 +91,14 @@ class Survey:
         Of a volume, `left_out` are the files of this source that are not in it. Raises OptionError for a number that is
         not there, InputError (or the files' own error class) when nothing of the series can be decoded.
         """
-        whole, _ = self.read_named(number, progress)
+        whole = self.read_whole(number, progress).volume
         return volume.single(whole) if len(whole) == 1 else whole
 
-    def read_named(self, number: int, progress: Progress | None = None) -> tuple[Volume, tuple[str, ...]]:
-        """As `read`, always as a Volume, with the name of the file of each slice."""
+    def read_whole(self, number: int, progress: Progress | None = None, *, every: bool = False) -> Whole:
+        """As `read`, always as a Volume, with an account of the files of the series.
+
+        `every` says that all series are read, so that the others are not left out and nothing is said of a choice.
+        """
         if not 1 <= number <= len(self.series):
             raise OptionError(f"There is no series {number} here. Choose one of 1 to {len(self.series)}.")
         result = entries.decode(self._found, self._entries[number - 1], progress or _nobody, self._labels)
@@ -96,13 +109,23 @@ class Survey:
         others = [
             LeftOut(name, choose.other_reason(facts, self.series[number - 1]))
             for facts in self.series
-            if facts.number != number
+            if facts.number != number and not every
             for name in facts.files
         ]
         left_out = (*others, *self.left_out, *result.left_out, *broken)
         lost = (*self.failures, *result.left_out, *broken)
-        said = cautions.about(self.series, self.series[number - 1], self.chosen == number, self.guess == number, lost)
-        return cautions.added(replace(result.volume, left_out=left_out), said), result.names
+        used, listed = self.series[number - 1], self.series
+        said = [*cautions.lost(lost), *cautions.kernels(listed, used)]
+        if not every:
+            said = [*cautions.others(listed, used, is_guess=self.chosen is None and self.guess == number), *said]
+        whole = cautions.added(replace(result.volume, left_out=left_out), said)
+        failed = tuple((self._found.members[f.member].name, f.error) for f in result.failed)
+        return Whole(whole, result.names, tuple(result.left_out), failed)
+
+    @property
+    def errors(self) -> tuple[tuple[str, InputError], ...]:
+        """(name, error) of each file that holds an image which cannot be used."""
+        return tuple((self._found.members[f.member].name, f.error) for f in self._found.failed if f.image)
 
     def without_images(self) -> InputError:
         """Why nothing of this source can be used: the error itself for one file, else the commonest reason."""

@@ -49,10 +49,11 @@ def run(*arguments: object) -> int:
 
 
 class TestInputs:
-    def test_folder_gives_pictures_in_natural_order_and_the_dicom_folder_as_one_series(self, pictures):
+    def test_a_folder_and_the_folder_below_it_are_each_an_input_with_all_their_files(self, pictures):
         items, failures = inputs.find([str(pictures)])
-        assert [item.name for item in items] == ["slice2.png", "slice10.png", "series"]
-        assert len(items[2].files) == 3
+        assert [item.name for item in items] == ["in", "series"]
+        assert [file.name for file in items[0].files] == ["notes.txt", "slice2.png", "slice10.png"]
+        assert len(items[1].files) == 3
         assert failures == []
 
     def test_pattern_and_file_name_the_same_picture_once(self, pictures):
@@ -140,7 +141,7 @@ class TestPredict:
         assert document["schema"] == tables.SCHEMA
         assert "broken.png: " in capsys.readouterr().err
         rows = list(csv.DictReader(io.StringIO((tmp_path / "o.csv").read_text())))
-        assert [row["kind"] for row in rows] == ["slice", "slice", "series", "slice", "slice", "slice", ""]
+        assert [row["kind"] for row in rows] == ["slice", "slice", "series", "slice", "slice", "slice", "left out", ""]
         assert [row["slice"] for row in rows[3:6]] == ["0", "1", "2"]
         assert all(0 <= float(row["probability"]) <= 1 for row in rows[:2])
 
@@ -257,11 +258,11 @@ class TestBeingStopped:
         many = tmp_path / "in"
         many.mkdir()
         for number in range(400):
-            (many / f"{number}.png").write_bytes((EXAMPLES / "hemorrhage.png").read_bytes())
+            (many / f"case{number}a{number}.png").write_bytes((EXAMPLES / "hemorrhage.png").read_bytes())
         process = start("predict", many, "--json", tmp_path / "o.json", "--force", stdout=subprocess.PIPE, bufsize=0)
         assert process.stdout is not None
         first = process.stdout.readline()
-        assert b"0.png" in first
+        assert b"case0a0.png" in first
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)
         document = json.loads((tmp_path / "o.json").read_text())
