@@ -22,6 +22,7 @@ from strokenext import StrokeNeXtError
 from . import zerogpu
 from .service import Service
 from .settings import Settings, parse
+from .uploads import Uploads
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -140,12 +141,20 @@ def open_port(host: str, port: int) -> socket.socket:
 def build(settings: Settings) -> tuple[FastAPI, Service]:
     """The app with API and page, and its Service, whose models load once the app is started."""
     import gradio
+    from starlette.routing import Mount
 
+    from .door import Door
     from .page import app as page
 
     app, service = build_api(settings)
     options = {**page.page_options(), "auth": settings.auth, "max_file_size": settings.max_upload, "mcp_server": False}
-    gradio.mount_gradio_app(app, page.build(service), path="/", **options)
+    uploads = Uploads()
+    blocks = page.build(service, uploads)
+    gradio.mount_gradio_app(app, blocks, path="/", **options)
+    blocks.has_launched = True  # launch() was never called, and without it Gradio checks no path that it is given
+    for mount in app.routes:
+        if isinstance(mount, Mount):
+            mount.app = Door(mount.app, uploads)
     return app, service
 
 

@@ -14,6 +14,7 @@ import gradio as gr
 
 from demo.service import Service
 from demo.sessions import CaseStore
+from demo.uploads import Uploads
 from strokenext import METHODS
 
 from . import examples, takeaway, text, theme, viewer
@@ -27,8 +28,8 @@ ON_LOAD = "() => { document.documentElement.lang = 'en'; document.body.classList
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 
 
-def build(service: Service) -> gr.Blocks:
-    """The Blocks of the page on one service; mount them with `page_options()`."""
+def build(service: Service, uploads: Uploads) -> gr.Blocks:
+    """The Blocks of the page on one service, opening those uploads; mount them with `page_options()`."""
     settings = service.settings
 
     def gone(session: str) -> None:
@@ -37,7 +38,8 @@ def build(service: Service) -> gr.Blocks:
 
     store = CaseStore(settings.max_held, idle=settings.idle, gone=gone)
     service.regularly(store.sweep)
-    handlers = Handlers(service, store)
+    service.regularly(uploads.sweep)
+    handlers = Handlers(service, store, uploads)
     with gr.Blocks(title=text.TITLE, analytics_enabled=False, fill_width=True, delete_cache=DELETE_CACHE) as page:
         _parts(page, handlers, settings.idle / 60)
     page.queue(max_size=settings.queue + settings.workers, api_open=False)

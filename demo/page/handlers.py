@@ -10,10 +10,10 @@ from typing import Any
 
 import gradio as gr
 
-from demo import uploads
 from demo.cancel import CancelledError
 from demo.service import Service
 from demo.sessions import Case, CaseStore, ExpiredError
+from demo.uploads import Uploads
 from strokenext import StrokeNeXtError, errors
 
 from . import answer, requests, text, viewer
@@ -38,15 +38,15 @@ class Handlers:
     returns the tab's snapshot, or {"error": sentence}, and never raises. `run` starts the work that follows.
     """
 
-    def __init__(self, service: Service, store: CaseStore, run: Run = on_thread) -> None:
-        self.service, self.store, self._run = service, store, run
+    def __init__(self, service: Service, store: CaseStore, uploads: Uploads, run: Run = on_thread) -> None:
+        self.service, self.store, self.uploads, self._run = service, store, uploads, run
         self.tabs, self.judging = Tabs(), Judging(service, store)
 
     def open(self, request: Request) -> dict[str, Any]:
         """Another picture: an example, or files that were uploaded. What was open is forgotten, its work ends."""
 
         def begin(tab: Tab) -> None:
-            read, generation = _reader(request), requests.number(request, "generation")
+            read, generation = _reader(request, self.uploads), requests.number(request, "generation")
             work = tab.anew(lambda s: s.opening(generation), lambda _: Screen(answer.note(text.READING)))
             if work is not None:
                 self.store.drop(work.left)
@@ -184,7 +184,7 @@ def _without_answer(screen: Screen, note: str) -> Screen:
     return Screen(note, screen.viewer, again=screen.viewer is not None)
 
 
-def _reader(request: Request) -> Read:
+def _reader(request: Request, uploads: Uploads) -> Read:
     """What an opening reads, given how it is decoded. Raises OptionError."""
     example = requests.example(request)
     if example is not None:

@@ -19,7 +19,6 @@ from tests.helpers.places import EXAMPLES
 
 pytest.importorskip("gradio")
 
-from demo import uploads
 from demo.page import app, examples, takeaway, text, theme, viewer
 from demo.page.state import Phase
 from demo.service import Service
@@ -287,13 +286,13 @@ class TestHandlers:
         inner = root / "0a1b"
         inner.mkdir(parents=True)
         monkeypatch.setenv("GRADIO_TEMP_DIR", str(root))
-        sent = inner / "IM0001"
-        sent.write_bytes((EXAMPLES / "normal.dcm").read_bytes())
+        (inner / "IM0001").write_bytes((EXAMPLES / "normal.dcm").read_bytes())
+        sent = desk.uploads.adopt(inner / "IM0001")
         desk.handlers.open({"tab": desk.tab.key, "generation": 1, "files": [str(sent)]})
         assert desk.tab.state.phase is Phase.SHOWN
         assert list(root.iterdir()) == []
         with pytest.raises(InputError, match="no longer there"):
-            uploads.read([str(sent)], desk.handlers.service.decode)
+            desk.uploads.read([str(sent)], desk.handlers.service.decode)
 
     def test_no_name_that_is_sent_reads_or_deletes_anything_but_an_upload(self, desk, tmp_path, monkeypatch):
         root, secret = tmp_path / "uploads", tmp_path / "secret.dcm"

@@ -13,6 +13,7 @@ from demo.page.handlers import Handlers
 from demo.page.tabs import Screen, Tab
 from demo.service import Service
 from demo.sessions import Case, CaseStore
+from demo.uploads import Uploads
 from strokenext import Slice, Volume
 from tests.helpers.places import EXAMPLES
 
@@ -22,7 +23,8 @@ class Desk:
 
     def __init__(self, service: Service, store: CaseStore | None = None) -> None:
         self.store = CaseStore() if store is None else store
-        self.handlers = Handlers(service, self.store, run=lambda work: work())
+        self.uploads = Uploads()
+        self.handlers = Handlers(service, self.store, self.uploads, run=lambda work: work())
         self.tab: Tab = self.handlers.tabs.new("session")
         self.screens: list[Screen] = []
         move = self.tab.move
@@ -58,7 +60,7 @@ class Desk:
                 sent = Path(root) / "0a1b" / path.name
                 sent.parent.mkdir()
                 sent.write_bytes(path.read_bytes())
-                return self._open({"files": [str(sent)]}, reader_first)
+                return self._open({"files": [str(self.uploads.adopt(sent))]}, reader_first)
         return self._open(source, reader_first)
 
     def read(self, image: Slice | Volume) -> Screen:

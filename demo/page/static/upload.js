@@ -21,7 +21,7 @@
   function refusal(request) {
     try {
       const body = JSON.parse(request.responseText);
-      return typeof body.detail === "string" ? body.detail : "";
+      return body.error?.message ?? (typeof body.detail === "string" ? body.detail : "");
     } catch {
       return "";
     }
