@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from .answer.provenance import InputFacts, Provenance
     from .cascade import SeriesTriage, Triage, triage, triage_series
     from .errors import StrokeNeXtError
+    from .frame.framed import Caption, Place, framed
+    from .frame.naming import case_label, file_stem, readable
     from .gate import check_scope
     from .io.read import describe, read_any, read_series, read_slice
     from .io.series.survey import SeriesFacts, Survey, survey
@@ -55,6 +57,8 @@ _ROOMS = {
     "explain.methods": ("METHODS",),
     "explain.gradcam": ("heat",),
     "overlay": ("COLORMAPS", "STYLES", "colorbar", "png", "render"),
+    "frame.framed": ("Caption", "Place", "framed"),
+    "frame.naming": ("case_label", "file_stem", "readable"),
     "answer.provenance": ("InputFacts", "Provenance"),
     "slice.prediction": ("Prediction", "SeriesPrediction"),
     "slice.predictor": ("Predictor",),
@@ -74,6 +78,7 @@ __all__ = [
     "METHODS",
     "PRESETS",
     "STYLES",
+    "Caption",
     "Caution",
     "Gate",
     "Header",
@@ -81,6 +86,7 @@ __all__ = [
     "InputFacts",
     "Label",
     "ModelRow",
+    "Place",
     "Prediction",
     "Predictor",
     "Provenance",
@@ -100,10 +106,13 @@ __all__ = [
     "VolumePredictor",
     "Window",
     "__version__",
+    "case_label",
     "check_scope",
     "colorbar",
     "describe",
     "errors",
+    "file_stem",
+    "framed",
     "heat",
     "list_bundled",
     "list_models",
@@ -113,6 +122,7 @@ __all__ = [
     "read_any",
     "read_series",
     "read_slice",
+    "readable",
     "render",
     "report",
     "survey",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from strokenext.answer.answer import Answer, Files
 from strokenext.io.read import read_named
 from strokenext.slice.prediction import Prediction, SeriesPrediction
-from strokenext.types import Progress, Volume
+from strokenext.types import Caution, Progress, Volume
 
 if TYPE_CHECKING:
     from strokenext.slice.predictor import Predictor
@@ -27,9 +27,16 @@ class _Cascade(Answer):
     presence: Prediction | SeriesPrediction
     subtype: Prediction | None = None
 
+    @property
+    def cautions(self) -> tuple[Caution, ...]:
+        """Those of both answers, once each."""
+        second = () if self.subtype is None else self.subtype.cautions
+        return tuple(dict.fromkeys((*self.presence.cautions, *second)))
+
     def to_json(self) -> dict[str, Any]:
-        """Both answers, each in the form it has alone; `subtype` is null where the cascade stops."""
+        """Both answers, each in the form it has alone, and the cautions of both; `subtype` is null where it stops."""
         return {
+            "cautions": [dict(vars(caution)) for caution in self.cautions],
             "presence": self.presence.to_json(),
             "subtype": None if self.subtype is None else self.subtype.to_json(),
         }

@@ -30,6 +30,8 @@ COLORMAPS: tuple[str, ...] = (*_OPENCV, "amber")
 STYLES: tuple[str, ...] = ("heat", "contour", "grid")
 #: Iso-lines of the contour style, as parts of the full scale.
 LEVELS: tuple[float, ...] = (0.25, 0.50, 0.75)
+#: How opaque the strongest evidence is drawn.
+OPACITY = 0.5
 _AMBER = (255, 176, 0)
 #: RGB of a segmentation's regions in their order, apart from every colour map and from each other: cyan, green, pink.
 REGION_COLORS: tuple[tuple[int, int, int], ...] = ((0, 209, 255), (120, 230, 90), (255, 130, 200))
@@ -40,7 +42,7 @@ def render(
     heat: Heat | None = None,
     *,
     window: Window | None = None,
-    opacity: float = 0.5,
+    opacity: float = OPACITY,
     colormap: str = "inferno",
     encoder: str = "both",
     style: str = "heat",
@@ -140,7 +142,7 @@ def colorbar(heat: Heat | None, colormap: str = "inferno", *, height: int = 256,
         y = round(bottom - part * (bottom - top))
         draw.line([(27, y), (32, y)], fill=ink)
         beyond = "+" if part == 1.0 else ""  # stronger evidence has this colour too
-        draw.text((36, y - 7), f"{_tick(part * full, full)}{beyond}", fill=ink, font=small)
+        draw.text((36, y - 7), f"{tick(part * full, full)}{beyond}", fill=ink, font=small)
     return np.asarray(canvas, dtype=np.uint8).copy()
 
 
@@ -187,7 +189,8 @@ def _outlined(picture: ByteArray, region: Region, color: tuple[int, int, int], f
     return np.where(alpha > 0, np.rint(mixed), picture).astype(np.uint8)
 
 
-def _tick(value: float, full: float) -> str:
+def tick(value: float, full: float) -> str:
+    """A number of the colour bar with as many digits as its full scale deserves."""
     digits = 0 if full >= 40 else 1 if full >= 4 else 2 if full >= 0.4 else 3
     return f"{value:.{digits}f}"
 

@@ -22,8 +22,8 @@ from tests.helpers.places import ROOT
 ORDER: dict[str, tuple[str, ...]] = {
     "strokenext": (
         "errors", "types", "version", "windows", "saving", "io", "preprocess", "zoo", "regions", "gate",
-        "models", "record", "explain", "overlay", "answer", "slice", "volume", "segment", "loader", "cascade", "show",
-        "cli", "__init__", "__main__",
+        "models", "record", "explain", "overlay", "frame", "answer", "slice", "volume", "segment", "loader", "cascade",
+        "show", "cli", "__init__", "__main__",
     ),
     "training": (
         "__init__", "measure", "terminal", "environment", "data", "splits", "drawing", "cache", "train", "explain",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from strokenext import overlay
+from strokenext.frame.framed import Caption, framed
 from strokenext.saving import write_folder
 from strokenext.types import FloatArray, Heat, Slice, Window
 
@@ -41,13 +42,24 @@ class Answer:
         return write_folder(folder, {**pictures, "prediction.json": f"{text}\n".encode()})
 
 
-def pictures(image: Slice, window: Window | None, heat: Heat | None, maps: FloatArray | None) -> Files:
-    """slice.png and, with evidence, overlay.png and heat.npy, the maps in logit units."""
+def pictures(
+    image: Slice,
+    window: Window | None,
+    heat: Heat | None,
+    maps: FloatArray | None,
+    caption: Caption,
+    strength: float = 1.0,
+) -> Files:
+    """slice.png, its pixels alone, and, with evidence, overlay.png in its frame and heat.npy, the maps in logit units.
+
+    The evidence is drawn as faint as `strength` says, see `Classification.strength`.
+    """
     window = window if image.unit == "HU" else None
     made = {"slice.png": overlay.png(overlay.grey(image, window))}
     if heat is not None and maps is not None:
         buffer = io.BytesIO()
         np.save(buffer, maps, allow_pickle=False)
-        made["overlay.png"] = overlay.png(overlay.render(image, heat, window=window))
+        drawn = overlay.render(image, heat, window=window, opacity=overlay.OPACITY * strength)
+        made["overlay.png"] = overlay.png(framed(drawn, image, caption, heat=heat, strength=strength))
         made["heat.npy"] = buffer.getvalue()
     return made

@@ -13,6 +13,9 @@ from strokenext.types import Gate
 from .answer import Answer
 from .provenance import InputFacts, Provenance
 
+#: How strongly evidence is drawn, 0..1, for a class that was just not decided for.
+FAINT = 0.25
+
 
 @dataclass(frozen=True, eq=False)
 class Classification(Answer):
@@ -41,6 +44,29 @@ class Classification(Answer):
     def refused(self) -> bool:
         """Whether there are no numbers because the input is outside the model's scope."""
         return self.probability is None
+
+    @property
+    def headline(self) -> str:
+        """The decision with its numbers: "stroke (probability of stroke 0.83, threshold 0.40)"."""
+        if self.probability is None:
+            return "not judged"
+        number = f"probability of {self.classes[1]} {self.probability:.2f}, threshold {self.threshold:.2f}"
+        return f"{self.decision} ({number})"
+
+    def strength(self, class_name: str) -> float:
+        """How strongly evidence for a class is drawn, 0..1, so that a picture glows no more than its answer says.
+
+        1 where the class was decided for, rising from FAINT to 1 through the indeterminate band, and from 0 to FAINT
+        where it was decided against: it never falls as the probability of the class rises.
+        """
+        if self.probability is None:
+            return 0.0
+        p, (low, high) = self.probability, self.band
+        if class_name != self.classes[1]:
+            p, low, high = 1 - p, 1 - high, 1 - low
+        if p >= high:
+            return 1.0
+        return FAINT * p / low if p < low else FAINT + (1 - FAINT) * (p - low) / (high - low)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, finite numbers only."""

@@ -53,6 +53,7 @@ class Segmenter(Checkpoint):
             input=facts,
             provenance=self.provenance(window, facts.sha256),
             image=given,
+            cautions=given.cautions,
         )
 
     def probabilities(self, prepared: Prepared) -> FloatArray:

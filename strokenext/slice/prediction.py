@@ -7,7 +7,9 @@ from typing import Any
 
 from strokenext.answer.answer import Files, pictures
 from strokenext.answer.classification import Calibrated, Classification
-from strokenext.types import Caution, Gate, Heat, Slice, Window
+from strokenext.frame.framed import Caption, Place
+from strokenext.frame.naming import case_title
+from strokenext.types import Caution, Gate, Heat, Label, LeftOut, Slice, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +35,23 @@ class Prediction(Calibrated):
         return super().to_json() | {
             "heat": None if self.heat is None else _heat(self.heat),
             "cautions": [dict(vars(caution)) for caution in self.cautions],
+            "case": _case(self.image.label),
         }
 
-    def files(self) -> Files:
+    @property
+    def glow(self) -> float:
+        """How strongly its evidence is drawn, 0..1, see `strength`; 0 without evidence."""
+        return 0.0 if self.heat is None else self.strength(self.heat.class_name)
+
+    def caption(self, title: str = "", place: Place | None = None) -> Caption:
+        """What stands around its picture; without a title the file's own label, else the start of its checksum."""
+        named = case_title(self.image.label, self.input.sha256, title)
+        return Caption(named, place, self.headline, self.cautions, self.window if self.image.unit == "HU" else None)
+
+    def files(self, place: Place | None = None) -> Files:
         """slice.png and, with evidence, overlay.png and heat.npy ((E, h, w) float32)."""
-        return pictures(self.image, self.window, self.heat, None if self.heat is None else self.heat.maps)
+        maps = None if self.heat is None else self.heat.maps
+        return pictures(self.image, self.window, self.heat, maps, self.caption(place=place), self.glow)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +61,8 @@ class SeriesPrediction(Classification):
     `probability` is the mean of the highest accepted slices (`pooled` many; `aggregation` says it in words)
     and is calibrated for slices, not for series. `peak` is the index of the slice with the highest
     probability. Both are None when every slice was refused. `cautions` are about the series and its slices, once each.
+    `positions` of the slices are in mm, None where the files state none; `left_out` are files that were not used;
+    `case` is the series' label where one was asked for.
     """
 
     slices: tuple[Prediction, ...]
@@ -55,6 +71,9 @@ class SeriesPrediction(Classification):
     peak: int | None
     sha256: str
     cautions: tuple[Caution, ...] = ()
+    positions: tuple[float, ...] | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    case: Label | None = None
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -78,6 +97,10 @@ class SeriesPrediction(Classification):
         common = max(gates, key=lambda gate: sum(other.code == gate.code for other in gates))
         return Gate(False, f"None of the {len(gates)} slices could be judged. {common.reason}", common.code)
 
+    def place(self, index: int) -> Place:
+        """Where a slice lies in the series."""
+        return Place(index, len(self), None if self.positions is None else self.positions[index])
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `slices` holds each slice's own."""
         return super().to_json() | {
@@ -87,12 +110,19 @@ class SeriesPrediction(Classification):
             "gate": dict(vars(self.gate)),
             "sha256": self.sha256,
             "cautions": [dict(vars(caution)) for caution in self.cautions],
+            "case": _case(self.case),
+            "positions_mm": None if self.positions is None else [round(mm, 3) for mm in self.positions],
+            "left_out": [dict(vars(left)) for left in self.left_out],
             "slices": [p.to_json() for p in self.slices],
         }
 
     def files(self) -> Files:
         """As `Prediction.files`, of the peak slice; empty when there is none."""
-        return {} if self.peak is None else self.slices[self.peak].files()
+        return {} if self.peak is None else self.slices[self.peak].files(self.place(self.peak))
+
+
+def _case(label: Label | None) -> dict[str, Any] | None:
+    return None if label is None else dict(vars(label))
 
 
 def _heat(heat: Heat) -> dict[str, Any]:

@@ -218,4 +218,7 @@ class Predictor(Checkpoint):
             peak=max(predicted, key=lambda i: predicted[i]) if predicted else None,
             sha256=given.sha256,
             cautions=tuple(dict.fromkeys((*given.cautions, *(c for p in slices for c in p.cautions)))),
+            positions=given.positions if isinstance(given, Volume) else None,
+            left_out=given.left_out if isinstance(given, Volume) else (),
+            case=given.label,
         )

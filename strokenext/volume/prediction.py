@@ -7,7 +7,9 @@ from typing import Any
 
 from strokenext.answer.answer import Files, pictures
 from strokenext.answer.classification import Calibrated
-from strokenext.types import FloatArray, Gate, Heat, Volume, Window
+from strokenext.frame.framed import Caption, Place
+from strokenext.frame.naming import case_title
+from strokenext.types import Caution, FloatArray, Gate, Heat, Volume, Window
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +32,14 @@ class VolumePrediction(Calibrated):
     `probability` is calibrated for series; None when the series was refused because too few slices are in scope.
     `slices` are those of `volume`, from the feet to the head; `planes` is how many the model saw in their place.
     `maps` is the evidence on the model's own grid, (E, d, h, w) in logit units, None without evidence.
+    `cautions` say what about the series may have changed the answer.
     """
 
     planes: int
     slices: tuple[VolumeSlice, ...]
     maps: FloatArray | None
     volume: Volume = field(repr=False)
+    cautions: tuple[Caution, ...] = ()
 
     def __len__(self) -> int:
         return len(self.slices)
@@ -52,9 +56,19 @@ class VolumePrediction(Calibrated):
         highest, index = max(peaks, default=(0.0, 0))
         return -index if highest > 0 else None
 
+    def caption(self, index: int, title: str = "") -> Caption:
+        """What stands around the picture of a slice, as `Prediction.caption`."""
+        positions, window = self.volume.positions, self.slices[index].window
+        named = case_title(self.volume.label, self.input.sha256, title)
+        place = Place(index, len(self), None if positions is None else positions[index])
+        return Caption(named, place, self.headline, self.cautions, window if self.volume.unit == "HU" else None)
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, finite numbers only."""
         return super().to_json() | {
+            "cautions": [dict(vars(caution)) for caution in self.cautions],
+            "case": None if self.volume.label is None else dict(vars(self.volume.label)),
+            "left_out": [dict(vars(left)) for left in self.volume.left_out],
             "planes": self.planes,
             "judged": self.accepted,
             "peak": self.peak,
@@ -67,7 +81,8 @@ class VolumePrediction(Calibrated):
         if self.peak is None:
             return {}
         part = self.slices[self.peak]
-        return pictures(self.volume[self.peak], part.window, part.heat, self.maps)
+        glow = 0.0 if part.heat is None else self.strength(part.heat.class_name)
+        return pictures(self.volume[self.peak], part.window, part.heat, self.maps, self.caption(self.peak), glow)
 
     def _heat(self, maps: FloatArray) -> dict[str, Any]:
         some = next(part.heat for part in self.slices if part.heat is not None)

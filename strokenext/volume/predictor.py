@@ -81,6 +81,7 @@ class VolumePredictor(Checkpoint):
             input=facts,
             provenance=self.provenance(output.window, facts.sha256),
             volume=given,
+            cautions=given.cautions,
         )
 
     # -- inside ------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ import pytest
 from strokenext import saving
 from strokenext.cascade import triage
 from strokenext.errors import OutputError
+from strokenext.frame.framed import NOTICE
 from strokenext.types import Gate
+from tests.helpers.reading import stands_on
 from tests.helpers.toy import head, predictor, series
 
 pytestmark = pytest.mark.usefixtures("gate")
@@ -31,8 +33,8 @@ def test_save_writes_pictures_map_and_manifest(tmp_path: Path) -> None:
     assert record["probability"] == found.probability
     assert set(record["files"]) == {"slice.png", "overlay.png", "heat.npy"}
     plain, drawn = (cv2.imread(str(place / name)) for name in ("slice.png", "overlay.png"))
-    assert plain.shape == drawn.shape == (96, 96, 3)
-    assert (plain != drawn).any()
+    assert plain.shape == (96, 96, 3)  # the pixels alone
+    assert stands_on(drawn[:, :, ::-1], f"{found.headline} {NOTICE}", 14)  # in its frame, six times as large
     assert found.save(tmp_path / "deep" / "case") == tmp_path / "deep" / "case-2"
     assert sorted(p.name for p in (tmp_path / "deep").iterdir()) == ["case", "case-2"]
 

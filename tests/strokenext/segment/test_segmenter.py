@@ -15,6 +15,7 @@ from PIL import Image
 
 import strokenext
 from strokenext.errors import InputError, ModelError, ModelMismatchError, ModelNotFoundError, OptionError
+from strokenext.frame.framed import NOTICE
 from strokenext.overlay import REGION_COLORS, render
 from strokenext.record.config import ModelConfig, load_config
 from strokenext.record.weights import save_model
@@ -23,6 +24,7 @@ from strokenext.segment.segmenter import Segmenter
 from strokenext.show import words
 from strokenext.types import Edges, Slice, Volume
 from tests.helpers.masked_phantoms import bleeding, bright, segmentation_model
+from tests.helpers.reading import stands_on
 from tests.helpers.tiny_models import pair
 
 
@@ -133,13 +135,15 @@ class TestSegmenter:
         assert {p.name for p in place.iterdir()} == {"prediction.json", "slice.png", "overlay.png", "labels.png"}
         labels = np.asarray(Image.open(place / "labels.png"))
         assert (labels == found.regions[0].mask).all()
-        overlay, plain = (np.asarray(Image.open(place / f"{n}.png").convert("RGB")) for n in ("overlay", "slice"))
+        framed, plain = (np.asarray(Image.open(place / f"{n}.png").convert("RGB")) for n in ("overlay", "slice"))
+        assert stands_on(framed, f"Marked: {found.regions[0].name}, {NOTICE}", 14)
+        assert (np.asarray(Image.open(io.BytesIO(found.picture()))) == framed).all()
+        overlay = render(found.image, window=found.window, regions=found.regions)
         changed = (overlay != plain).any(axis=2)
         assert (changed <= found.regions[0].mask).all()  # nothing outside a region changes
         assert changed.sum() > 0.9 * found.regions[0].pixels
         edge = changed & (overlay == np.array(REGION_COLORS[0])).all(axis=2)
         assert edge.any()
-        assert Image.open(io.BytesIO(found.picture())).size == (128, 128)
 
     def test_what_it_cannot_do_is_a_sentence(self, segmenter: Segmenter, folder: Path, monkeypatch) -> None:
         with pytest.raises(InputError, match="one by one"):

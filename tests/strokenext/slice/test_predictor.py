@@ -219,7 +219,9 @@ def test_examples_pass_the_real_gate(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert found.gate.accepted
     assert found.input.kind == "dicom"
     assert found.input.unit == "HU"
-    assert cv2.imread(str(found.save(tmp_path / "case") / "overlay.png")).shape[:2] == found.input.shape
+    saved = found.save(tmp_path / "case")
+    assert cv2.imread(str(saved / "slice.png")).shape[:2] == found.input.shape
+    assert cv2.imread(str(saved / "overlay.png")).shape[0] > found.input.shape[0]  # its frame around it
     over = model.predict_volume(EXAMPLES / "series_hemorrhage.zip")
     assert over.predicted > 0
     noise = np.random.default_rng(0).integers(0, 255, (200, 200), dtype=np.uint8)
