@@ -165,13 +165,24 @@ class LeftOut:
     reason: str
 
 
+@dataclass(frozen=True)
+class OtherSeries:
+    """A series that was given as well and is not the one that was read: its numbers, what it is in words, its size."""
+
+    study: int  # 0 where the files state none
+    series: int
+    description: str
+    images: int
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A stack of axial slices ordered from the feet to the head, all of one shape and unit.
 
     `positions` are mm along the slice normal, ascending, or None where the file has no geometry;
-    `spacing` is that of a pixel within the slice, (row, column) in mm. `cautions` are about the whole series and
-    include those of its slices, once each.
+    `spacing` is that of a pixel within the slice, (row, column) in mm. `others` are series that could be judged
+    instead, whose files are in `left_out` with everything else that is not in the slices. `cautions` are about the
+    whole series and include those of its slices, once each.
     """
 
     slices: tuple[Slice, ...]
@@ -181,6 +192,7 @@ class Volume:
     sha256: str = ""
     cautions: tuple[Caution, ...] = ()
     label: Label | None = None
+    others: tuple[OtherSeries, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.slices:

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from demo.service import Result
-from strokenext import Segmentation, SeriesPrediction, SeriesTriage, png, render, words
+from strokenext import Segmentation, SeriesPrediction, SeriesTriage, Slice, Volume, png, render, words
 
 from . import schemas
 
@@ -18,6 +18,7 @@ def to_json(result: Result, form: schemas.PredictForm) -> dict[str, Any]:
     if isinstance(result.first, SeriesPrediction):
         whole = None if result.whole is None else result.whole.to_json()
         body = _series(body, isinstance(result.answer, SeriesTriage)) | {"task": form.task, "volume": whole}
+        body |= _account(result.image)
         schema = schemas.SeriesAnswer
     elif form.task == "triage":
         body, schema = {**_headline(body["presence"]), **body, "task": form.task}, schemas.TriageAnswer
@@ -26,6 +27,16 @@ def to_json(result: Result, form: schemas.PredictForm) -> dict[str, Any]:
     body["overlay"] = _overlay(result) if form.overlay else None
     body["segmentation"] = None if result.marks is None else _marks(result.marks, result.first)
     return schema.model_validate(body).model_dump(by_alias=True)
+
+
+def _account(image: Slice | Volume) -> dict[str, Any]:
+    """The other series of what was sent, and every file that is not in this one, with the reason."""
+    if isinstance(image, Slice):
+        return {"others": [], "left_out": []}
+    return {
+        "others": [dict(vars(one)) for one in image.others],
+        "left_out": [dict(vars(one)) for one in image.left_out],
+    }
 
 
 def _overlay(result: Result) -> str | None:

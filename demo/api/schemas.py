@@ -134,6 +134,22 @@ class TriageAnswer(Common):
     subtype: PredictionOut | None
 
 
+class OtherSeriesOut(Answer):
+    """A series that was sent as well and is not the one that this answer is about."""
+
+    study: int = Field(description="Counted from 1; 0 where the files state none.")
+    series: int
+    description: str
+    images: int
+
+
+class LeftOutOut(Answer):
+    """A file that is not in the series that was judged."""
+
+    name: str
+    reason: str
+
+
 class SeriesAnswer(Common):
     """Answer for a series: `slices` holds one prediction each, from the feet to the head."""
 
@@ -143,6 +159,8 @@ class SeriesAnswer(Common):
     probability: float | None
     subtype: PredictionOut | None = Field(None, description="Triage only: of the peak slice.")
     volume: VolumeOut | None = Field(None, description="Of the volume model, null where none is loaded.")
+    others: list[OtherSeriesOut] = Field(description="Other series among the files; one alone is judged.")
+    left_out: list[LeftOutOut] = Field(description="Every file that is not in the series judged, with the reason.")
 
 
 class Health(Answer):

@@ -85,7 +85,7 @@ def decode(parts: list[bytes], path: str | None, options: dict[str, Any]) -> Sli
     if len(parts) == 1:
         return strokenext.read_any(parts[0], **options)
     volume = strokenext.read_series(parts, **options)
-    return volume[0] if len(volume) == 1 else volume
+    return volume[0] if len(volume) == 1 and not volume.left_out else volume  # what is said of the rest stays with it
 
 
 def die_with_parent() -> None:

@@ -9,14 +9,14 @@ from .exits import EXIT_CODES
 
 FORMATS = """\
 JSON  {"schema": "strokenext-predictions/1", "version", "task", "interrupted",
-       "results": [{"path", "kind": "slice"|"series", "prediction": {...}}],
-       "errors": [{"path", "code", "message"}]}
+       "results": [{"path", "kind": "slice"|"series", "study", "series", "description", "files", "prediction": {...}}],
+       "left_out": [{"path", "reason"}], "errors": [{"path", "code", "message"}]}
       "prediction" has the keys input, task, label, probabilities, probability, decision, threshold, band,
       interval, logit, gate, heat, provenance; of a triage, presence and subtype, each in that form. A model of
       whole series (--model) gives one such answer per series, with planes, judged, peak and slices (gate, heat).
-CSV   one line per image and question, and for a series one for the whole and one per slice:
+CSV   one line per image and question, for a series one for the whole and one per slice, and one per file left out:
       path, kind, slice, task, label, decision, probability, threshold, band_low, band_high, interval_low,
-      interval_high, logit, gate_accepted, gate_reason, heat_peak, model, weights_sha256, error
+      interval_high, logit, gate_accepted, gate_reason, heat_peak, model, weights_sha256, error, study, series, file
       A text that a spreadsheet would run as a formula starts with an apostrophe.
 
 Research use only. Not a medical device.
@@ -53,7 +53,7 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "paths",
         nargs="+",
         metavar="PATH",
-        help="files, folders (searched to the bottom; the DICOM files of one folder are one series) or globs",
+        help="files, folders (searched to the bottom; every series of each is judged) or globs",
     )
     predict.add_argument(
         "--task", choices=("presence", "subtype", "triage"), help="default: what --model answers, else presence"

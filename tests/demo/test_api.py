@@ -120,6 +120,18 @@ class TestAnswers:
         assert body["subtype"]["task"] == "subtype"
         assert base64.b64decode(body["overlay"]).startswith(b"\x89PNG")
 
+    def test_the_other_studies_of_a_zip_and_every_file_not_judged_are_listed(self, client):
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.writestr("a/hemorrhage.dcm", DICOM)
+            archive.writestr("b/normal.dcm", (EXAMPLES / "normal.dcm").read_bytes())
+            archive.writestr("notes.txt", "words " * 99)
+        body = post(client, target.getvalue(), explain=False, force=True).json()
+        assert len(body["slices"]) == 1
+        assert [(one["study"], one["series"], one["images"]) for one in body["others"]] == [(2, 2, 1)]
+        assert {item["name"] for item in body["left_out"]} == {"normal.dcm", "notes.txt"}
+        assert {"several-studies", "several-series"} <= {c["code"] for c in body["cautions"]}
+
     def test_what_the_gate_refuses_has_a_reason_and_no_number(self, client):
         buffer = io.BytesIO()
         Image.new("L", (256, 256), 0).save(buffer, "PNG")

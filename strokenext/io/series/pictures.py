@@ -38,9 +38,15 @@ def runs(found: Scan, sizes: Sequence[tuple[int, int] | None]) -> list[Run]:
     groups: dict[object, list[tuple[int, int]]] = defaultdict(list)  # (place among the pictures, number in the name)
     for place, (member, _) in enumerate(found.pictures):
         groups[_stem(found, member, sizes[place])].append((place, _count(found, member, place)))
-    split = [run for stem, group in groups.items() for run in (_consecutive(group) if stem else [[g] for g in group])]
+    split = [run for stem, group in groups.items() for run in _split(found, stem, group)]
     split.sort(key=lambda run: natural(found.members[found.pictures[run[0][0]][0]].name))
     return [_run(found, run) for run in split]
+
+
+def _split(found: Scan, stem: object, group: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    if stem is None:
+        return [[one] for one in group]
+    return _consecutive(group) if found.members[found.pictures[group[0][0]][0]].named else [group]
 
 
 def _stem(found: Scan, member: int, size: tuple[int, int] | None) -> object:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from strokenext.errors import InputError, OptionError
 from strokenext.io.dicom.kernel import KernelKind
 from strokenext.io.source import Bundle, SeriesSource, members
-from strokenext.types import LeftOut, Progress, Slice, Volume
+from strokenext.types import LeftOut, OtherSeries, Progress, Slice, Volume
 
 from . import cautions, choose, entries, volume
 from .entries import Entry
@@ -118,7 +118,9 @@ class Survey:
         said = [*cautions.lost(lost), *cautions.kernels(listed, used)]
         if not every:
             said = [*cautions.others(listed, used, is_guess=self.chosen is None and self.guess == number), *said]
-        whole = cautions.added(replace(result.volume, left_out=left_out), said)
+        rest = [s for s in listed if s.usable and s is not used and not every]
+        apart = tuple(OtherSeries(s.study, s.number, s.words, s.images) for s in rest)
+        whole = cautions.added(replace(result.volume, left_out=left_out, others=apart), said)
         failed = tuple((self._found.members[f.member].name, f.error) for f in result.failed)
         return Whole(whole, result.names, tuple(result.left_out), failed)
 

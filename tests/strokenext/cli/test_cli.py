@@ -145,6 +145,64 @@ class TestPredict:
         assert [row["slice"] for row in rows[3:6]] == ["0", "1", "2"]
         assert all(0 <= float(row["probability"]) <= 1 for row in rows[:2])
 
+    def test_every_example_has_an_answer_and_every_file_is_accounted_for(self, tmp_path, capsys):
+        code = run("predict", EXAMPLES, "--json", tmp_path / "o.json", "--csv", tmp_path / "o.csv", "--no-explain")
+        document = json.loads((tmp_path / "o.json").read_text())
+        rows = list(csv.DictReader(io.StringIO((tmp_path / "o.csv").read_text())))
+        printed = capsys.readouterr()
+        assert code == 0
+        answered = {Path(r["path"]).name for r in document["results"]}
+        left = {Path(r["path"]).name for r in document["left_out"]}
+        assert answered == {p.name for p in EXAMPLES.iterdir() if p.suffix in (".dcm", ".png", ".zip")}
+        assert answered | left == {p.name for p in EXAMPLES.iterdir()}
+        assert {Path(row["path"]).name for row in rows if row["kind"] == "left out"} == left
+        assert all(name in printed.out for name in answered)
+        assert all(name in printed.err for name in left)
+
+    def test_patients_of_one_folder_each_have_an_answer(self, tmp_path):
+        import pydicom
+
+        flat = tmp_path / "flat"
+        flat.mkdir()
+        for number in range(3):
+            ds = pydicom.dcmread(DICOM)
+            ds.PatientID, ds.StudyInstanceUID, ds.SeriesInstanceUID = str(number), f"1.2.{number}", f"1.3.{number}"
+            ds.save_as(flat / f"{number}.dcm")
+        (flat / "cut.dcm").write_bytes(DICOM.read_bytes()[:3000])
+        code = run("predict", flat, "--json", tmp_path / "o.json", "--no-explain")
+        document = json.loads((tmp_path / "o.json").read_text())
+        assert code == 1  # the cut file is an image that could not be used
+        assert [r["study"] for r in document["results"]] == [1, 2, 3]
+        assert [r["files"] for r in document["results"]] == [["0.dcm"], ["1.dcm"], ["2.dcm"]]
+        assert [Path(e["path"]).name for e in document["errors"]] == ["cut.dcm"]
+        assert not any(c["code"] == "several-studies" for r in document["results"] for c in r["prediction"]["cautions"])
+
+    def test_two_kernels_of_one_series_each_have_an_answer_with_their_files(self, tmp_path):
+        import pydicom
+
+        folder = tmp_path / "kernels"
+        folder.mkdir()
+        with zipfile.ZipFile(EXAMPLES / "series_hemorrhage.zip") as archive:
+            for name in sorted(archive.namelist())[:3]:
+                for kernel in ("H30s", "H60s"):
+                    ds = pydicom.dcmread(io.BytesIO(archive.read(name)))
+                    ds.ConvolutionKernel, ds.RescaleIntercept = kernel, -1024 - (kernel == "H60s")
+                    ds.save_as(folder / f"{kernel}-{Path(name).name}")
+        run("predict", folder, "--csv", tmp_path / "o.csv", "--no-explain", "--force")
+        rows = list(csv.DictReader(io.StringIO((tmp_path / "o.csv").read_text())))
+        files = {s: [r["file"] for r in rows if r["series"] == s and r["kind"] == "slice"] for s in ("1", "2")}
+        assert {name[:4] for name in files["1"]} == {"H30s"}
+        assert {name[:4] for name in files["2"]} == {"H60s"}
+        assert len(files["1"]) == len(files["2"]) == 3
+
+    def test_a_name_as_long_as_a_file_system_allows(self, tmp_path):
+        long = tmp_path / f"{'n' * 245}.dcm"
+        long.write_bytes(DICOM.read_bytes())
+        assert run("predict", long, "--overlays", tmp_path / "maps", "--force") == 0
+        (made,) = (tmp_path / "maps").iterdir()
+        assert made.name.startswith("n" * 200)
+        assert made.name.endswith(inputs.OVERLAY_SUFFIX)
+
     def test_one_prediction_has_the_promised_keys(self, capsys):
         assert run("predict", DICOM, "--json", "-", "--force") == 0
         captured = capsys.readouterr()
