@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 #: Seconds an upload may lie unread.
 LIFETIME = 1800.0
+FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
 GONE = "The uploaded file is no longer there. Open it again."
 
 
@@ -98,8 +99,7 @@ class Uploads:
         self._require_plain(path)
         try:
             # Neither follows a link nor waits for a pipe that has come since.
-            handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-            with open(handle, "rb") as file:
+            with open(os.open(path, FLAGS), "rb") as file:
                 return file.read()
         except OSError as error:
             raise errors.NotFoundError(GONE) from error
