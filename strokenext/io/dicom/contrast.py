@@ -6,11 +6,11 @@ import re
 
 #: What people write into ContrastBolusAgent to say that there was none, in the languages met.
 _NONE = re.compile(
-    r"|N|NO|NON|NONE|NIL|NULL|NOT? ?(GIVEN|USED|APPLICABLE)|N ?A|0|0 ?ML|NO ?(IV )?CONTRAST( ?(AGENT|MEDIUM|MEDIA))?"
-    r"|WITHOUT( CONTRAST)?|W O( CONTRAST)?|NON? ?CONTRAST|NATIVE?|PLAIN|OHNE( KM)?|KEINE?S?|SANS( PDC| CONTRASTE)?"
-    r"|AUCUNE?|SIN( CONTRASTE)?|NINGUN[OA]?|SENZA|NESSUNO|NENHUM|SEM CONTRASTE|YOK|KONTRASTSIZ|GEEN"
-    r"|UNKNOWN|UNSPECIFIED|FALSE"
+    r"(NO|NOT|WITHOUT|W O|OHNE|KEINE?S?|SANS|SIN|SENZA|SEM|NON(?! ?IONIC)|NATIVE?|NATIF|PLAIN|UNENHANCED)( .*)?"
+    r"|N|NONE|NIL|NULL|N ?A|0( 0+)?( ?(ML|CC))?|AUCUNE?|NINGUN[OA]?|NESSUN[OA]?|NENHUM|YOK|KONTRASTSIZ|GEEN|FALSE|NCCT"
 )
+#: What says neither.
+_UNSAID = re.compile(r"|UNKNOWN|UNSPECIFIED|NOT (STATED|SPECIFIED|KNOWN|RECORDED)|X+|ANONYMI[SZ]ED|REMOVED")
 #: Routes by which a medium does not reach the brain.
 _ELSEWHERE = re.compile(r"ORAL|RECTAL|PO|PR|ENTERAL|BLADDER|ARTICULAR")
 _NATIVE_WORDS = re.compile(
@@ -28,11 +28,11 @@ def given(agents: tuple[str, ...], routes: tuple[str, ...], description: str) ->
 
     None where nothing is said, or where the medium went elsewhere.
     """
-    named = [a for a in (_plain(agent) for agent in agents) if not _NONE.fullmatch(a)]
-    if named:
-        told = [r for r in (_plain(route) for route in routes) if r]
-        return None if told and all(_ELSEWHERE.fullmatch(r) for r in told) else True
-    if any(_plain(agent) for agent in agents):
+    told = [a for a in (_plain(agent) for agent in agents) if not _UNSAID.fullmatch(a)]
+    if any(not _NONE.fullmatch(a) for a in told):
+        ways = [r for r in (_plain(route) for route in routes) if r]
+        return None if ways and all(_ELSEWHERE.fullmatch(r) for r in ways) else True
+    if told:
         return False  # an agent is named, and its name says that there was none
     text = description.upper().replace("_", " ")
     if _NATIVE_WORDS.search(text):

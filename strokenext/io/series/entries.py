@@ -27,8 +27,8 @@ class Entry:
 
     kind: str  # "dicom", "nifti" or "picture"
     what: Ordered | Run | int
-    files: tuple[str, ...]
-    first: int  # the first of its members, for the order of the list
+    members: tuple[int, ...]  # the member that each image is in, in order
+    files: tuple[str, ...]  # and its name
     study: str = ""  # a hash
     series: str = ""  # a hash
     modality: str | None = None
@@ -54,9 +54,9 @@ def entries(found: Scan, *, strict: bool, labels: bool) -> tuple[list[Entry], li
     listed = _parted([_of_stack(found, stack, labels) for stack in stacks])
     if not strict and all(e.unusable for e in listed):
         listed = [replace(e, unusable="") for e in listed]
-    listed += [Entry("nifti", n, (found.members[n].name,), n) for n in found.nifti]
+    listed += [Entry("nifti", n, (n,), _names(found, (n,))) for n in found.nifti]
     listed += [_of_run(found, run) for run in pictures.runs(found, _sizes(found))]
-    listed.sort(key=lambda e: (e.first, e.part))
+    listed.sort(key=lambda e: (min(e.members), e.part))
     return listed, [LeftOut(c.name, _REPEAT) for c in repeats]
 
 
@@ -91,15 +91,15 @@ def _of_stack(found: Scan, stack: Sequence[Candidate], labels: bool) -> Entry:
     return Entry(
         kind="dicom",
         what=order,
-        files=tuple(c.name for c in order.images),
-        first=min(c.member for c in stack),
+        members=(places := tuple(c.member for c in order.images)),
+        files=_names(found, places),
         study=traits.study,
         series=traits.series or traits.reference,
         modality=first.header.modality,
         kernel=Counter(c.traits.kernel for c in stack).most_common(1)[0][0],
         contrast=True if any(c.traits.contrast for c in stack) else traits.contrast,
         thickness=_median([c.frame.header.slice_thickness for c in stack]),
-        extent=order.positions[-1] - order.positions[0] if order.positions else None,
+        extent=_extent(order),
         window=first.windows[0].width if first.windows else None,
         clear=stated
         and first.position is not None
@@ -150,7 +150,19 @@ def _sizes(found: Scan) -> list[tuple[int, int] | None]:
 
 
 def _of_run(found: Scan, run: Run) -> Entry:
-    return Entry("picture", run, tuple(found.members[n].name for n in run.members), min(run.members))
+    return Entry("picture", run, run.members, _names(found, run.members))
+
+
+def _names(found: Scan, numbers: Sequence[int]) -> tuple[str, ...]:
+    return tuple(found.members[n].name for n in numbers)
+
+
+def _extent(order: Ordered) -> float | None:
+    """mm from the first slice to the last; 0 for images of one place (bolus tracking), None for zeroed positions."""
+    if order.positions:
+        return order.positions[-1] - order.positions[0]
+    stated = {c.frame.position for c in order.images}
+    return 0.0 if len(stated) == 1 and any(stated.pop() or ()) else None
 
 
 def _median(values: Sequence[float | None]) -> float | None:

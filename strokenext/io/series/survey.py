@@ -106,11 +106,13 @@ class Survey:
         if result.volume is None:
             raise _undecodable(result.failed)
         broken = [LeftOut(self._found.members[f.member].name, str(f.error)) for f in result.failed]
+        mine = set(self._entries[number - 1].members)
         others = [
-            LeftOut(name, choose.other_reason(facts, self.series[number - 1]))
-            for facts in self.series
-            if facts.number != number and not every
-            for name in facts.files
+            LeftOut(self._found.members[member].name, choose.other_reason(facts, self.series[number - 1]))
+            for facts, entry in zip(self.series, self._entries, strict=True)
+            if not every
+            for member in dict.fromkeys(entry.members)
+            if member not in mine
         ]
         left_out = (*others, *self.left_out, *result.left_out, *broken)
         lost = (*self.failures, *result.left_out, *broken)

@@ -51,7 +51,7 @@ def dicom(found: Scan, stack: Ordered, steps: Steps, labels: bool) -> Decoded:
     result.left_out += [LeftOut(stack.images[p].name, _OTHER_UNIT) for p in sorted(images) if images[p].unit != unit]
     rest = again(stack, kept)
     result.volume = assembled([images[p] for p in kept], rest.positions, rest.notes, rest.cautions)
-    result.names = tuple(c.name for c in rest.images)
+    result.names = tuple(found.members[c.member].name for c in rest.images)
     return result
 
 

@@ -177,6 +177,14 @@ def test_two_gantry_tilts_are_two_stacks() -> None:
     assert sorted(contents([*flat, *other])) == [list(range(5)), list(range(100, 105))]
 
 
+def test_bolus_tracking_is_no_rival_of_the_head() -> None:
+    head = [ct(5.0 * n, n, n, SeriesInstanceUID="1.1") for n in range(12)]
+    tracking = [ct(40, n, 100 + n, SeriesInstanceUID="1.2", SliceThickness=10) for n in range(20)]
+    found = survey([*tracking, *head])
+    assert contents([*tracking, *head]) == [list(range(100, 120)), list(range(12))]
+    assert found.chosen == 2
+
+
 def test_a_slice_that_was_scanned_again_costs_the_stack_nothing() -> None:
     files = [ct(5.0 * n, n, n, AcquisitionNumber=n) for n in range(8)]
     assert sorted(contents([*files, ct(15, 20, 200, AcquisitionNumber=20)])) == [list(range(8)), [200]]
@@ -192,7 +200,9 @@ def test_a_short_soft_series_beside_a_whole_bone_one_leaves_the_choice_open() ->
 
 @pytest.mark.parametrize(
     ("agent", "given_", "description"),
-    [("NONE", False, ""), ("no", False, ""), ("N/A", False, ""), ("Without contrast", False, ""), ("-", None, ""),
+    [("NONE", False, ""), ("no", False, ""), ("N/A", False, ""), ("No IV contrast given", False, ""),
+     ("0.0 ml", False, ""), ("UNKNOWN", None, ""), ("non-ionic 300", True, ""),
+     ("Keine", False, ""), ("Without contrast", False, ""), ("-", None, ""),
      ("", None, ""), ("ISOVUE300/100", True, ""), ("APPLIED", True, ""), ("Omnipaque", True, "HEAD"),
      ("", True, "CTA HEAD"), ("", False, "HEAD W/O CONTRAST"), ("", False, "Kopf nativ")],
 )  # fmt: skip
@@ -286,6 +296,14 @@ def test_frames_with_one_position_come_in_their_own_order() -> None:
     assert first_pixels(volume) == [0, 1, 2, 3, 4]
     assert volume.positions is None
     assert "order-unknown" in codes(volume)
+    assert volume.left_out == ()
+
+
+def test_files_of_one_name_in_two_folders_are_two_files() -> None:
+    files = {f"{k}/IM{n}": ct(5.0 * n, n, 10 * k + n, StudyInstanceUID=f"1.{k}") for k in (1, 2) for n in range(3)}
+    volume = read_series(packed(files))
+    assert first_pixels(volume) == [10, 11, 12]
+    assert sorted(item.name for item in volume.left_out) == ["IM0", "IM1", "IM2"]
 
 
 def test_a_truncated_copy_does_not_shadow_the_intact_slice() -> None:
