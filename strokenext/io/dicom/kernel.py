@@ -1,8 +1,9 @@
 """Convolution kernels to soft, bone or unknown, by the vendors' own names and by plain words.
 
 Siemens names a family and a sharpness ("H30s", "J40s", "Hr60"), GE a tissue ("STANDARD", "BONEPLUS"), Philips a letter
-("UB", "D"), Canon and Toshiba a number of their list ("FC21"). Each is from the vendor's manual; what stands between
-soft and bone (GE DETAIL, Philips C) stays unknown: it loses to soft and wins over bone.
+("UB", "D"), Canon and Toshiba a number of their list ("FC21"). The names are those in common use, not checked against
+the vendors' manuals; what stands between soft and bone (GE DETAIL, Philips C) stays unknown: it loses to soft and wins
+over bone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _BONE_WORDS = re.compile(
 _SOFT_WORDS = re.compile(
     r"SOFT|STANDARD|\bSTA?N?D\b\+?|BRAIN|HIRN|CEREBR|CEREB|PARENCH|SMOOTH|TISSUE|WEICH|NEURO|\bTEJIDO|\bMOU\b|BEYIN"
 )
-#: Between soft and bone by their makers' own account.
+#: Between soft and bone.
 _BETWEEN = frozenset({"DETAIL", "C", "EC", "CHST", "CHEST"})
 
 
