@@ -19,6 +19,7 @@ pytest.importorskip("gradio")
 from demo import presence, server
 from demo import service as services
 from demo.cancel import Cancel
+from demo.door import Door
 from demo.page import app as pages
 from demo.presence import AWAY_SECONDS, GRACE_SECONDS
 from demo.sessions import Case, CaseStore, ExpiredError
@@ -180,8 +181,8 @@ def test_the_page_says_how_long_pictures_are_kept(held):
 
 
 def _config(app: object) -> dict:
-    mount = next(route for route in app.routes if hasattr(getattr(route, "app", None), "get_blocks"))  # type: ignore[attr-defined]
-    return mount.app.get_blocks().get_config_file()
+    door = next(route.app for route in app.routes if isinstance(getattr(route, "app", None), Door))  # type: ignore[attr-defined]
+    return door.app.get_blocks().get_config_file()
 
 
 def test_the_config_of_the_page_holds_plain_values_and_nothing_of_a_case(held):

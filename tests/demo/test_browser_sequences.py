@@ -1,0 +1,431 @@
+"""Hurried readers on slow lines: random sequences in two real browsers against a model of what may be on the screen.
+
+Whatever is on the screen at any moment belongs to the case opened last and to the slice named beside it: picture,
+number, heat, curve, verdict, and every file that is saved. STROKENEXT_TEST_STEPS sets how many steps are taken,
+STROKENEXT_TEST_SEED which.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import time
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import strokenext
+from strokenext import Slice, Volume, words
+from tests.helpers.places import EXAMPLES, ROOT
+
+pytest.importorskip("gradio")
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pydicom = pytest.importorskip("pydicom")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)")
+STEPS = int(os.environ.get("STROKENEXT_TEST_STEPS", "120"))
+SEED = int(os.environ.get("STROKENEXT_TEST_SEED", "1"))
+#: Longest wait that is put before one piece of the server's work, seconds.
+SLOW = 0.8
+SETTLE_SECONDS = 60
+BUNDLED = ROOT / "assets" / "strokenext-atto-presence" / "model.safetensors"
+
+#: All that is on the screen, read in one go: nothing can change in between.
+LOOK = """() => {
+  const s = window.StrokeNeXt.viewer.state, p = window.StrokeNeXt.page, find = (q) => document.querySelector(q);
+  const visible = (q) => { const e = find(q); return Boolean(e) && e.offsetParent !== null; };
+  const print = (values) => {
+    let h = 2166136261; for (const v of values) h = Math.imul(h ^ (v & 0xffff), 16777619) >>> 0; return h; };
+  const canvas = find('.v-canvas'), heat = s.heat(), curve = find('.v-curve svg');
+  return {
+    phase: document.body.dataset.phase, case: p.case, index: s.index, count: s.count,
+    picture: s.picture && print(s.picture.values), ready: find('.snx-viewer').dataset.ready,
+    corner: find('.v-tl').textContent, counter: find('.v-counter').textContent, label: find('.v-canvas').ariaLabel,
+    busy: visible('.v-busy') && find('.v-busy-text').textContent, line: visible('.v-line'),
+    panel: find('#answer').innerText, html: find('#answer').innerHTML,
+    number: find('#answer .a-number b')?.textContent ?? null,
+    heat: heat && { index: heat.index, maps: heat.maps.map((m) => m.map((v) => Math.round(v * 1e4))) },
+    curve: curve && document.querySelectorAll('.v-curve .c-bar').length,
+    points: s.curve?.points.map((x) => x.p) ?? null,
+    takeaway: visible('.snx-takeaway'), commit: visible('#commit-form'), again: visible('#again'),
+    verdict: find('#verdict input:checked')?.value ?? null, opinion: find('.t-opinion input:checked')?.value ?? null,
+    saved: find('.t-status').textContent,
+  }; }"""
+#: Whether anything is drawn on the stage and whether there is a picture, two frames after that last changed.
+DRAWN = """() => new Promise((done) => {
+  const state = window.StrokeNeXt.viewer.state, c = document.querySelector('.v-canvas');
+  const look = (before) => requestAnimationFrame(() => requestAnimationFrame(() => {
+    if (state.picture !== before) { look(state.picture); return; }
+    const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+    let drawn = false; for (let i = 3; i < d.length; i += 4 * 97) drawn ||= d[i] > 0;
+    done([drawn, Boolean(before)]); }));
+  look(state.picture); })"""
+
+
+def fingerprint(image: Slice) -> int:
+    """FNV-1a of the pixels as the browser holds them; the same as `print` above."""
+    scale = 1.0 if image.unit == "HU" else 1.0 / 128
+    value = 2166136261
+    for v in np.clip(np.rint(image.pixels / scale), -32768, 32767).astype("<i2").ravel().astype(np.uint16).tolist():
+        value = ((value ^ v) * 16777619) & 0xFFFFFFFF
+    return value
+
+
+@dataclass
+class Known:
+    """A source that can be opened, and what is right to show of each of its slices."""
+
+    name: str
+    files: tuple[Path, ...]
+    example: str | None = None
+    broken: bool = False
+    images: tuple[Slice, ...] = ()
+    prints: list[int] = field(default_factory=list)
+    answers: dict[int, Any] = field(default_factory=dict)
+
+    def learn(self, predictor: Any) -> None:
+        """Read and judge it directly, without any page."""
+        data = [path.read_bytes() for path in self.files]
+        image = strokenext.read_any(data[0]) if len(data) == 1 else strokenext.read_series(data)
+        self.images = image.slices if isinstance(image, Volume) else (image,)
+        self.prints = [fingerprint(one) for one in self.images]
+        self.answers = {i: predictor.predict(one) for i, one in enumerate(self.images)}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> list[Known]:
+    folder = tmp_path_factory.mktemp("sources")
+    predictor = strokenext.load(task="presence", device="cpu", kind="slice")
+
+    def changed(name: str, add: int) -> Path:
+        ds = pydicom.dcmread(EXAMPLES / name)
+        ds.PixelData = (ds.pixel_array + add).astype(ds.pixel_array.dtype).tobytes()
+        path = folder / f"{add}-{name}"
+        ds.save_as(path)
+        return path
+
+    noise = folder / "noise.png"
+    from PIL import Image
+
+    Image.fromarray(np.random.default_rng(3).integers(0, 255, (96, 96), dtype=np.uint8)).save(noise)
+    broken = folder / "broken.dcm"
+    broken.write_bytes((EXAMPLES / "normal.dcm").read_bytes()[:3000])
+    with zipfile.ZipFile(EXAMPLES / "series_hemorrhage.zip") as archive:
+        names = [n for n in archive.namelist() if not n.endswith("/")][4:10]
+        parts = tuple(folder / f"IM{i}" for i in range(len(names)))
+        for part, name in zip(parts, names, strict=True):
+            part.write_bytes(archive.read(name))
+    known = [
+        Known("bleed", (EXAMPLES / "hemorrhage.dcm",), "hemorrhage-dcm"),
+        Known("series", (EXAMPLES / "series_hemorrhage.zip",), "series_hemorrhage-zip"),
+        Known("normal", (EXAMPLES / "normal.dcm",), "normal-dcm"),
+        Known("changed", (changed("normal.dcm", 6),)),
+        Known("part of a series", parts),
+        Known("noise", (noise,)),
+    ]
+    for one in known:
+        one.learn(predictor)
+    return [*known, Known("broken", (broken,), broken=True)]
+
+
+class Reader:
+    """One browser, the reader before it, and what that reader knows to be open."""
+
+    def __init__(self, browser: Any, address: str, sources: list[Known], seed: int) -> None:
+        self.context = browser.new_context(viewport={"width": 1366, "height": 768}, accept_downloads=True)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.line = self.context.new_cdp_session(self.page)
+        self.line.send("Network.enable")
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.files: list[Any] = []
+        self.page.on("download", lambda file: self.files.append(file))
+        self.sources, self.random = sources, random.Random(seed)
+        self.open: Known | None = None
+        self.first = False  # whether the case on the screen was opened reader first
+        self.committed = False
+        self.offline = False
+        self.log: list[str] = []
+        self.seen: Counter[str] = Counter()  # how often what was on the screen when it was looked at
+        self.page.goto(address)
+        self.page.wait_for_selector("body[data-wired=yes]")
+        self.page.wait_for_selector(".s-ready", timeout=180_000)
+
+    # --- what a hurried reader does ---
+
+    def step(self) -> None:
+        """Do something at random, then look."""
+        acts = {
+            self.choose: 4, self.scroll: 9, self.cancel: 2, self.close: 1, self.cut: 2, self.mend: 4, self.slow: 1,
+            self.save: 6, self.reader_first: 1, self.read: 3, self.judge: 1, self.again: 1, self.wait: 9, self.force: 1,
+            self.agree: 1,
+        }  # fmt: skip
+        act = self.random.choices(list(acts), list(acts.values()))[0]
+        self.log.append(act.__name__)
+        act()
+        self.check()
+
+    def js(self, script: str, argument: Any = None) -> Any:
+        return self.page.evaluate(script, argument)
+
+    def choose(self) -> None:
+        one = self.random.choice(self.sources)
+        self.log[-1] += f" {one.name}"
+        self.choose_again(one)
+
+    def choose_again(self, one: Known) -> None:
+        self.first = self.js("document.querySelector('#reader-first input').checked")
+        self.committed = False
+        self.open = one
+        if one.example:
+            self.js("(id) => document.querySelector(`[data-example='${id}']`).click()", one.example)
+        else:
+            self.page.set_input_files("#files input[type=file]", [str(p) for p in one.files])
+
+    def scroll(self) -> None:
+        for _ in range(self.random.randint(1, 4)):
+            self.js("(q) => document.querySelector(q).click()", self.random.choice([".v-next", ".v-next", ".v-prev"]))
+            if self.random.random() < 0.3:
+                self.check()
+
+    def cancel(self) -> None:
+        phase = self.js(
+            "() => { const p = document.body.dataset.phase; document.querySelector('#cancel').click(); return p; }"
+        )
+        began = time.monotonic()
+        if phase == "opening":
+            self.open = None
+            assert self.look()["phase"] == "empty"
+        if phase == "judging":
+            assert self.look()["phase"] == "failed"
+        assert time.monotonic() - began < 5
+
+    def close(self) -> None:
+        self.js("document.querySelector('#close').click()")
+        self.open = None
+
+    def cut(self) -> None:
+        self.offline = True
+        self.context.set_offline(True)
+
+    def mend(self) -> None:
+        self.offline = False
+        self.context.set_offline(False)
+        self.throttle(0, -1)
+
+    def slow(self) -> None:
+        if not self.offline:
+            self.throttle(250, 150_000)
+
+    def throttle(self, latency: int, rate: int) -> None:
+        sent = {"offline": self.offline, "latency": latency, "downloadThroughput": rate, "uploadThroughput": rate}
+        self.line.send("Network.emulateNetworkConditions", sent)
+
+    def save(self) -> None:
+        """Save a file and, half of the time, go on at once: what arrives is of the slice on which it was asked for."""
+        seen = self.look()
+        if not seen["takeaway"] or self.offline:
+            return
+        files = self.files
+        files.clear()
+        self.js("document.querySelector('button[data-kind=json]').click()")
+        hurried = self.random.random() < 0.5
+        if hurried:
+            self.scroll()
+        end = time.monotonic() + 20
+        while not files and time.monotonic() < end:
+            status = self.look()["saved"]
+            if status and not status.startswith("Preparing"):
+                break
+            if hurried and not status:
+                break
+            self.page.wait_for_timeout(50)
+        self.page.wait_for_timeout(100)
+        for file in files:
+            body = json.loads(Path(file.path()).read_text())
+            self.seen.update(saved=1)
+            assert body["slice"] == seen["index"] + 1
+            assert (
+                body.get("presence", body)["provenance"]["input_sha256"]
+                == self.right(seen["index"]).provenance.input_sha256
+            )
+
+    def reader_first(self) -> None:
+        self.js("document.querySelector('#reader-first input').click()")
+
+    def read(self) -> None:
+        """Choose a verdict and, most of the time, commit."""
+        if not self.look()["commit"]:
+            return
+        self.js("() => document.querySelectorAll('#verdict input')[1].click()")
+        if self.random.random() < 0.7 and self.js(
+            """() => { const there = document.querySelector('#commit-form').offsetParent !== null;
+            if (there) document.querySelector('#commit').click(); return there; }"""
+        ):
+            self.committed = True
+
+    def judge(self) -> None:
+        """Another threshold or method."""
+        self.js(
+            """(v) => { if (document.querySelector('#tuning').offsetParent === null) return;
+            const e = document.querySelector('#threshold input');
+            e.value = v; e.dispatchEvent(new Event('input')); }""",
+            round(self.random.uniform(0.1, 0.9), 2),
+        )
+
+    def again(self) -> None:
+        self.js("() => { const e = document.querySelector('#again'); if (e.offsetParent) e.click(); }")
+
+    def force(self) -> None:
+        self.js("() => { const e = document.querySelector('#force'); if (e.offsetParent) e.click(); }")
+
+    def agree(self) -> None:
+        self.js("() => { const e = document.querySelector('.t-opinion input'); if (e.offsetParent) e.click(); }")
+
+    def wait(self) -> None:
+        self.page.wait_for_timeout(self.random.choice([20, 100, 300, 900, 1800]))
+
+    # --- what may be on the screen ---
+
+    def look(self) -> dict[str, Any]:
+        return self.js(LOOK)
+
+    def right(self, index: int) -> Any:
+        return self.open.answers[index]
+
+    def check(self) -> dict[str, Any]:
+        """All that is on the screen belongs to the open case and the slice that is named."""
+        seen = self.look()
+        self.seen.update(
+            {what: 1 for what in ("picture", "number", "heat", "points", "takeaway", "commit", "line") if seen[what]}
+        )
+        self.seen.update({seen["phase"]: 1})
+        try:
+            self.check_stage(seen)
+            self.check_answer(seen)
+            drawn, expected = self.js(DRAWN)
+            assert drawn == expected, "the stage is drawn without a picture, or a picture is not drawn"
+        except AssertionError as error:
+            short = {k: v for k, v in seen.items() if k not in ("html", "heat", "points")}
+            raise AssertionError(
+                f"{error}\nopen: {self.open and self.open.name}\n{short}\nafter {self.log[-25:]}"
+            ) from error
+        return seen
+
+    def check_stage(self, seen: dict[str, Any]) -> None:
+        known = self.open
+        if seen["case"] is None or known is None or known.broken:
+            assert seen["case"] is None or (known is not None and not known.broken), "a case is open that should not be"
+            assert seen["picture"] is None
+            assert seen["count"] == 0
+            assert seen["corner"] == ""
+            assert seen["label"] == "No slice open"
+            return
+        assert seen["count"] == len(known.images)
+        if seen["picture"] is not None:
+            assert seen["picture"] == known.prints[seen["index"]], "the picture is of another case or slice"
+        assert (seen["ready"] == "yes") == (seen["picture"] is not None)
+        if seen["count"] > 1:
+            assert seen["corner"].startswith(f"Slice {seen['index'] + 1} / {seen['count']}")
+            assert seen["counter"] == f"{seen['index'] + 1} / {seen['count']}"
+        assert f"slice {seen['index'] + 1} of {seen['count']}" in seen["label"]
+
+    def check_answer(self, seen: dict[str, Any]) -> None:
+        hidden = self.first and not self.committed
+        noise = self.open is not None and self.open.name == "noise"
+        if seen["case"] is None or (hidden and not noise):
+            for what in ("number", "heat", "points", "curve"):
+                assert not seen[what], f"{what} is on the screen"
+            assert not seen["takeaway"]
+        if seen["case"] is None:
+            assert seen["verdict"] is None
+            assert not seen["commit"]
+            assert not seen["again"]
+            assert "a-card" not in seen["html"]
+            return
+        right = self.right(seen["index"])
+        sha = re.findall(r">Input</th><td>([0-9a-f]{16})", seen["html"])
+        assert sha in ([], [right.provenance.input_sha256[:16]]), "the answer is about another case or slice"
+        if seen["number"] is not None and not noise:
+            assert sha
+            assert seen["number"] == words.percent(right.probability)
+        heads = re.findall(r"Stroke on slice (\d+)", seen["html"])
+        assert heads in ([], [str(seen["index"] + 1)])
+        if seen["heat"] is not None and right.heat is not None:
+            assert seen["heat"]["index"] == seen["index"]
+            assert np.abs(np.array(seen["heat"]["maps"]) - right.heat.maps.reshape(2, -1) * 1e4).max() <= 2
+            assert seen["number"] is not None, "evidence without its number"
+        if seen["points"] is not None:
+            expected = [self.open.answers[i].probability for i in range(seen["count"])]
+            for shown, wanted in zip(seen["points"], expected, strict=True):
+                assert (shown is None) == (wanted is None)
+                assert shown is None or shown == pytest.approx(wanted, abs=1e-3)
+        if seen["takeaway"]:
+            assert sha, "files are offered without an answer"
+
+    def settle(self) -> None:
+        """With a good line and a little patience the page comes to rest, and shows what was asked for."""
+        self.mend()
+        self.log.append("settle")
+        end = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < end:
+            seen = self.check()
+            at_rest = seen["phase"] not in ("opening", "judging") and not seen["line"]
+            if seen["again"]:
+                self.again()
+            elif at_rest and seen["case"] is None and self.open is not None and not self.open.broken:
+                self.choose_again(self.open)  # its opening ended with the line
+            elif at_rest and (seen["case"] is None or seen["picture"] is not None):
+                break
+            self.page.wait_for_timeout(100)
+        else:
+            raise AssertionError(
+                f"the page does not come to rest: {seen['phase']} {seen['panel'][:80]!r} after {self.log[-25:]}"
+            )
+        if self.open is None:
+            assert seen["phase"] in ("empty", "failed")
+        elif self.open.broken:
+            assert seen["phase"] == "failed"
+        else:
+            assert seen["phase"] in ("shown", "refused")
+            hidden = self.first and not self.committed and self.open.name != "noise"
+            assert (seen["number"] is None) == (
+                hidden or self.right(seen["index"]).refused
+            ) or self.open.name == "noise"
+
+
+def test_nothing_of_another_case_or_slice_is_ever_on_the_screen(sources, monkeypatch, tmp_path):
+    if not BUNDLED.exists():
+        pytest.skip("the bundled models are not here; tiny random ones do not tell slices apart")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    from tests.helpers import slow_site
+
+    with slow_site.running(SLOW, SEED) as (address, _service), sync_api.sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags, timeout=120_000)
+        readers = [Reader(browser, address, sources, SEED * 100 + i) for i in range(2)]
+        choice = random.Random(SEED)
+        for number in range(1, STEPS + 1):
+            reader = choice.choice(readers)
+            reader.step()
+            if number % 20 == 0:
+                for one in readers:
+                    one.settle()
+        for one in readers:
+            one.settle()
+            assert not one.errors
+        seen = readers[0].seen + readers[1].seen
+        browser.close()
+    print(f"{STEPS} steps from seed {SEED}: {dict(seen.most_common())}")
+    for what in ("picture", "number", "heat", "points", "takeaway", "opening", "judging", "shown", "failed", "empty"):
+        assert seen[what], f"{what} was never seen in all these steps"
