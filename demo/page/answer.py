@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from html import escape
 
 from demo.service import ServiceState
 from demo.sessions import Case, Reading
-from strokenext import Prediction, Rule, Segmentation, SeriesPrediction, VolumePrediction, words
+from strokenext import Caution, Prediction, Rule, Segmentation, SeriesPrediction, VolumePrediction, words
 
 from . import text
 from .viewer import region_color
@@ -50,11 +50,18 @@ def html(case: Case, stored: float | None = None) -> str:
     of_case = [_reading(case.reading)] if case.reading else []
     of_case += [_series(case.series.presence, presence)] if case.series else []
     of_case += [_whole(case.whole)] if case.whole else []
-    parts = [_presence(case, presence, stored)]
+    of_all = case.series.presence.cautions if case.series else case.volume.cautions if case.volume else ()
+    of_case += [_cautions(of_all)] if of_all else []
+    own = [caution for caution in presence.cautions if caution not in of_all]
+    parts = [_presence(case, presence, stored)] + ([_cautions(own)] if own else [])
     if presence.probability is not None:
         parts += [_subtype(subtype), _evidence(presence)]
     parts += [_marked(case.marked)] if case.marked is not None else []
-    parts += [_notes(case), _training(presence, subtype, case.whole, case.marked), _provenance(presence)]
+    parts += [
+        _notes(case, {caution.sentence for caution in (*of_all, *own)}),
+        _training(presence, subtype, case.whole, case.marked),
+        _provenance(presence),
+    ]
     return f'<div class="snx-answer" data-slice="{case.index}">{_of("case", of_case)}{_of("slice", parts)}</div>'
 
 
@@ -179,7 +186,14 @@ def _reading(reading: Reading) -> str:
     )
 
 
-def _notes(case: Case) -> str:
+def _cautions(cautions: Sequence[Caution]) -> str:
+    """What about the file may have changed the answer, beside the answer."""
+    items = "".join(f"<li>{escape(caution.sentence)}</li>" for caution in cautions)
+    return f'<section class="a-card a-cautions"><h2>{text.CAUTIONS}</h2><ul>{items}</ul></section>'
+
+
+def _notes(case: Case, said: Set[str]) -> str:
+    """What else the file says of itself, without the sentences `said` beside the answer."""
     image = case.images[case.index]
     sentences = list(image.notes)
     if image.header.burned_in_text:
@@ -187,9 +201,10 @@ def _notes(case: Case) -> str:
     if case.volume is not None:
         sentences += case.volume.notes
         sentences += [left.reason for left in case.volume.left_out[:20]]
+    sentences = [sentence for sentence in dict.fromkeys(sentences) if sentence not in said]
     if not sentences:
         return ""
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in dict.fromkeys(sentences))
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
     return f'<details class="a-more"><summary>About this file</summary><ul>{items}</ul></details>'
 
 

@@ -111,10 +111,16 @@ def _steps(bar: Any, item: Item) -> Progress:
 
 
 def sentence(prediction: dict[str, Any]) -> str:
-    """One line for a person: the decision with its probability, or why there is none."""
-    if "presence" in prediction:
-        parts = (prediction["presence"], prediction["subtype"])
-        return "; ".join(sentence(part) for part in parts if part is not None)
+    """One line for a person: the decision with its probability, or why there is none, and what may have changed it."""
+    parts = [prediction["presence"], prediction["subtype"]] if "presence" in prediction else [prediction]
+    given = [part for part in parts if part is not None]
+    cautions = dict.fromkeys(caution["sentence"] for part in given for caution in part.get("cautions", ()))
+    warned = f". Caution: {' '.join(cautions)}" if cautions else ""
+    return "; ".join(decided(part) for part in given) + warned
+
+
+def decided(prediction: dict[str, Any]) -> str:
+    """The decision on one question with its probability, or why there is none."""
     if prediction["decision"] == "refused" or prediction["probability"] is None:
         return f"not judged: {prediction['gate']['reason']}"
     return (

@@ -108,6 +108,7 @@ def _question(answer: Prediction, image: Slice | None, window: Window | None, co
         f"<h2>{_text(_TITLES.get(answer.task, answer.task))}</h2>",
         f'<p class="decision">{_text(words.decision(answer))}</p>',
         scope,
+        _cautions(answer),
         _line(answer),
         *(f"<p>{_text(line)}</p>" for line in (*numbers, words.trained(answer))),
         _pictures(answer, image or answer.image, window, colormap),
@@ -116,14 +117,19 @@ def _question(answer: Prediction, image: Slice | None, window: Window | None, co
     return f"<section>{''.join(parts)}</section>"
 
 
+def _cautions(answer: Prediction | SeriesPrediction) -> str:
+    """What about the input may have changed the answer, a line each."""
+    return "".join(_notice(f"Caution: {caution.sentence}", "refused") for caution in answer.cautions)
+
+
 def _series(answer: SeriesPrediction) -> str:
     """The whole series: decision and the probability of every slice."""
     each = (
         f"not judged: {p.gate.reason}" if p.probability is None else words.percent(p.probability) for p in answer.slices
     )
     return (
-        f'<section><h2>The series</h2><p class="decision">{_text(words.decision(answer))}</p>{_line(answer)}'
-        f"<p>{_text(words.probability(answer))}</p><p>{_text(words.series(answer))}</p>"
+        f'<section><h2>The series</h2><p class="decision">{_text(words.decision(answer))}</p>'
+        f"{_cautions(answer)}{_line(answer)}<p>{_text(words.probability(answer))}</p><p>{_text(words.series(answer))}</p>"
         f"<details><summary>Probability of each slice, from the feet to the head</summary>"
         f"{_table(dict(enumerate(each, 1)))}</details></section>"
     )
