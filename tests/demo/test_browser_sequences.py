@@ -154,6 +154,7 @@ class Reader:
         self.open: Known | None = None
         self.first = False  # whether the case on the screen was opened reader first
         self.committed = False
+        self.chose = False  # a verdict, of this case
         self.offline = False
         self.log: list[str] = []
         self.seen: Counter[str] = Counter()  # how often what was on the screen when it was looked at
@@ -185,7 +186,7 @@ class Reader:
 
     def choose_again(self, one: Known) -> None:
         self.first = self.js("document.querySelector('#reader-first input').checked")
-        self.committed = False
+        self.committed = self.chose = False
         self.open = one
         if one.example:
             self.js("(id) => document.querySelector(`[data-example='${id}']`).click()", one.example)
@@ -268,6 +269,7 @@ class Reader:
         if not self.look()["commit"]:
             return
         self.js("() => document.querySelectorAll('#verdict input')[1].click()")
+        self.chose = True
         if self.random.random() < 0.7 and self.js(
             """() => { const there = document.querySelector('#commit-form').offsetParent !== null;
             if (there) document.querySelector('#commit').click(); return there; }"""
@@ -307,7 +309,11 @@ class Reader:
         """All that is on the screen belongs to the open case and the slice that is named."""
         seen = self.look()
         self.seen.update(
-            {what: 1 for what in ("picture", "number", "heat", "points", "takeaway", "commit", "line") if seen[what]}
+            {
+                what: 1
+                for what in ("picture", "number", "heat", "points", "takeaway", "commit", "line", "verdict")
+                if seen[what]
+            }
         )
         self.seen.update({seen["phase"]: 1})
         try:
@@ -347,8 +353,8 @@ class Reader:
             for what in ("number", "heat", "points", "curve"):
                 assert not seen[what], f"{what} is on the screen"
             assert not seen["takeaway"]
+        assert seen["verdict"] is None or self.chose, "the last case's verdict is selected"
         if seen["case"] is None:
-            assert seen["verdict"] is None
             assert not seen["commit"]
             assert not seen["again"]
             assert "a-card" not in seen["html"]
