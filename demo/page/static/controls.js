@@ -1,19 +1,20 @@
-/* Every control of the viewer, and the keys and gestures that do the same. */
+/* Every control of the viewer. Keys (keys.js) and gestures (gestures.js) do the same. */
 (() => {
   const ns = (window.StrokeNeXt = window.StrokeNeXt || {});
-  const SIDE_STEP = 0.04;
 
   class Controls {
     constructor(viewer) {
       this.viewer = viewer;
       this.state = viewer.state;
       this.root = viewer.root;
+      this.pointer = null; // where the mouse is on the stage, CSS pixels
       this.find = (selector) => this.root.querySelector(selector);
       this.redraw = () => viewer.stage.redraw();
       this.fields();
       this.segments();
       this.buttons();
-      this.stageEvents();
+      ns.gestures(this, this.find(".v-stage"), this.find(".v-divider"));
+      ns.keys(this);
     }
 
     /** After a change of what is open: the windows, the curve and the texts. */
@@ -172,23 +173,38 @@
       click(".v-probe-on", () => this.probe(!this.state.probe));
     }
 
-    zoom(factor) {
+    /** Zoom so that the point `at` of the stage, in CSS pixels, stays where it is; by default the middle of the picture's pane. */
+    zoom(factor, at = null) {
       const { state } = this;
       const before = state.zoom;
       state.zoom = Math.min(Math.max(state.zoom * factor, 0.5), 20);
-      state.pan = state.pan.map((p) => (p * state.zoom) / before);
-      this.find(".v-stage").classList.toggle("is-zoomed", state.zoom > 1);
-      this.redraw();
+      const pane = this.pane(at);
+      const grown = state.zoom / before;
+      const [x, y] = at ? [at[0] - pane.x, at[1] - pane.y] : [pane.w / 2, pane.h / 2];
+      const moved = (pan, size, point) => (point + ((0.5 + pan) * size - point) * grown) / size - 0.5;
+      this.place([moved(state.pan[0], pane.w, x), moved(state.pan[1], pane.h, y)]);
     }
 
     fit() {
       Object.assign(this.state, { zoom: 1, pan: [0, 0] });
-      this.find(".v-stage").classList.remove("is-zoomed");
       this.redraw();
     }
 
+    /** Move the picture by CSS pixels. */
     pan(dx, dy) {
-      this.state.pan = [this.state.pan[0] + dx, this.state.pan[1] + dy].map((p) => Math.min(Math.max(p, -10), 10));
+      const pane = this.pane(null);
+      this.place([this.state.pan[0] + dx / pane.w, this.state.pan[1] + dy / pane.h]);
+    }
+
+    /** The pane at a point of the stage, or the first. */
+    pane(at) {
+      const panes = this.viewer.stage.panes();
+      return (at && panes.find((pane) => at[0] >= pane.clip[0] && at[0] < pane.clip[1])) || panes[0];
+    }
+
+    /** Where the picture's middle is put, in parts of its pane from the pane's own middle. */
+    place(pan) {
+      this.state.pan = pan.map((p) => Math.min(Math.max(p, -10), 10));
       this.redraw();
     }
 
@@ -212,28 +228,10 @@
       this.redraw();
     }
 
-    /** One key on the stage; returns whether it meant something. */
-    key(event) {
-      const { state } = this;
-      const preset = (state.presets || [])[Number(event.key) - 1];
-      if (preset) return this.window(preset.width, preset.level) ?? true;
-      const arrow = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key];
-      if (arrow && event.shiftKey && !state.probe) return this.pan(-arrow[0] * SIDE_STEP, -arrow[1] * SIDE_STEP) ?? true;
-      if (arrow && state.probe) return this.moveProbe(arrow, event.shiftKey ? 10 : 1) ?? true;
-      if (arrow && state.count > 1) return (this.viewer.show(state.index + (arrow[0] || arrow[1])), true);
-      const encoders = { both: "A", A: "B", B: "both" };
-      const styles = { heat: "grid", grid: "contour", contour: "heat" };
-      const actions = {
-        "+": () => this.zoom(1.25), "=": () => this.zoom(1.25), "-": () => this.zoom(0.8), 0: () => this.fit(),
-        o: () => this.pick("mode", state.mode === "overlay" ? "slice" : "overlay"), d: () => this.pick("mode", "side"),
-        w: () => this.pick("mode", "swipe"), c: () => this.pick("style", styles[state.style]),
-        e: () => this.pick("encoder", encoders[state.encoder]), p: () => this.probe(!state.probe), m: () => this.marks(!state.marking),
-        PageUp: () => this.viewer.show(state.index - 5), PageDown: () => this.viewer.show(state.index + 5),
-        Home: () => this.viewer.show(0), End: () => this.viewer.show(state.count - 1),
-      };
-      const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-      if (action) action();
-      return Boolean(action);
+    /** To another slice by a key. */
+    turn(index) {
+      this.viewer.show(index);
+      this.say(`Slice ${this.state.index + 1} of ${this.state.count}`);
     }
 
     moveProbe([dx, dy], step) {
@@ -241,33 +239,13 @@
       const limit = (v, top) => Math.min(Math.max(v, 0), top - 1);
       state.probe = [limit(state.probe[0] + dx * step, state.shape[1]), limit(state.probe[1] + dy * step, state.shape[0])];
       this.readout(state.probe);
+      this.say(this.find(".v-probe").textContent);
       this.redraw();
     }
 
-    stageEvents() {
-      const stage = this.find(".v-stage");
-      const viewerKeys = (event) => {
-        if (event.ctrlKey || event.metaKey || event.altKey || !this.state.key) return;
-        if (event.target.matches("input, select, textarea")) return;
-        if (this.key(event)) event.preventDefault();
-      };
-      stage.addEventListener("keydown", viewerKeys);
-      document.addEventListener("keydown", (event) => {
-        // The number keys work wherever the focus is, as in any viewer, unless somebody is typing.
-        const typing = event.target.closest("input, select, textarea, [contenteditable], .v-stage");
-        if (!typing && /^[1-6]$/.test(event.key)) viewerKeys(event);
-      });
-      stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-      ns.gestures(this, stage, this.find(".v-divider"));
-    }
-
-    wheel(event) {
-      const { state } = this;
-      if (!state.key) return;
-      if (event.ctrlKey || event.metaKey) this.zoom(event.deltaY < 0 ? 1.15 : 0.87);
-      else if (state.count > 1) this.viewer.show(state.index + Math.sign(event.deltaY));
-      else return;
-      event.preventDefault();
+    /** What a reader who does not see the picture is told of a step just made. */
+    say(sentence) {
+      this.find(".v-said").textContent = sentence;
     }
   }
 
