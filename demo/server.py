@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING
 from strokenext import StrokeNeXtError
 
 from . import zerogpu
+from .guard import names
 from .service import Service
 from .settings import Settings, parse
 from .uploads import Uploads
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 PORT_TAKEN = 9
@@ -35,6 +37,10 @@ class PortError(StrokeNeXtError):
     """The address asked for cannot be listened on."""
 
     exit_code = PORT_TAKEN
+
+
+class UnprotectedError(StrokeNeXtError):
+    """Other machines could connect, and nobody asks for a password."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,10 +82,11 @@ def upload_folder(data_dir: Path | None) -> Path:
 def serve(settings: Settings) -> None:
     """Open the port, build, and answer until the process is told to stop.
 
-    Raises PortError, and DeviceError or ModelError when a device was named and is not there.
+    Raises UnprotectedError, PortError, and DeviceError or ModelError when a device was named and is not there.
     """
     import uvicorn
 
+    require_password(settings, os.environ)
     listener = open_port(settings.host, settings.port)
     with listener:
         app, service = build(settings)
@@ -89,19 +96,11 @@ def serve(settings: Settings) -> None:
             if (error := service.wait().error) is not None:
                 raise error
             zerogpu.startup()
-        config = uvicorn.Config(
-            app,
-            access_log=False,  # its lines hold the names of uploaded files
-            log_level="warning",
-            proxy_headers="SPACE_ID" in os.environ,
-            forwarded_allow_ips="*" if "SPACE_ID" in os.environ else None,
-            timeout_graceful_shutdown=3,  # the page keeps event streams open
-        )
         port = listener.getsockname()[1]
         shown = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host
         print(f"StrokeNeXt is at http://{shown}:{port} (research use only, Ctrl+C stops it)", flush=True)
         signal.signal(signal.SIGTERM, _stop)  # uvicorn ends first, then hands the signal on
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(config(app, settings))
         leave = server.handle_exit
 
         def stop(number: int, frame: FrameType | None) -> None:
@@ -114,9 +113,35 @@ def serve(settings: Settings) -> None:
         server.run(sockets=[listener])
 
 
+def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How connections are held."""
+    import uvicorn
+
+    space = "SPACE_ID" in os.environ
+    return uvicorn.Config(
+        app,
+        access_log=False,  # its lines hold the names of uploaded files
+        log_level="warning",
+        ws="none",
+        proxy_headers=space,
+        forwarded_allow_ips="*" if space else None,
+        timeout_graceful_shutdown=3,  # the page keeps event streams open
+    )
+
+
 def _stop(*_: object) -> None:
     """End like Ctrl+C does, so that the folder of uploads is removed when a supervisor stops the process too."""
     raise KeyboardInterrupt
+
+
+def require_password(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Raises UnprotectedError where other machines could connect without a password and nobody said they may."""
+    told = settings.auth is not None or settings.without_password or "SPACE_ID" in environment
+    if not told and not names.is_loopback(settings.host):
+        raise UnprotectedError(
+            f"Other machines could reach this page on {settings.host} without a password: give one in STROKENEXT_AUTH "
+            "as user:password, or start with --without-password."
+        )
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -163,8 +188,8 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
     from fastapi import FastAPI
     from starlette.middleware.cors import CORSMiddleware
 
-    from . import guard
     from .api import routes as api
+    from .guard import headers, hosts, limits
 
     service = Service(settings)
 
@@ -175,8 +200,12 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
         service.stop()
 
     app = FastAPI(title="StrokeNeXt", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(guard.BodyLimit, limit=settings.max_upload)
-    app.add_middleware(guard.SafeHeaders, frames=HUB_FRAMES if "SPACE_ID" in os.environ else "'self'")
+    trusted = names.hosts(settings, os.environ)
+    # The last one added is the first to be asked.
     app.add_middleware(CORSMiddleware, allow_origins=())  # no other site; also keeps Gradio from allowing any
+    app.add_middleware(limits.BodyLimit, limit=settings.max_upload)
+    app.add_middleware(hosts.OwnPages, hosts=trusted)
+    app.add_middleware(hosts.TrustedHosts, hosts=trusted)
+    app.add_middleware(headers.SafeHeaders, frames=HUB_FRAMES if "SPACE_ID" in os.environ else "'self'")
     api.add_routes(app, service)
     return app, service

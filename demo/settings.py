@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBI = 1024 * 1024
+TRUE = frozenset({"1", "true", "yes", "on"})
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Settings:
     volume: str | None = None  # answers for whole series; None is the bundled one, where there is one
     segmentation: str | None = None  # marks lesions on slices; None is the bundled one, where there is one
     auth: tuple[str, str] | None = None  # user, password
+    without_password: bool = False  # other machines may connect though there is no password
+    allow_host: tuple[str, ...] = ()  # names under which the service may be asked, beside its own
     data_dir: Path | None = None  # None keeps uploads in a private folder that is removed at exit
     max_upload: int = 256 * MEBI
     workers: int = 2  # images predicted at the same time
@@ -43,6 +46,7 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     for name in ("max_upload", "max_held", "decode_memory"):
         values[name] = int(values[name] * MEBI)
     values["idle"] *= 60
+    values["allow_host"] = tuple(values["allow_host"])
     return Settings(**values)
 
 
@@ -51,8 +55,8 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
     parser = argparse.ArgumentParser(
         prog="app.py",
         description="StrokeNeXt: the page and the API for head CT. Research use only. Not a medical device.",
-        epilog="Exit codes: 0 stopped by the user, 2 a wrong option, 4 a model that cannot be loaded, "
-        "5 a device that is not there, 9 a port that cannot be opened.",
+        epilog="Exit codes: 0 stopped by the user, 2 a wrong option or no password where other machines could connect, "
+        "4 a model that cannot be loaded, 5 a device that is not there, 9 a port that cannot be opened.",
     )
     base = Settings()
 
@@ -72,6 +76,21 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
     option("--volume", str, None, "model of whole series, beside the slices: bundled name, folder or Hub owner/repo")
     option("--segmentation", str, None, "model that marks lesions on slices: bundled name, folder or Hub owner/repo")
     option("--auth", _auth, None, "user:password asked by page and API; the variable keeps it out of process lists")
+    parser.add_argument(
+        "--without-password",
+        action="store_true",
+        default=environment.get("STROKENEXT_WITHOUT_PASSWORD", "").lower() in TRUE,
+        help="let other machines connect though there is no --auth (STROKENEXT_WITHOUT_PASSWORD=1)",
+    )
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        type=_name,
+        default=[_name(text) for text in environment.get("STROKENEXT_ALLOW_HOST", "").replace(",", " ").split()],
+        help="another name under which browsers may ask for the page, a proxy's for one; may be given several times "
+        "(STROKENEXT_ALLOW_HOST, separated by commas)",
+    )
     option("--data-dir", Path, None, "folder for uploads; without one they live in a folder removed at exit")
     option("--max-upload", _size, base.max_upload // MEBI, "largest request in MiB")
     option("--workers", _count, base.workers, "images judged at the same time")
@@ -101,6 +120,12 @@ def _auth(text: str) -> tuple[str, str]:
     if not (user and colon and password):
         raise argparse.ArgumentTypeError("give a user and a password as user:password")
     return user, password
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9a-f:]+", text):
+        raise argparse.ArgumentTypeError(f"give a host's name alone, as in stroke.example.org, not '{text}'")
+    return text.lower()
 
 
 def _size(text: str) -> float:

@@ -1,11 +1,11 @@
-"""What stands in front of every route of page and API: a limit on request bodies, and safe response headers."""
+"""The most that a request may send, by what it declares and by what it sends."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
 import anyio
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,7 +14,6 @@ from demo.api.problems import problem
 #: Bytes of form fields and part headers allowed on top of the files.
 FORM_BYTES = 64 * 1024
 DRAIN_SECONDS = 10.0
-PRIVATE = ("/predict", "/models", "/health", "/gradio_api/")
 
 
 class BodyLimit:
@@ -75,29 +74,3 @@ class BodyLimit:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         await problem(413, "too_large", self.sentence, {"Connection": "close"})(scope, receive, send)
-
-
-class SafeHeaders:
-    """ASGI middleware: no sniffing, no foreign frames, no referrer, nothing about an image kept in caches."""
-
-    def __init__(self, app: ASGIApp, frames: str = "'self'") -> None:
-        self.app = app
-        self.policy = f"frame-ancestors {frames}"
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        private = scope["path"].startswith(PRIVATE)
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "same-origin"
-                headers.setdefault("Content-Security-Policy", self.policy)
-                if private:
-                    headers["Cache-Control"] = "no-store"
-            await send(message)
-
-        await self.app(scope, receive, guarded)
