@@ -28,6 +28,7 @@ from strokenext import (
 
 from . import zerogpu
 from .cancel import Cancel
+from .decoding.offer import Offer
 from .decoding.pool import Decoders
 from .settings import Settings
 from .turns import Turn, Turns
@@ -222,6 +223,17 @@ class Service:
         cancel = cancel or Cancel()
         with self._stopping.calling(cancel.cancel):
             return self.decoders.decode([source] if isinstance(source, bytes) else source, owner, cancel)
+
+    def offer(
+        self, source: Path | list[bytes], series: int | None = None, *, owner: str = "", cancel: Cancel | None = None
+    ) -> Offer:
+        """The series of an upload and the one of them that is to be judged, decoded; `series` says which.
+
+        Raises as `decode`.
+        """
+        cancel = cancel or Cancel()
+        with self._stopping.calling(cancel.cancel):
+            return self.decoders.offer(source, series, owner, cancel)
 
     def predict_whole(
         self, result: Result, options: Options, *, owner: str = "", cancel: Cancel | None = None

@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from .overlay import COLORMAPS, STYLES, colorbar, png, render
     from .regions import Region
     from .show import report, words
-    from .types import CLASSES, Caution, Gate, Header, Heat, Label, Slice, Volume, Window
+    from .types import CLASSES, Caution, Gate, Header, Heat, Label, LeftOut, Slice, Volume, Window
     from .windows import PRESETS
     from .zoo import ModelRow, list_models
 
 #: Public name -> the file it lives in.
 _ROOMS = {
     "errors": ("StrokeNeXtError",),
-    "types": ("CLASSES", "Caution", "Gate", "Header", "Heat", "Label", "Slice", "Volume", "Window"),
+    "types": ("CLASSES", "Caution", "Gate", "Header", "Heat", "Label", "LeftOut", "Slice", "Volume", "Window"),
     "windows": ("PRESETS",),
     "io.read": ("describe", "read_any", "read_series", "read_slice"),
     "io.series.survey": ("SeriesFacts", "Survey", "survey"),
@@ -85,6 +85,7 @@ __all__ = [
     "Heat",
     "InputFacts",
     "Label",
+    "LeftOut",
     "ModelRow",
     "Place",
     "Prediction",

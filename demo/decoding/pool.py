@@ -22,7 +22,9 @@ from demo.turns import Turns
 from strokenext import Slice, StrokeNeXtError, Volume, errors
 
 from . import wire
+from .offer import Offer
 
+Decoded = Slice | Volume | Offer
 ROOT = Path(__file__).resolve().parents[2]
 #: Of the environment a decoder gets only this: no password, no token.
 PASSED = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "HOME")
@@ -158,8 +160,25 @@ class Decoders:
 
         Raises BusyError, CancelledError, DeadlineError, DecoderLostError, and what reading raises.
         """
-        head: dict[str, Any] = {"path": str(source) if isinstance(source, Path) else None, "options": options or {}}
+        return cast(Slice | Volume, self._ask({"options": options or {}}, source, owner, cancel))
+
+    def offer(
+        self,
+        source: Path | list[bytes],
+        series: int | None,
+        owner: str,
+        cancel: Cancel,
+        options: dict[str, Any] | None = None,
+    ) -> Offer:
+        """The series of an upload and the one of them that is to be judged, decoded; `series` says which.
+
+        Raises as `decode`.
+        """
+        return cast(Offer, self._ask({"options": options or {}, "offer": series}, source, owner, cancel))
+
+    def _ask(self, head: dict[str, Any], source: Path | list[bytes], owner: str, cancel: Cancel) -> Decoded:
         parts = [] if isinstance(source, Path) else source
+        head |= {"path": str(source) if isinstance(source, Path) else None}
         head |= {"parts": [len(part) for part in parts], "seconds": self.settings.decode_seconds}
         with self._turns.turn(owner, cancel):
             decoder = self._take()
@@ -168,7 +187,7 @@ class Decoders:
             finally:
                 self._give_back(decoder)
 
-    def _run(self, decoder: Decoder, head: dict[str, Any], parts: list[bytes], cancel: Cancel) -> Slice | Volume:
+    def _run(self, decoder: Decoder, head: dict[str, Any], parts: list[bytes], cancel: Cancel) -> Decoded:
         late = threading.Event()
         try:
             with cancel.calling(decoder.end):
@@ -181,17 +200,17 @@ class Decoders:
             cancel.check()
             raise self._why(late.is_set()) from None
 
-    def _value(self, decoder: Decoder, answer: dict[str, Any]) -> Slice | Volume:
+    def _value(self, decoder: Decoder, answer: dict[str, Any]) -> Decoded:
         if "error" in answer:
             raise _error(str(answer["error"]))(str(answer["sentence"]))
         if "surprise" in answer:
             log.error("unforeseen %s while decoding\n%s", answer["surprise"], answer["places"])
             raise DecodingFailedError("The service failed on this file. The server's log says where.")
-        kind = {"Slice": Slice, "Volume": Volume}.get(str(answer.get("kind")))
+        kind = {"Slice": Slice, "Volume": Volume, "Offer": Offer}.get(str(answer.get("kind")))
         if kind is None:
             raise wire.WireError("no kind")
         arrays = wire.read_arrays(decoder.output, answer.get("arrays"), self.settings.decode_memory)
-        value: Slice | Volume = wire.build(kind, answer.get("value"), arrays)
+        value: Decoded = wire.build(kind, answer.get("value"), arrays)
         return value
 
     def _why(self, late: bool) -> StrokeNeXtError:

@@ -22,6 +22,7 @@ import strokenext
 from strokenext import Slice, StrokeNeXtError, Volume, errors
 
 from . import wire
+from .offer import Offer, offer
 
 #: Loaded before the first file comes.
 DECODERS = ("numpy", "PIL.Image", "pydicom", "nibabel", "imagecodecs")
@@ -59,7 +60,7 @@ def answer(sink: BinaryIO, head: dict[str, Any], parts: list[bytes]) -> None:
     """Decode one upload and write the value, or the error's class and sentence; of a surprise only its place."""
     try:
         bound_time(head["seconds"])
-        decoded = decode(parts, head["path"], head["options"])
+        decoded = decoded_as_asked(parts, head)
         value, arrays = wire.pack(decoded)
         kind = type(decoded).__name__
         wire.send(sink, {"kind": kind, "value": value, "arrays": wire.shapes(arrays)}, [*arrays])
@@ -74,6 +75,15 @@ def answer(sink: BinaryIO, head: dict[str, Any], parts: list[bytes]) -> None:
 
 
 MEMORY = "This file needs more memory than one file may use on this server. Give the head series alone."
+
+
+def decoded_as_asked(parts: list[bytes], head: dict[str, Any]) -> Slice | Volume | Offer:
+    """One answer, or an Offer where `head` asks for one."""
+    path = head["path"]
+    if "offer" not in head:
+        return decode(parts, path, head["options"])
+    place = None if path is None else Path(path)
+    return offer(parts, place, head["offer"], lambda: decode(parts, path, head["options"]), head["options"])
 
 
 def decode(parts: list[bytes], path: str | None, options: dict[str, Any]) -> Slice | Volume:

@@ -134,7 +134,7 @@ def _rail(minutes: float) -> str:
         f"{escape(one.label)}</button>"
         for one in examples.bundled()
     )
-    values = _texts("OPEN_LABEL", "OPEN_HINT", "DROP", "FOLDER", "CLOSE", "SERIES", "EXAMPLES")
+    values = _texts("OPEN_LABEL", "OPEN_HINT", "DROP", "FOLDER", "CLOSE", "SERIES", "NOT_USED", "EXAMPLES")
     values |= _texts("READER_FIRST", "READER_FIRST_INFO")
     privacy = escape(text.NOTICE_LONG.format(minutes=minutes))
     return _filled("rail.html", values | {"NOTE": escape(examples.note()), "BUTTONS": buttons, "PRIVACY": privacy})

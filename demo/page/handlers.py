@@ -47,10 +47,11 @@ class Handlers:
 
         def begin(tab: Tab) -> None:
             read, generation = _reader(request, self.uploads), requests.number(request, "generation")
+            series = requests.series(request)
             work = tab.anew(lambda s: s.opening(generation), lambda _: Screen(answer.note(text.READING)))
             if work is not None:
                 self.store.drop(work.left)
-                self._start(work, lambda: self.judging.open(work, read, request.get("reader_first") is True))
+                self._start(work, lambda: self.judging.open(work, read, series, request.get("reader_first") is True))
 
         return self._do(request, begin)
 
@@ -107,6 +108,7 @@ class Handlers:
             except ExpiredError as error:
                 note = answer.note(str(error), "error")
                 tab.stop(lambda s: s.lost(str(case)), lambda _: Screen(note))
+                tab.listed = None
 
         return self._do(request, see)
 

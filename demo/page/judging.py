@@ -8,17 +8,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-from demo.service import Service, Source
+from demo.decoding.offer import Offer
+from demo.service import Service
 from demo.sessions import Case, CaseStore, Reading
 from strokenext import SeriesTriage, Slice, Triage, Volume
 
-from . import answer, text, viewer
+from . import answer, choices, text, viewer
 from .tabs import Screen, Work
 
 #: Seconds that an open picture waits for models which are still loading, and between two looks whether they are.
 LOADING_PATIENCE, LOADING_STEP = 300.0, 0.2
-Decode = Callable[[Source], Slice | Volume]
-Read = Callable[[Decode], Slice | Volume]
+Read = Callable[[Callable[..., Offer]], Offer]
 
 
 class Judging:
@@ -27,14 +27,22 @@ class Judging:
     def __init__(self, service: Service, store: CaseStore) -> None:
         self.service, self.store = service, store
 
-    def open(self, work: Work, read: Read, reader_first: bool) -> None:
-        """Read a picture or series, show it, judge it."""
-        image = read(partial(self.service.decode, owner=work.tab.session, cancel=work.cancel))
+    def open(self, work: Work, read: Read, series: int | None, reader_first: bool) -> None:
+        """Read a picture or series, show it, judge it; ask where it is not clear which of several series is meant."""
+        asks: dict[str, Any] = {"owner": work.tab.session, "cancel": work.cancel}
+        offer = read(partial(self.service.offer, series=series, **asks))
         work.cancel.check()
-        case = _new_case(image, reader_first)
+        listed = choices.listed(offer)
+        if offer.image is None:
+            work.show(lambda s: s.choosing(work.token), lambda _: Screen(answer.note(choices.question(offer))), listed)
+            return
+        case = _new_case(offer.image, reader_first)
         key = self.store.add(case, work.tab.session)
         whole = case.volume is not None
-        if not work.show(lambda s: s.opened(work.token, key, case.index, whole), lambda _: self.pending(key, case)):
+        shown = work.show(
+            lambda s: s.opened(work.token, key, case.index, whole), lambda _: self.pending(key, case), listed
+        )
+        if not shown:
             self.store.drop(key)  # another picture was chosen while this one was read
             return
         judging = work.tab.follow(work)

@@ -65,6 +65,14 @@ def example(request: Request) -> examples.Example | None:
     return found
 
 
+def series(request: Request) -> int | None:
+    """Which series of what is opened, counted from 1; None where the reader has not chosen one."""
+    value = None if request.get("series") is None else number(request, "series")
+    if value is not None and value < 1:
+        raise errors.OptionError("There is no such series.")
+    return value
+
+
 def files(request: Request) -> list[str]:
     """What the uploads that are to be opened were called in the reply to them."""
     names = request.get("files")

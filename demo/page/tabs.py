@@ -33,7 +33,6 @@ class Screen:
     tuning: bool = False  # threshold and method
     threshold: float | None = None
     again: bool = False  # "Judge" after a judgement that was cancelled or failed
-    choices: tuple[Mapping[str, Any], ...] = ()  # the series of the upload, the open one marked
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +49,11 @@ class Work:
         """The question it was started for."""
         return self.state.token
 
-    def show(self, transition: Transition, redraw: Redraw | None = None) -> bool:
-        """Move the tab and draw its screen, unless the work is no longer wanted; whether it was."""
-        return not self.cancel.cancelled and self.tab.move(transition, redraw)
+    def show(
+        self, transition: Transition, redraw: Redraw | None = None, listed: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Move the tab, draw its screen and its list, unless the work is no longer wanted; whether it was."""
+        return not self.cancel.cancelled and self.tab.move(transition, redraw, listed)
 
 
 @dataclass(eq=False)
@@ -63,13 +64,17 @@ class Tab:
     session: str
     state: PageState = field(default_factory=PageState)
     screen: Screen = field(default_factory=Screen)
+    listed: Mapping[str, Any] | None = None  # the series of the upload, for a list; None where there is no choice
     _drawn: int = 0  # the version in which the screen was set
+    _listed: int = 0  # and the list
     _case: Cancel = field(default_factory=Cancel)
     _question: Cancel = field(default_factory=Cancel)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def move(self, transition: Transition, redraw: Redraw | None = None) -> bool:
-        """Apply a transition; the screen is redrawn only where the transition took effect. Whether it did."""
+    def move(
+        self, transition: Transition, redraw: Redraw | None = None, listed: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Apply a transition; screen and list are set only where the transition took effect. Whether it did."""
         with self._lock:
             after = transition(self.state)
             if after is self.state:
@@ -77,6 +82,8 @@ class Tab:
             self.state = after
             if redraw is not None:
                 self.screen, self._drawn = redraw(self.screen), after.version
+            if listed is not None:
+                self.listed, self._listed = listed, after.version
             return True
 
     def anew(self, transition: Transition, redraw: Redraw) -> Work | None:
@@ -86,6 +93,7 @@ class Tab:
             if not self.move(transition, redraw):
                 return None
             self._renew()
+            self.listed = None
             return Work(self, self.state, self._case, left)
 
     def ask(self, transition: Transition, redraw: Redraw) -> Work | None:
@@ -125,10 +133,10 @@ class Tab:
         self._question.cancel()
 
     def snapshot(self, known: int = -1) -> dict[str, Any]:
-        """State and screen for the browser; the screen is left out where it is older than the version `known`."""
+        """State, screen and list for the browser, without what is older than the version `known`."""
         with self._lock:
             state, screen = self.state, self.screen
-            reply = {
+            reply: dict[str, Any] = {
                 "generation": state.token.generation,
                 "sequence": state.token.sequence,
                 "version": state.version,
@@ -137,7 +145,8 @@ class Tab:
                 "index": state.index,
                 "progress": state.progress,
             }
-            return reply | ({"screen": vars(screen)} if self._drawn > known else {})
+            reply |= {"screen": vars(screen)} if self._drawn > known else {}
+            return reply | ({"listed": self.listed} if self.listed is not None and self._listed > known else {})
 
 
 class Tabs:

@@ -20,6 +20,12 @@ OPEN_HINT = "DICOM (no extension needed), PNG, JPG, NIfTI, a zip, or all files o
 DROP = "Drop files here, or click to choose"
 FOLDER = "Open a folder"
 SERIES = "Series in this upload"
+WHICH_SERIES = "It is not clear which of these series is meant. Choose one; nothing is judged until then."
+OTHER_SERIES = "Choose another series to open and judge it in place of this one."
+SERIES_OPEN = "Open"
+STUDY = "Study {number}"
+NOT_USED = "Files that are in no series"
+CHOOSE_FIRST = "Choose one of the series in the list. Nothing is judged until then."
 EXAMPLES = "Examples"
 EXAMPLES_NOTE = "Synthetic phantoms made by this project. No patient."
 NO_EXAMPLES = "No example files are installed."
@@ -66,6 +72,7 @@ DOWNLOAD_LOST = "The file could not be fetched. Check the connection and try aga
 IN_THE_BROWSER = (
     "READING", "EMPTY_ANSWER", "CANCELLED", "COMMIT_MISSING", "HIDDEN", "SENDING", "UPLOAD_FAILED", "LINE_LOST",
     "SLICE_LOST", "SLICE_READING", "SLICE_PENDING", "SLICE_PROGRESS", "PREPARING", "MOVED_ON", "SAVED", "DOWNLOAD_LOST",
+    "SERIES_OPEN", "STUDY", "CHOOSE_FIRST",
 )  # fmt: skip
 
 READER_FIRST = "Reader first"
@@ -122,6 +129,24 @@ def threshold(value: float, band: tuple[float, float], stored: float | None) -> 
     if stored is not None and abs(stored - value) > 1e-6:
         rule += f" The model's stored threshold is {stored:.2f}."
     return rule
+
+
+def which_study(count: int) -> str:
+    """The question where an upload holds several studies."""
+    return (
+        f"This holds {count} studies, perhaps of {count} patients. They are never read as one. "
+        "Choose a series; nothing is judged until then."
+    )
+
+
+def series_name(number: int) -> str:
+    """A series that has no description, or whose description is not to be shown."""
+    return f"Series {number}"
+
+
+def left_out(count: int, reason: str) -> str:
+    """So many files that are in no series, and why."""
+    return f"{count} {'file' if count == 1 else 'files'}: {reason}"
 
 
 def series_progress(done: int, total: int) -> str:

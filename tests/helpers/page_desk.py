@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
+from demo.decoding.offer import Offer
 from demo.page.handlers import Handlers
 from demo.page.tabs import Screen, Tab
 from demo.service import Service
@@ -29,8 +30,8 @@ class Desk:
         self.screens: list[Screen] = []
         move = self.tab.move
 
-        def noted(transition: Any, redraw: Any = None) -> bool:
-            moved = move(transition, redraw)
+        def noted(transition: Any, redraw: Any = None, listed: Any = None) -> bool:
+            moved = move(transition, redraw, listed)
             if moved and redraw is not None:
                 self.screens.append(self.tab.screen)
             return moved
@@ -66,9 +67,8 @@ class Desk:
     def read(self, image: Slice | Volume) -> Screen:
         """Open what has been decoded already."""
         name = {"example": "hemorrhage-dcm"}
-        with patch.object(
-            self.handlers.service, "decode", lambda source, **_: image if isinstance(source, Path) else source
-        ):
+        one = Offer(slice=image) if isinstance(image, Slice) else Offer(volume=image)
+        with patch.object(self.handlers.service, "offer", lambda _source, **_: one):
             return self._open(name, False)
 
     def _open(self, source: Mapping[str, Any], reader_first: bool) -> Screen:

@@ -46,7 +46,7 @@ def hesitant(service: Service, longest: float, seed: int) -> None:
         return call
 
     service.predict = slowed(service.predict)  # type: ignore[method-assign]
-    service.decode = slowed(service.decode)  # type: ignore[method-assign]
+    service.offer = slowed(service.offer)  # type: ignore[method-assign]
 
 
 @contextmanager

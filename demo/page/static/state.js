@@ -63,9 +63,10 @@
 
     // --- what the reader does ---
 
-    /** Another picture: {files} or {example}. What was on the screen is gone before anything is sent. */
+    /** Another picture: {files} or {example}, and which series of it. What was on the screen goes before anything is sent. */
     async open(source) {
       this.begin("opening", this.says.reading);
+      this.offered(source);
       const { generation } = this;
       const request = { generation, reader_first: this.parts.rail.readerFirst, ...source };
       if (source.files) {
@@ -83,17 +84,31 @@
       this.command("open", request, () => this.generation === generation);
     }
 
+    /** Another series of what was opened last: what was open is left as for any other picture, the list stays. */
+    choose(series) {
+      if (this.source) this.open({ ...this.source, series });
+    }
+
+    /** What is opened, to open another series of it; its list goes, unless one of its series was chosen. */
+    offered(source) {
+      this.source = source;
+      if (source?.series) this.parts.rail.mark(source.series);
+      else this.parts.rail.list(null);
+    }
+
     /** Nothing is to be open. */
-    close(sentence = this.says.empty_answer, kind = "empty") {
+    close(sentence = this.says.empty_answer, kind = "empty", keep = false) {
       if (this.phase === "empty") return;
       this.begin("empty", sentence, kind);
+      if (keep) this.parts.rail.mark(null);
+      else this.offered(null);
       const { generation } = this;
       this.command("close", { generation }, () => this.generation === generation);
     }
 
-    /** An opening is as if never begun; a judgement ends and the picture stays. */
+    /** An opening is as if never begun, but for the list its series was chosen from; a judgement ends, the picture stays. */
     cancel() {
-      if (this.phase === "opening") this.close(this.says.cancelled, "wait");
+      if (this.phase === "opening") this.close(this.says.cancelled, "wait", Boolean(this.source?.series));
       if (this.phase !== "judging") return;
       this.next();
       this.progress = null;
@@ -233,6 +248,7 @@
       if (snapshot.version <= this.known) return false;
       this.known = snapshot.version;
       Object.assign(this, { phase: snapshot.phase, progress: snapshot.progress });
+      if (snapshot.listed) this.parts.rail.list(snapshot.listed);
       if (snapshot.screen) this.show(snapshot);
       else if (this.phase === "judging" && this.progress) this.parts.side.progress(this.progress);
       this.draw();
@@ -244,7 +260,8 @@
       const { screen } = snapshot;
       const done = ["shown", "refused"].includes(snapshot.phase);
       if (!screen.viewer) {
-        viewer.clear(snapshot.phase === "opening" ? this.says.reading : null);
+        const choosing = snapshot.phase === "choosing";
+        viewer.clear(choosing ? this.says.choose_first : snapshot.phase === "opening" ? this.says.reading : null, !choosing);
         side.clear("");
       } else if (snapshot.case !== this.case) this.adopt(snapshot);
       else if (snapshot.index !== this.index) this.turn(snapshot.index);

@@ -61,12 +61,12 @@
     }
 
     /** Nothing is open any more: pictures, evidence, curve and texts of the last case go now. `opening` says of what follows. */
-    clear(opening = null) {
+    clear(opening = null, cancel = true) {
       this.state.close();
       this.state.opening = Boolean(opening);
       this.root.dataset.ready = "no";
       delete this.root.dataset.index;
-      this.sign(opening, true);
+      this.sign(opening, cancel);
       this.rebuild();
     }
 

@@ -38,6 +38,16 @@ def choose(listed: Sequence[Entry]) -> tuple[int | None, int | None]:
     return (guess if clear else None), guess
 
 
+def reasons(listed: Sequence[Entry], guess: int | None, clear: bool) -> tuple[str, ...]:
+    """For a list to choose from: of each series why it is, or is not, the one that is judged unless told otherwise."""
+    if guess is None:
+        return tuple(e.unusable for e in listed)
+    best = listed[guess - 1]
+    widest = max(_coverage(e) for e in listed if not e.unusable and _tier(e) == _tier(best))
+    own = _as_judged(listed, clear)
+    return tuple(e.unusable or (own if e is best else _beside(e, best, guess, widest)) for e in listed)
+
+
 def other_reason(other: SeriesFacts, used: SeriesFacts) -> str:
     """Why the files of a series that is not read are not in the one that is."""
     if not other.usable:
@@ -46,6 +56,34 @@ def other_reason(other: SeriesFacts, used: SeriesFacts) -> str:
     if other.kind != used.kind:
         where = "another kind of file and so to another series"
     return f"It belongs to {where} ({other.words}); series {used.number} is used."
+
+
+def _as_judged(listed: Sequence[Entry], clear: bool) -> str:
+    if not clear:
+        return "The best guess, but it is not clear that it is meant."
+    if sum(not e.unusable for e in listed) == 1:
+        return "The only series that can be judged."
+    return "Judged unless another is chosen: it is the most like the training data."
+
+
+def _beside(e: Entry, best: Entry, guess: int, widest: float) -> str:
+    """The first thing that puts a series behind the best, in the order in which they are compared."""
+    contrast = "With contrast medium." if e.contrast else "Whether contrast medium was given is not stated."
+    kernel = "A sharp (bone) kernel." if e.kernel == "bone" else "Its kernel is not known."
+    thick = f"Slices of {e.thickness:g} mm; those of the training data have {TRAINED:g} mm." if e.thickness else ""
+    stated = "Nothing states that it is an axial head CT." if _tier(e) == 1 else "It states less than DICOM does."
+    differences = (
+        (_tier(e) > _tier(best), stated),
+        (_coverage(e) < COMPARABLE * widest, "It covers less of the head."),
+        (_CONTRAST[e.contrast] > _CONTRAST[best.contrast], contrast),
+        (_KERNELS[e.kernel] > _KERNELS[best.kernel], kernel),
+        (_rank(e) > _rank(best), thick or "Its slice thickness is not known."),
+        (_alike(e, best), f"Nothing that matters tells it apart from series {guess}."),
+        (_window(e) > _window(best), "Its window is wider, as for bone."),
+        (True, f"It is not as large as series {guess}."),
+    )
+    apart = "Another study. " if e.kind == best.kind == "dicom" and e.study != best.study else ""
+    return apart + next(sentence for told, sentence in differences if told)
 
 
 def _tier(e: Entry) -> int:

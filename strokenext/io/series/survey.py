@@ -23,7 +23,8 @@ class SeriesFacts:
     `number` counts the series from 1, `study` the studies from 1 (0 where the files state none: pictures, NIfTI).
     `part` of `parts` is set apart where one series of the scanner held several: kernels, phases, tilts. `positions` and
     `thickness` are in mm. `files` names the file of each image, in order. A series that is not `usable` (a scout, MR)
-    says why in `reason`. `description` is the operator's text, only where labels were asked for.
+    says why in `reason`. `why` is what speaks for or against judging it, among the others. `description` is the
+    operator's text, only where labels were asked for.
     """
 
     number: int
@@ -41,6 +42,7 @@ class SeriesFacts:
     parts: int = 1
     usable: bool = True
     reason: str = ""
+    why: str = ""
     description: str = ""
 
     @property
@@ -151,8 +153,8 @@ def of_bundle(bundle: Bundle, progress: Progress | None = None, labels: bool = F
     count = len(bundle.members)
     found = scan(bundle.members, lambda done: progress(done, count) if progress else None)
     listed, repeats = entries.entries(found, strict=bundle.listed, labels=labels)
-    facts = _facts(listed)
     chosen, guess = choose.choose(listed)
+    facts = _facts(listed, choose.reasons(listed, guess, chosen is not None))
     failed = [(LeftOut(found.members[f.member].name, str(f.error)), f.image) for f in found.failed]
     left_out = [*(item for item, _ in failed), *repeats]
     failures = tuple(item for item, image in failed if image)
@@ -160,7 +162,7 @@ def of_bundle(bundle: Bundle, progress: Progress | None = None, labels: bool = F
     return Survey(facts, chosen, guess, tuple(left_out), failures, found, tuple(listed), labels)
 
 
-def _facts(listed: Sequence[Entry]) -> tuple[SeriesFacts, ...]:
+def _facts(listed: Sequence[Entry], why: Sequence[str]) -> tuple[SeriesFacts, ...]:
     studies: dict[str, int] = {}
     for e in listed:
         if e.kind == "dicom":
@@ -182,6 +184,7 @@ def _facts(listed: Sequence[Entry]) -> tuple[SeriesFacts, ...]:
             parts=e.parts,
             usable=not e.unusable,
             reason=e.unusable,
+            why=why[number - 1],
             description=e.description,
         )
         for number, e in enumerate(listed, 1)

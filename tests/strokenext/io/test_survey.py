@@ -177,6 +177,40 @@ def test_two_gantry_tilts_are_two_stacks() -> None:
     assert sorted(contents([*flat, *other])) == [list(range(5)), list(range(100, 105))]
 
 
+def test_each_series_says_why_it_is_or_is_not_the_one_that_is_judged() -> None:
+    common = {"ContrastBolusAgent": "NONE", "SliceThickness": 5}
+    own = {
+        "the most like": {"ConvolutionKernel": "H30s"},
+        "sharp": {"ConvolutionKernel": "H60s"},
+        "contrast medium": {"ConvolutionKernel": "H30s", "ContrastBolusAgent": "ISOVUE"},
+        "Slices of 1 mm": {"ConvolutionKernel": "H30s", "SliceThickness": 1},
+        "less of the head": {"ConvolutionKernel": "H30s"},
+        "magnetic resonance": {"ConvolutionKernel": None, "Modality": "MR"},
+    }
+    files = []
+    for n, (word, tags) in enumerate(own.items()):
+        count = 2 if word.startswith("less") else 8
+        given = {**common, **tags, "SeriesInstanceUID": f"1.{n}"}
+        files += [ct(5.0 * z, z, 10 * n + z, **{k: v for k, v in given.items() if v is not None}) for z in range(count)]
+    found = survey(files)
+    assert found.chosen == 1
+    for facts, word in zip(found.series[:-1], own, strict=False):
+        assert word in facts.why
+        assert facts.usable
+    assert not found.series[-1].usable
+    assert found.series[-1].why == found.series[-1].reason
+
+
+def test_why_says_what_cannot_be_told_apart_and_what_is_of_another_study() -> None:
+    alike = [ct(5.0 * z, z, 10 * n + z, SeriesInstanceUID=f"1.{n}") for n in range(2) for z in range(5)]
+    found = survey(alike)
+    assert "not clear" in found.series[0].why
+    assert "tells it apart from series 1" in found.series[1].why
+    assert found.chosen is None
+    other = survey([*alike[:5], *(ct(5.0 * z, z, z, StudyInstanceUID="1.7") for z in range(5))])
+    assert other.series[1].why.startswith("Another study.")
+
+
 def test_bolus_tracking_is_no_rival_of_the_head() -> None:
     head = [ct(5.0 * n, n, n, SeriesInstanceUID="1.1") for n in range(12)]
     tracking = [ct(40, n, 100 + n, SeriesInstanceUID="1.2", SliceThickness=10) for n in range(20)]

@@ -1,0 +1,69 @@
+"""What an upload holds, for a page: the series to judge, decoded, and the others that could be judged instead."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import strokenext
+from strokenext import LeftOut, SeriesFacts, Slice, Volume, errors
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """All series of an upload, the files that are in none, and the decoded series, which is a slice or a volume.
+
+    Nothing is decoded where `chosen` is None: a person has to say which series is meant. An upload that can only be one
+    series lists none.
+    """
+
+    series: tuple[SeriesFacts, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    chosen: int | None = None
+    slice: Slice | None = None
+    volume: Volume | None = None
+
+    @property
+    def image(self) -> Slice | Volume | None:
+        """What was decoded."""
+        return self.volume if self.slice is None else self.slice
+
+
+def offer(
+    parts: list[bytes],
+    path: Path | None,
+    number: int | None,
+    alone: Callable[[], Slice | Volume],
+    options: Mapping[str, Any],
+) -> Offer:
+    """The series `number` of an upload or, without a number, the one that is clearly meant.
+
+    `alone` reads a single file. Raises OptionError for a number that is not there, InputError for a series that is no
+    head CT, and what surveying and reading raise.
+    """
+    if len(parts) < 2 and not zipfile.is_zipfile(path or io.BytesIO(b"".join(parts))):
+        image = alone()
+        if not (isinstance(image, Volume) and image.others):  # a file of many images may hold several series
+            return _of(Offer(), image)
+    found = strokenext.survey(path or (parts[0] if len(parts) == 1 else parts), labels=options.get("labels", False))
+    if found.guess is None:
+        raise found.without_images()
+    meant = number or found.chosen
+    listed = Offer(found.series, found.left_out, meant)
+    if meant is None:
+        return listed
+    unusable = next((one.reason for one in found.series if one.number == meant and not one.usable), "")
+    if unusable:
+        raise errors.InputError(unusable)
+    whole = replace(found, chosen=meant).read_whole(meant)
+    lost = (*whole.left_out, *(LeftOut(name, str(error)) for name, error in whole.failed))
+    single = len(whole.volume) == 1 and not whole.volume.left_out  # what is said of the rest stays with the volume
+    return _of(replace(listed, left_out=listed.left_out + lost), whole.volume[0] if single else whole.volume)
+
+
+def _of(listed: Offer, image: Slice | Volume) -> Offer:
+    return replace(listed, slice=image) if isinstance(image, Slice) else replace(listed, volume=image)

@@ -1,0 +1,216 @@
+"""Several series in what was opened: one is judged, or none, and the page offers the others. Without a browser."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+pytest.importorskip("gradio")
+pytest.importorskip("pydicom")
+
+from demo.cancel import Cancel
+from demo.decoding.pool import Decoders
+from demo.page.state import Phase
+from demo.service import Service
+from demo.settings import Settings
+from strokenext import errors
+from tests.helpers import places
+from tests.helpers import several_series as made
+from tests.helpers.page_desk import Desk
+from tests.helpers.tiny_models import save_pair
+
+DICOM = places.SHARED / "dicom"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = save_pair(tmp_path_factory.mktemp("assets"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("STROKENEXT_ASSETS", str(folder))
+        service = Service(Settings(device="cpu"))
+        service.start()
+        assert service.wait(60).status == "ready", service.state().message
+        yield service
+        service.stop()
+
+
+@pytest.fixture
+def desk(service: Service) -> Desk:
+    return Desk(service)
+
+
+def upload(desk: Desk, *paths: Path, **more: Any) -> dict[str, Any]:
+    """Open files as an upload; what the browser is told, with everything it does not know yet."""
+    with TemporaryDirectory() as root, patch.dict(os.environ, GRADIO_TEMP_DIR=root):
+        names = []
+        for number, path in enumerate(paths):
+            sent = Path(root) / f"0a{number}" / path.name
+            sent.parent.mkdir()
+            sent.write_bytes(path.read_bytes())
+            names.append(str(desk.uploads.adopt(sent)))
+        generation = desk.tab.state.token.generation + 1
+        reply = desk.handlers.open({"tab": desk.tab.key, "generation": generation, "files": names, **more})
+    assert "error" not in reply, reply
+    return desk.tab.snapshot()
+
+
+def open_rows(seen: dict[str, Any]) -> list[int]:
+    return [row["number"] for row in seen["listed"]["rows"] if row["open"]]
+
+
+def brain(desk: Desk) -> float:
+    """The brightest pixel of the first slice, which the uploads differ by."""
+    return float(desk.case.images[0].pixels.max())
+
+
+def test_the_series_that_is_clearly_meant_is_judged_and_the_others_are_offered(desk: Desk, tmp_path: Path) -> None:
+    seen = upload(desk, made.several(tmp_path / "a.zip"))
+    assert seen["phase"] in ("shown", "refused")
+    rows = seen["listed"]["rows"]
+    assert [(row["usable"], row["open"]) for row in rows] == [(True, False), (True, False), (True, True)]
+    assert ["bone" in row["words"] for row in rows] == [True, False, False]
+    assert ["with contrast medium" in row["words"] for row in rows] == [False, True, False]
+    assert [row["words"].endswith(f"5 mm, {n} images") for row, n in zip(rows, (6, 6, 5), strict=True)]
+    assert all(row["why"] for row in rows)
+    assert len(desk.case.images) == 5
+    (left,) = seen["listed"]["left"]
+    assert left.startswith("1 file: ")
+    json.dumps(seen)
+
+
+def test_another_series_is_judged_in_place_of_the_first_whose_work_ends(desk: Desk, tmp_path: Path) -> None:
+    path = made.several(tmp_path / "a.zip")
+    upload(desk, path)
+    first, before, work = desk.tab.state.case, brain(desk), desk.tab._case
+    seen = upload(desk, path, series=2)
+    assert open_rows(seen) == [2]
+    assert work.cancelled
+    with pytest.raises(errors.InputError):
+        desk.store.get(first)
+    assert len(desk.case.images) == 6
+    assert brain(desk) == before + 7
+    codes = {caution.code for caution in desk.case.volume.cautions}
+    assert {"several-series", "contrast"} <= codes
+    assert "best guess" not in str(desk.case.volume.cautions)
+
+
+def test_two_studies_are_not_judged_before_one_is_chosen_and_never_mixed(desk: Desk, tmp_path: Path) -> None:
+    path = made.two_studies(tmp_path / "two.zip")
+    seen = upload(desk, path)
+    assert seen["phase"] == Phase.CHOOSING
+    assert seen["case"] is None
+    assert seen["screen"]["viewer"] is None
+    assert not seen["screen"]["ready"]
+    assert len(desk.store) == 0
+    assert "2 studies" in seen["screen"]["answer"]
+    assert "2 patients" in seen["listed"]["lead"]
+    assert [row["study"] for row in seen["listed"]["rows"]] == [1, 2]
+    assert open_rows(seen) == []
+    sizes, bright = [], []
+    for number in (1, 2):
+        assert open_rows(upload(desk, path, series=number)) == [number]
+        sizes.append(len(desk.case.images))
+        bright.append(brain(desk))
+        assert "several-studies" in {caution.code for caution in desk.case.volume.cautions}
+    assert sorted(sizes) == [5, 6]
+    assert abs(bright[0] - bright[1]) == 9
+
+
+def test_series_that_are_alike_are_asked_about(desk: Desk, tmp_path: Path) -> None:
+    tags = {"ConvolutionKernel": "H30s", "SliceThickness": 5}
+    path = made.packed(tmp_path / "a.zip", made.series("a", 5, 0, **tags), made.series("b", 5, 4, **tags))
+    seen = upload(desk, path)
+    assert seen["phase"] == Phase.CHOOSING
+    assert "not clear" in seen["screen"]["answer"]
+
+
+def test_one_series_has_no_list_and_a_single_picture_neither(desk: Desk, tmp_path: Path) -> None:
+    for name in ("series_hemorrhage.zip", "hemorrhage.dcm", "hemorrhage.png"):
+        assert "listed" not in upload(desk, places.EXAMPLES / name)
+
+
+def test_the_list_goes_with_another_upload_and_with_close(desk: Desk, tmp_path: Path) -> None:
+    upload(desk, made.several(tmp_path / "a.zip"))
+    known = desk.tab.state.version
+    assert "listed" not in desk.tab.snapshot(known)
+    assert "listed" not in upload(desk, places.EXAMPLES / "normal.dcm")
+    upload(desk, made.several(tmp_path / "a.zip"))
+    desk.close()
+    assert desk.tab.listed is None
+
+
+def test_a_series_that_is_not_there_or_no_head_ct_is_refused_with_its_reason(desk: Desk, tmp_path: Path) -> None:
+    path = made.packed(
+        tmp_path / "a.zip",
+        made.series("ct", 5, ConvolutionKernel="H30s"),
+        made.series("mr", 5, Modality="MR"),
+    )
+    seen = upload(desk, path)
+    assert [row["usable"] for row in seen["listed"]["rows"]] == [True, False]
+    assert open_rows(seen) == [1]
+    for series, word in ((2, "MR"), (7, "no series 7")):
+        seen = upload(desk, path, series=series)
+        assert seen["phase"] == Phase.FAILED
+        assert word in seen["screen"]["answer"]
+        assert seen["case"] is None
+    for wrong in (0, -1, "2", True, 1.5):
+        names = {"tab": desk.tab.key, "generation": 99, "files": ["x"], "series": wrong}
+        assert "error" in desk.handlers.open(names)
+
+
+def test_what_is_lost_with_a_file_of_the_open_series_is_listed(desk: Desk, tmp_path: Path) -> None:
+    files = made.series("a", 6, ConvolutionKernel="H30s")
+    name = sorted(files)[2]
+    files[name] = files[name][:-20_000]
+    seen = upload(desk, made.packed(tmp_path / "a.zip", files))
+    assert open_rows(seen) == [1]
+    assert len(seen["listed"]["left"]) == 1
+    assert len(desk.case.images) == 5
+
+
+def test_a_file_of_two_kernels_is_offered_as_two_series() -> None:
+    """Of one file with several images as of several files: what was set apart can be chosen."""
+    from tests.helpers import dicom_files
+
+    ds = dicom_files.enhanced([0.0, 5.0, 10.0, 0.0, 5.0, 10.0])
+    ds.PixelData = ds.PixelData[: len(ds.PixelData) // 2] * 2
+    for number, group in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        kernel = dicom_files.group(CTReconstructionSequence={"ConvolutionKernel": "H60s" if number >= 3 else "H30s"})
+        group.CTReconstructionSequence = kernel.CTReconstructionSequence
+    data = dicom_files.to_bytes(ds)
+    decoders = Decoders(Settings())
+    try:
+        found = decoders.offer([data], None, "a", Cancel())
+        listed = [(one.kernel, one.images) for one in found.series]
+        assert sorted(listed) == [("bone", 3), ("soft", 3)]
+        assert found.chosen is not None
+        assert found.series[found.chosen - 1].kernel == "soft"
+    finally:
+        decoders.stop()
+
+
+@pytest.mark.skipif(not DICOM.is_dir(), reason="the real series of ../shared are absent")
+def test_two_real_patients_in_one_archive_are_asked_about(desk: Desk, tmp_path: Path) -> None:
+    parts = []
+    for name in ("ischemic_series", "ge_head_series", "scout"):
+        files = [path for path in sorted((DICOM / name).rglob("*")) if path.is_file()]
+        parts.append({f"{name}/{path.name}": path.read_bytes() for path in files})
+    path = made.packed(tmp_path / "two.zip", *parts)
+    seen = upload(desk, path)
+    assert seen["phase"] == Phase.CHOOSING
+    rows = {row["number"]: row for row in seen["listed"]["rows"]}
+    usable = [number for number, row in rows.items() if row["usable"]]
+    assert len({rows[number]["study"] for number in usable}) >= 2
+    sizes = set()
+    for number in usable:
+        upload(desk, path, series=number)
+        sizes.add(len(desk.case.images))
+    assert {17, 28} <= sizes
+    assert any(not row["usable"] and row["why"] for row in rows.values())
