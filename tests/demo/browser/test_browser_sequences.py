@@ -414,7 +414,7 @@ def test_nothing_of_another_case_or_slice_is_ever_on_the_screen(sources, monkeyp
     if not BUNDLED.exists():
         pytest.skip("the bundled models are not here; tiny random ones do not tell slices apart")
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    from tests.helpers import slow_site
+    from tests.helpers.sites import slow_site
 
     with slow_site.running(SLOW, SEED) as (address, _service), sync_api.sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -12,7 +12,7 @@ from demo.guard.hosts import SAFE_METHODS
 from demo.guard.names import authority, hosts
 from demo.server import UnprotectedError, main, require_password
 from demo.settings import Settings, parse
-from tests.helpers.live_site import Live, serving
+from tests.helpers.sites.live_site import Live, serving
 
 FOREIGN = "evil.example"
 

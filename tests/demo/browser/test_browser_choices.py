@@ -37,7 +37,7 @@ LOOK = """() => {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[Any]]]:
     """The address of the app, whose steps take up to half a second, and the images it was asked to judge."""
-    from tests.helpers import slow_site
+    from tests.helpers.sites import slow_site
 
     judged: list[Any] = []
     with pytest.MonkeyPatch.context() as patched:
