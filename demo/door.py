@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.api.problems import problem
-from demo.uploads import GONE, Uploads
+from demo.storage.uploads import GONE, Uploads
 from strokenext import errors
 
 #: What the page asks for, and nothing else of Gradio: a route an update adds stays shut until it is named here.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -23,7 +21,8 @@ from . import zerogpu
 from .guard import names
 from .service import Service
 from .settings import Settings, parse
-from .uploads import Uploads
+from .storage.scratch import FolderError, Scratch
+from .storage.uploads import Uploads
 
 if TYPE_CHECKING:
     import uvicorn
@@ -46,9 +45,8 @@ class UnprotectedError(StrokeNeXtError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, build, serve until stopped; the exit code that --help documents."""
     settings = parse(arguments)
-    prepare_process(settings)
     try:
-        serve(settings)
+        serve(settings, prepare_process(settings))
     except StrokeNeXtError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -57,29 +55,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def prepare_process(settings: Settings) -> None:
-    """Where uploads go, what Gradio may not send, and what the log shows. Before gradio is imported."""
+def prepare_process(settings: Settings) -> Scratch:
+    """Where uploads go, what Gradio may not send, and what the log shows. Before gradio is imported.
+
+    Raises FolderError.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for name in ("httpx", "httpcore", "pydicom", "PIL", "matplotlib", "asyncio"):
         # These quote addresses, file names or tag values.
         logging.getLogger(name).setLevel(logging.CRITICAL if name == "pydicom" else logging.ERROR)
-    os.environ["GRADIO_TEMP_DIR"] = str(upload_folder(settings.data_dir))
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    scratch = scratch_folder(settings.data_dir)
+    scratch.use()
+    return scratch
 
 
-def upload_folder(data_dir: Path | None) -> Path:
-    """A folder only this user can read; without a data directory, one that disappears at exit."""
+def scratch_folder(data_dir: Path | None) -> Scratch:
+    """A folder of this process among the system's temporary ones, or below the data directory. Raises FolderError."""
+    try:
+        temporary = Path(tempfile.gettempdir())
+    except OSError as error:
+        raise FolderError(
+            "This machine has no folder for temporary files that can be written to. Free some space, or name a folder "
+            "in TMPDIR."
+        ) from error
     if data_dir is None:
-        folder = Path(tempfile.mkdtemp(prefix="strokenext-"))
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return folder
-    folder = data_dir.expanduser().resolve() / "uploads"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
+        return Scratch(temporary)
+    try:
+        folder = data_dir.expanduser().resolve() / "uploads"
+    except (OSError, RuntimeError) as error:  # nobody's home, or a link to itself
+        raise FolderError(f"There is no folder {data_dir}. Give another one with --data-dir.") from error
+    return Scratch(folder, (temporary,))
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, scratch: Scratch) -> None:
     """Open the port, build, and answer until the process is told to stop.
 
     Raises UnprotectedError, PortError, and DeviceError or ModelError when a device was named and is not there.
@@ -90,6 +100,7 @@ def serve(settings: Settings) -> None:
     listener = open_port(settings.host, settings.port)
     with listener:
         app, service = build(settings)
+        service.regularly(scratch.look_after)
         if settings.device not in {"auto", "cpu"} or zerogpu.active():
             # A device somebody named must be there; ZeroGPU wants every model in place before it starts.
             service.start()

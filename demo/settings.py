@@ -28,7 +28,7 @@ class Settings:
     auth: tuple[str, str] | None = None  # user, password
     without_password: bool = False  # other machines may connect though there is no password
     allow_host: tuple[str, ...] = ()  # names under which the service may be asked, beside its own
-    data_dir: Path | None = None  # None keeps uploads in a private folder that is removed at exit
+    data_dir: Path | None = None  # None makes the folder for uploads among the temporary files
     max_upload: int = 256 * MEBI
     workers: int = 2  # images predicted at the same time
     queue: int = 16  # images that may wait
@@ -56,7 +56,8 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
         prog="app.py",
         description="StrokeNeXt: the page and the API for head CT. Research use only. Not a medical device.",
         epilog="Exit codes: 0 stopped by the user, 2 a wrong option or no password where other machines could connect, "
-        "4 a model that cannot be loaded, 5 a device that is not there, 9 a port that cannot be opened.",
+        "4 a model that cannot be loaded, 5 a device that is not there, 8 no folder for uploads, "
+        "9 a port that cannot be opened.",
     )
     base = Settings()
 
@@ -91,7 +92,7 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
         help="another name under which browsers may ask for the page, a proxy's for one; may be given several times "
         "(STROKENEXT_ALLOW_HOST, separated by commas)",
     )
-    option("--data-dir", Path, None, "folder for uploads; without one they live in a folder removed at exit")
+    option("--data-dir", Path, None, "where the folder for uploads is made; without one, among the temporary files")
     option("--max-upload", _size, base.max_upload // MEBI, "largest request in MiB")
     option("--workers", _count, base.workers, "images judged at the same time")
     option("--queue", _waiting, base.queue, "images that may wait before others are turned away")

@@ -14,7 +14,7 @@ import gradio as gr
 
 from demo.service import Service
 from demo.sessions import CaseStore
-from demo.uploads import Uploads
+from demo.storage.uploads import Uploads
 from strokenext import METHODS
 
 from . import examples, takeaway, text, theme, viewer

@@ -13,7 +13,7 @@ import gradio as gr
 from demo.cancel import CancelledError
 from demo.service import Service
 from demo.sessions import Case, CaseStore, ExpiredError
-from demo.uploads import Uploads
+from demo.storage.uploads import Uploads
 from strokenext import StrokeNeXtError, errors
 
 from . import answer, requests, text, viewer

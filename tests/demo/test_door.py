@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from demo.door import Door, is_open
 from demo.server import build
 from demo.settings import Settings
-from demo.uploads import GONE, Uploads
+from demo.storage.uploads import GONE, Uploads
 from strokenext import errors
 
 #: Every route that the mounted Gradio has and the page does without. A route an update adds is in neither list:

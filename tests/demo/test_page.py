@@ -24,7 +24,7 @@ from demo.page.state import Phase
 from demo.service import Service
 from demo.sessions import Case, CaseStore, ExpiredError
 from demo.settings import Settings
-from demo.uploads import Uploads
+from demo.storage.uploads import Uploads
 from strokenext.errors import InputError, TooLargeError
 from strokenext.overlay import COLORMAPS, STYLES
 from strokenext.types import Heat, Slice, Window

@@ -14,7 +14,7 @@ from demo.page.handlers import Handlers
 from demo.page.tabs import Screen, Tab
 from demo.service import Service
 from demo.sessions import Case, CaseStore
-from demo.uploads import Uploads
+from demo.storage.uploads import Uploads
 from strokenext import Slice, Volume
 from tests.helpers.places import EXAMPLES
 
