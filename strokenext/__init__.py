@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .answer.provenance import InputFacts, Provenance
     from .cascade import SeriesTriage, Triage, triage, triage_series
     from .errors import StrokeNeXtError
-    from .frame.framed import Caption, Place, framed
+    from .frame.framed import Caption, Place, framed, framed_slice
     from .frame.naming import case_label, file_stem, readable
     from .gate import check_scope
     from .io.read import describe, read_any, read_series, read_slice
@@ -39,14 +39,26 @@ if TYPE_CHECKING:
     from .overlay import COLORMAPS, STYLES, colorbar, png, render
     from .regions import Region
     from .show import report, words
-    from .types import CLASSES, Caution, Gate, Header, Heat, Label, LeftOut, Slice, Volume, Window
+    from .types import CLASSES, Caution, CautionCode, Gate, Header, Heat, Label, LeftOut, Slice, Volume, Window
     from .windows import PRESETS
     from .zoo import ModelRow, list_models
 
 #: Public name -> the file it lives in.
 _ROOMS = {
     "errors": ("StrokeNeXtError",),
-    "types": ("CLASSES", "Caution", "Gate", "Header", "Heat", "Label", "LeftOut", "Slice", "Volume", "Window"),
+    "types": (
+        "CLASSES",
+        "Caution",
+        "CautionCode",
+        "Gate",
+        "Header",
+        "Heat",
+        "Label",
+        "LeftOut",
+        "Slice",
+        "Volume",
+        "Window",
+    ),
     "windows": ("PRESETS",),
     "io.read": ("describe", "read_any", "read_series", "read_slice"),
     "io.series.survey": ("SeriesFacts", "Survey", "survey"),
@@ -57,7 +69,7 @@ _ROOMS = {
     "explain.methods": ("METHODS",),
     "explain.gradcam": ("heat",),
     "overlay": ("COLORMAPS", "STYLES", "colorbar", "png", "render"),
-    "frame.framed": ("Caption", "Place", "framed"),
+    "frame.framed": ("Caption", "Place", "framed", "framed_slice"),
     "frame.naming": ("case_label", "file_stem", "readable"),
     "answer.provenance": ("InputFacts", "Provenance"),
     "slice.prediction": ("Prediction", "SeriesPrediction"),
@@ -80,6 +92,7 @@ __all__ = [
     "STYLES",
     "Caption",
     "Caution",
+    "CautionCode",
     "Gate",
     "Header",
     "Heat",
@@ -114,6 +127,7 @@ __all__ = [
     "errors",
     "file_stem",
     "framed",
+    "framed_slice",
     "heat",
     "list_bundled",
     "list_models",

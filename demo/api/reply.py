@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 from demo.service import Result
-from strokenext import Segmentation, SeriesPrediction, SeriesTriage, Slice, Volume, png, render, words
+from strokenext import Caution, Segmentation, SeriesPrediction, SeriesTriage, Slice, Volume, framed_slice, png, words
 
 from . import schemas
 
@@ -24,6 +25,7 @@ def to_json(result: Result, form: schemas.PredictForm) -> dict[str, Any]:
         body, schema = {**_headline(body["presence"]), **body, "task": form.task}, schemas.TriageAnswer
     else:
         body = {**_headline(body), **body}
+    body["cautions"] = [dict(vars(one)) for one in _cautions(result)]
     body["overlay"] = _overlay(result) if form.overlay else None
     body["segmentation"] = None if result.marks is None else _marks(result.marks, result.first)
     return schema.model_validate(body).model_dump(by_alias=True)
@@ -45,8 +47,16 @@ def _overlay(result: Result) -> str | None:
     if prediction is None:
         return None
     regions = () if result.marks is None else result.marks.regions
-    drawn = render(prediction.image, prediction.heat, window=prediction.window, regions=regions)
+    series = result.first if isinstance(result.first, SeriesPrediction) else None
+    place = None if series is None or series.peak is None else series.place(series.peak)
+    caption = replace(prediction.caption(place=place), cautions=_cautions(result))
+    heat = prediction.heat
+    drawn = framed_slice(prediction.image, caption, heat=heat, strength=prediction.lit(heat), regions=regions)
     return base64.b64encode(png(drawn)).decode("ascii")
+
+
+def _cautions(result: Result) -> tuple[Caution, ...]:
+    return words.cautions(result.answer, result.whole, result.marks)
 
 
 def _marks(marks: Segmentation, first: object) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from strokenext import words
+from strokenext import CautionCode, words
 
 
 def _empty_is_none(value: object) -> object:
@@ -48,6 +48,13 @@ class GateOut(Answer):
     code: str
 
 
+class CautionOut(Answer):
+    """Something about the input that may have changed an answer; `sentence` is for the reader."""
+
+    code: CautionCode
+    sentence: str
+
+
 class PredictionOut(Answer):
     """One judged image. Where it is outside the model's scope the numbers are null and `gate.reason` says why."""
 
@@ -64,6 +71,7 @@ class PredictionOut(Answer):
     gate: GateOut
     heat: dict[str, Any] | None
     provenance: dict[str, Any]
+    cautions: list[CautionOut]
 
 
 class VolumeOut(Answer):
@@ -85,6 +93,7 @@ class VolumeOut(Answer):
     peak: int | None = Field(description="Index of the slice with the highest evidence.")
     heat: dict[str, Any] | None
     provenance: dict[str, Any]
+    cautions: list[CautionOut]
 
 
 class RegionOut(Answer):
@@ -109,6 +118,7 @@ class SegmentationOut(Answer):
     labels: str | None = Field(description="Base64 PNG, as large as the image: 0 nothing, 1 first class, 2 second.")
     slice: int | None = Field(description="Of a series: index of the slice that was looked at.")
     provenance: dict[str, Any]
+    cautions: list[CautionOut]
 
 
 class Common(Answer):
@@ -118,6 +128,7 @@ class Common(Answer):
     confidence: float | None = Field(description="The calibrated probability of that class, 0..1.")
     decision: str
     notice: str = words.NOTICE
+    cautions: list[CautionOut] = Field(description="What may have changed any of the answers in this reply, once each.")
     overlay: str | None = Field(None, description="Base64 PNG, when asked for.")
     segmentation: SegmentationOut | None = Field(None, description="When asked for with `segment`.")
 

@@ -50,9 +50,9 @@ def html(case: Case, stored: float | None = None) -> str:
     of_case = [_reading(case.reading)] if case.reading else []
     of_case += [_series(case.series.presence, presence)] if case.series else []
     of_case += [_whole(case.whole)] if case.whole else []
-    of_all = case.series.presence.cautions if case.series else case.volume.cautions if case.volume else ()
+    of_all = words.cautions(case.volume, case.series, case.whole)
     of_case += [_cautions(of_all)] if of_all else []
-    own = [caution for caution in presence.cautions if caution not in of_all]
+    own = [caution for caution in words.cautions(case.answer, case.marked) if caution not in of_all]
     parts = [_presence(case, presence, stored)] + ([_cautions(own)] if own else [])
     if presence.probability is not None:
         parts += [_subtype(subtype), _evidence(presence)]
@@ -189,7 +189,7 @@ def _reading(reading: Reading) -> str:
 def _cautions(cautions: Sequence[Caution]) -> str:
     """What about the file may have changed the answer, beside the answer."""
     items = "".join(f"<li>{escape(caution.sentence)}</li>" for caution in cautions)
-    return f'<section class="a-card a-cautions"><h2>{text.CAUTIONS}</h2><ul>{items}</ul></section>'
+    return f'<section class="a-card a-cautions"><h2>{words.CAUTIONS}</h2><ul>{items}</ul></section>'
 
 
 def _notes(case: Case, said: Set[str]) -> str:

@@ -8,13 +8,26 @@ import json
 import logging
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
 from demo.sessions import Case
-from strokenext import COLORMAPS, StrokeNeXtError, Triage, Window, errors, png, render, report, windows, words
+from strokenext import (
+    COLORMAPS,
+    Caution,
+    Place,
+    StrokeNeXtError,
+    Triage,
+    Window,
+    errors,
+    framed_slice,
+    png,
+    report,
+    windows,
+    words,
+)
 
 from . import text
 from .viewer import STATIC, joining
@@ -44,6 +57,7 @@ class View:
     encoder: str = "both"
     style: str = "heat"
     marking: bool = True  # whether the segmentation model's marks are drawn, where there are some
+    evidence: bool | None = None  # whether the reader asked for the evidence or asked it away; None for neither
 
 
 @dataclass(frozen=True)
@@ -89,19 +103,14 @@ def reply(shown: Shown, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def make(kind: str, case: Case, triage: Triage, opinion: Opinion, view: View) -> Download:
-    """The file of one kind: "json", "png", "html" or "zip" with the three others."""
-    makers: dict[str, Callable[[], Download]] = {
-        "json": lambda: Download("strokenext.json", "application/json", _json(case, triage, opinion)),
-        "png": lambda: Download("strokenext-overlay.png", "image/png", _overlay(case, triage, view)),
-        "html": lambda: Download("strokenext-report.html", "text/html", _report(case, triage, opinion, view)),
-    }
-    if kind in makers:
-        return makers[kind]()
+    """The file of one of KINDS, or for any other kind a zip with all of them."""
+    if kind in KINDS:
+        name, media, data = KINDS[kind]
+        return Download(name, media, data(case, triage, opinion, view))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for build in makers.values():
-            file = build()
-            archive.writestr(file.name, file.data)
+        for name, _, data in KINDS.values():
+            archive.writestr(name, data(case, triage, opinion, view))
     return Download("strokenext.zip", "application/zip", buffer.getvalue())
 
 
@@ -127,11 +136,13 @@ def _view(sent: object, case: Case) -> View:
         encoder=str(sent.get("encoder", default.encoder)),
         style=str(sent.get("style", default.style)),
         marking=sent.get("marking", default.marking) is True,
+        evidence=sent["evidence"] if isinstance(sent.get("evidence"), bool) else None,
     )
 
 
-def _json(case: Case, triage: Triage, opinion: Opinion) -> bytes:
+def _json(case: Case, triage: Triage, opinion: Opinion, _view: View) -> bytes:
     body = triage.to_json() | {"notice": words.NOTICE, "slice": case.index + 1, "slices": len(case.images)}
+    body["cautions"] = [dict(vars(one)) for one in _cautions(case, triage)]
     if case.series is not None:
         body["series"] = case.series.to_json()
     if case.whole is not None:
@@ -146,10 +157,26 @@ def _json(case: Case, triage: Triage, opinion: Opinion) -> bytes:
     return json.dumps(body, indent=2, ensure_ascii=False).encode("utf-8")
 
 
-def _overlay(case: Case, triage: Triage, view: View) -> bytes:
-    settings = {name: value for name, value in vars(view).items() if name != "marking"}
+def _overlay(case: Case, triage: Triage, _opinion: Opinion, view: View) -> bytes:
+    settings = {name: value for name, value in vars(view).items() if name not in ("marking", "evidence", "window")}
     regions = case.marked.regions if case.marked is not None and view.marking else ()
-    return png(render(case.images[case.index], triage.presence.heat, regions=regions, **settings))
+    presence, image = triage.presence, case.images[case.index]
+    caption = replace(presence.caption(place=_place(case)), cautions=_cautions(case, triage), window=view.window)
+    strength = presence.lit(presence.heat, view.evidence)
+    return png(framed_slice(image, caption, heat=presence.heat, strength=strength, regions=regions, **settings))
+
+
+def _place(case: Case) -> Place | None:
+    """Where the slice that is shown lies in its series; None for a single one."""
+    if case.volume is None:
+        return None
+    positions = case.volume.positions
+    return Place(case.index, len(case.images), None if positions is None else positions[case.index])
+
+
+def _cautions(case: Case, triage: Triage) -> tuple[Caution, ...]:
+    """All that any answer on the page says, once each."""
+    return words.cautions(case.volume, case.series, case.whole, triage, case.marked)
 
 
 def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
@@ -166,6 +193,14 @@ def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
         marks=case.marked,
     )
     return page.encode("utf-8")
+
+
+#: Of each kind of file its name, its media type, and what is in it.
+KINDS: dict[str, tuple[str, str, Callable[[Case, Triage, Opinion, View], bytes]]] = {
+    "json": ("strokenext.json", "application/json", _json),
+    "png": ("strokenext-overlay.png", "image/png", _overlay),
+    "html": ("strokenext-report.html", "text/html", _report),
+}
 
 
 def _markup() -> str:

@@ -8,7 +8,6 @@ from strokenext import Slice, Volume
 
 TITLE = "StrokeNeXt"
 TAGLINE = "Stroke on non-contrast head CT"
-CAUTIONS = "What may have changed this answer"
 NOTICE_LONG = (
     "For research and education. Not for diagnosis or treatment. Nothing you open here is stored: pictures stay in "
     "this server's memory. They are forgotten when you close them, within a minute after this page is closed, after "

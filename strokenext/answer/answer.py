@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from strokenext import overlay
-from strokenext.frame.framed import Caption, framed
+from strokenext.frame.framed import Caption, framed_slice
 from strokenext.saving import write_folder
 from strokenext.types import FloatArray, Heat, Slice, Window
 
@@ -52,14 +52,13 @@ def pictures(
 ) -> Files:
     """slice.png, its pixels alone, and, with evidence, overlay.png in its frame and heat.npy, the maps in logit units.
 
-    The evidence is drawn as faint as `strength` says, see `Classification.strength`.
+    The evidence is drawn as faint as `strength` says, see `Classification.lit`.
     """
     window = window if image.unit == "HU" else None
     made = {"slice.png": overlay.png(overlay.grey(image, window))}
     if heat is not None and maps is not None:
         buffer = io.BytesIO()
         np.save(buffer, maps, allow_pickle=False)
-        drawn = overlay.render(image, heat, window=window, opacity=overlay.OPACITY * strength)
-        made["overlay.png"] = overlay.png(framed(drawn, image, caption, heat=heat, strength=strength))
+        made["overlay.png"] = overlay.png(framed_slice(image, caption, heat=heat, strength=strength))
         made["heat.npy"] = buffer.getvalue()
     return made

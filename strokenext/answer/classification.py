@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from strokenext.types import Gate
+from strokenext.types import Gate, Heat
 
 from .answer import Answer
 from .provenance import InputFacts, Provenance
@@ -67,6 +67,21 @@ class Classification(Answer):
         if p >= high:
             return 1.0
         return FAINT * p / low if p < low else FAINT + (1 - FAINT) * (p - low) / (high - low)
+
+    def against(self, class_name: str) -> bool:
+        """Whether it was decided for another class."""
+        return self.decision in self.classes and self.decision != class_name
+
+    def lit(self, heat: Heat | None, asked: bool | None = None) -> float:
+        """How strongly this evidence is drawn, 0..1; 0 for not at all.
+
+        As strongly as the answer says, and not at all where it was decided against the class; a reader who asked for
+        it has it at least FAINT, one who asked it away has none.
+        """
+        if heat is None or self.refused or asked is False or (asked is None and self.against(heat.class_name)):
+            return 0.0
+        strength = self.strength(heat.class_name)
+        return max(strength, FAINT) if asked else strength
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, finite numbers only."""

@@ -12,11 +12,12 @@ JSON  {"schema": "strokenext-predictions/1", "version", "task", "interrupted",
        "results": [{"path", "kind": "slice"|"series", "study", "series", "description", "files", "prediction": {...}}],
        "left_out": [{"path", "reason"}], "errors": [{"path", "code", "message"}]}
       "prediction" has the keys input, task, label, probabilities, probability, decision, threshold, band,
-      interval, logit, gate, heat, provenance; of a triage, presence and subtype, each in that form. A model of
-      whole series (--model) gives one such answer per series, with planes, judged, peak and slices (gate, heat).
+      interval, logit, gate, heat, provenance, cautions; of a triage, presence and subtype, each in that form. A model
+      of whole series (--model) gives one such answer per series, with planes, judged, peak and slices (gate, heat).
 CSV   one line per image and question, for a series one for the whole and one per slice, and one per file left out:
       path, kind, slice, task, label, decision, probability, threshold, band_low, band_high, interval_low,
-      interval_high, logit, gate_accepted, gate_reason, heat_peak, model, weights_sha256, error, study, series, file
+      interval_high, logit, gate_accepted, gate_reason, heat_peak, model, weights_sha256, error, study, series, file,
+      cautions (as code: sentence, several with " | " between them)
       A text that a spreadsheet would run as a formula starts with an apostrophe.
 
 Research use only. Not a medical device.

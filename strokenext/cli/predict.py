@@ -6,14 +6,18 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from strokenext.errors import OptionError, OutputError
-from strokenext.overlay import png, render
-from strokenext.types import CLASSES, Progress, Slice, Volume
+from strokenext.frame.framed import Caption, framed_slice
+from strokenext.overlay import png
+from strokenext.slice.prediction import Prediction, SeriesPrediction
+from strokenext.types import CLASSES, Caution, Heat, Progress, Slice, Volume
+from strokenext.volume.prediction import VolumePrediction
 
 from .exits import INTERRUPTED, NO_READER, exit_code, silence_stdout
 from .inputs import OVERLAY_SUFFIX, Failure, Item, collected, find
@@ -157,11 +161,15 @@ class Pictures:
         name = fitting(name)
         first = getattr(prediction, "presence", prediction)
         if isinstance(image, Slice):
-            self._save(self._free(self.folder / f"{name}{OVERLAY_SUFFIX}"), image, first)
+            picture = _drawn(image, first, first.heat, first.caption(name), prediction.cautions)
+            self._save(self._free(self.folder / f"{name}{OVERLAY_SUFFIX}"), picture)
             return
-        place = self._free(self.folder / name)
+        folder = self._free(self.folder / name)
         for number, (one, part) in enumerate(zip(image, first.slices, strict=True)):
-            self._save(place / f"slice-{number:04d}{OVERLAY_SUFFIX}", one, part)
+            answered = first if isinstance(first, VolumePrediction) else part
+            caption = _caption(first, number, name)
+            picture = _drawn(one, answered, part.heat, caption, prediction.cautions)
+            self._save(folder / f"slice-{number:04d}{OVERLAY_SUFFIX}", picture)
 
     def _free(self, path: Path) -> Path:
         wanted, number = path, 1
@@ -171,7 +179,23 @@ class Pictures:
         self.taken.add(path)
         return path
 
-    def _save(self, path: Path, image: Slice, prediction: Any) -> None:
-        picture = png(render(image, prediction.heat, window=prediction.window))
+    def _save(self, path: Path, picture: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(str(path), picture)
+
+
+def _caption(answer: SeriesPrediction | VolumePrediction, number: int, title: str) -> Caption:
+    if isinstance(answer, VolumePrediction):
+        return answer.caption(number, title)
+    return answer.slices[number].caption(title, answer.place(number))
+
+
+def _drawn(
+    image: Slice,
+    answer: Prediction | VolumePrediction,
+    heat: Heat | None,
+    caption: Caption,
+    cautions: tuple[Caution, ...],
+) -> bytes:
+    caption = replace(caption, cautions=cautions)
+    return png(framed_slice(image, caption, heat=heat, strength=answer.lit(heat)))

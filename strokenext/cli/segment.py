@@ -56,8 +56,9 @@ def _mark(reading: Reading, segmenter: Segmenter, options: argparse.Namespace, o
         facts = reading.facts
         names = reading.names[number : number + 1]
         outcomes.append(Outcome(str(reading.path), "slice", body, facts.study, facts.number, facts.words, names))
+        line = f"{place}: {words.marked(marked)}"
         if options.json != STDOUT:
-            tqdm.write(f"{place}: {words.marked(marked)}", file=sys.stdout)
+            tqdm.write(" ".join(filter(None, (line, words.warning(marked.cautions)))), file=sys.stdout)
 
 
 def _each(reading: Reading, segmenter: Segmenter, force: bool) -> Iterator[tuple[str, Segmentation]]:

@@ -25,7 +25,7 @@ COLUMNS = (
     *("path", "kind", "slice", "task", "label", "decision", "probability", "threshold"),
     *("band_low", "band_high", "interval_low", "interval_high", "logit"),
     *("gate_accepted", "gate_reason", "heat_peak", "model", "weights_sha256", "error"),
-    *("study", "series", "file"),
+    *("study", "series", "file", "cautions"),
 )
 
 
@@ -155,6 +155,7 @@ def _row(part: dict[str, Any]) -> dict[str, Any]:
         "heat_peak": (part.get("heat") or {}).get("peak"),
         "model": provenance.get("model"),
         "weights_sha256": provenance.get("weights_sha256"),
+        "cautions": " | ".join(f"{one['code']}: {one['sentence']}" for one in part.get("cautions", ())),
     }
 
 

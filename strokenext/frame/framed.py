@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -55,6 +56,30 @@ class Caption:
     window: Window | None = None  # that the picture was drawn through; None without HU
 
 
+def framed_slice(
+    image: Slice,
+    caption: Caption,
+    *,
+    heat: Heat | None = None,
+    strength: float = 1.0,
+    colormap: str = "inferno",
+    opacity: float = overlay.OPACITY,
+    regions: Sequence[Region] = (),
+    **drawing: Any,
+) -> ByteArray:
+    """(H, W, 3) uint8 RGB of a slice drawn by `overlay.render`, with its frame, through the window of the caption.
+
+    `strength` is how strongly the answer lets its evidence glow, see `Classification.lit`; at 0 it is not drawn, and
+    the frame says so. Raises OptionError for values that `render` does not draw.
+    """
+    if image.unit == "HU" and caption.window is None:
+        caption = replace(caption, window=overlay.default_window(image))
+    shown = heat if strength > 0 else None
+    how: dict[str, Any] = {"window": caption.window, "colormap": colormap, "regions": regions, **drawing}
+    drawn = overlay.render(image, shown, opacity=opacity * strength, **how)
+    return framed(drawn, image, caption, heat=heat, colormap=colormap, strength=strength, regions=regions)
+
+
 def framed(
     drawn: ByteArray,
     image: Slice,
@@ -67,11 +92,11 @@ def framed(
 ) -> ByteArray:
     """(H, W, 3) uint8 RGB of a drawn slice (H, W) or (H, W, 3) with its frame.
 
-    `heat` with its `colormap` gives the colour bar; `strength` below 1 says that the evidence is drawn faint;
-    `regions` are listed with their colours.
+    `heat` with its `colormap` gives the colour bar; `strength` below 1 says that the evidence is drawn faint, 0 that
+    it is not drawn; `regions` are listed with their colours.
     """
     pixels = _enlarged(drawn, image)
-    page = _Page(pixels, image, caption, heat, colormap)
+    page = _Page(pixels, image, caption, heat if strength > 0 else None, colormap)
     return page.drawn(_below(caption, heat, strength), regions)
 
 
@@ -79,7 +104,8 @@ def _below(caption: Caption, heat: Heat | None, strength: float) -> list[tuple[s
     """The lines under the picture with their colours."""
     lines = [(caption.answer, INK)] if caption.answer else []
     if heat is not None and strength < 1:
-        lines.append((f"Evidence is drawn faint, since the model did not decide for {heat.class_name}.", DIM))
+        how = "drawn faint" if strength > 0 else "not drawn"
+        lines.append((f"Evidence is {how}, since the model did not decide for {heat.class_name}.", DIM))
     lines += [(f"Caution: {caution.sentence}", ALERT) for caution in caption.cautions]
     return [*lines, (NOTICE, INK)]
 

@@ -10,7 +10,7 @@ import numpy as np
 from strokenext import overlay
 from strokenext.answer.answer import Answer, Files, pictures
 from strokenext.answer.provenance import InputFacts, Provenance
-from strokenext.frame.framed import Caption, Place, framed
+from strokenext.frame.framed import Caption, Place, framed_slice
 from strokenext.frame.naming import case_title
 from strokenext.regions import Region
 from strokenext.types import Caution, Gate, Slice, Window
@@ -61,11 +61,10 @@ class Segmentation(Answer):
     def picture(self, title: str = "", place: Place | None = None) -> bytes:
         """PNG of the slice with the regions drawn on it, in its frame."""
         window = self.window if self.image.unit == "HU" else None
-        drawn = overlay.render(self.image, window=window, regions=self.regions)
         named = case_title(self.image.label, self.input.sha256, title)
         nothing = "Nothing is marked." if self.empty else ""
         caption = Caption(named, place, nothing, self.cautions, window)
-        return overlay.png(framed(drawn, self.image, caption, regions=self.regions))
+        return overlay.png(framed_slice(self.image, caption, regions=self.regions))
 
     def labels(self) -> bytes:
         """PNG (H, W) of numbers: 0 nothing, 1 the first class, 2 the second, ...; a later class covers an earlier."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from strokenext.answer import device as devices
+from strokenext.answer.cautions import shown
 from strokenext.answer.checkpoint import Checkpoint
 from strokenext.answer.provenance import InputFacts
 from strokenext.errors import InputError, ModelError
@@ -41,7 +42,8 @@ class Segmenter(Checkpoint):
             raise InputError(f"This is a series of {len(given)} slices. Mark its slices one by one.")
         checked = check_scope(given) if gate is None else gate
         looked = checked.accepted or force
-        prepared = prepared_upright(given, self.config.preprocess, angle_of([given])) if looked else None
+        angle = angle_of([given]) if looked else None
+        prepared = prepared_upright(given, self.config.preprocess, angle) if looked else None
         regions = () if prepared is None else self._regions(given, prepared)
         window = None if prepared is None else prepared.window
         facts = InputFacts.of(given, name)
@@ -53,7 +55,7 @@ class Segmenter(Checkpoint):
             input=facts,
             provenance=self.provenance(window, facts.sha256),
             image=given,
-            cautions=given.cautions,
+            cautions=tuple(dict.fromkeys((*given.cautions, *(shown(given, self.config, angle) if looked else ())))),
         )
 
     def probabilities(self, prepared: Prepared) -> FloatArray:

@@ -7,7 +7,7 @@ text that came from outside is escaped. It prints on A4 or Letter.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -16,7 +16,7 @@ from strokenext import overlay
 from strokenext.cascade import SeriesTriage, Triage
 from strokenext.segment.segmentation import Segmentation
 from strokenext.slice.prediction import Prediction, SeriesPrediction
-from strokenext.types import ByteArray, Slice, Window
+from strokenext.types import ByteArray, Caution, Slice, Window
 from strokenext.volume.prediction import VolumePrediction
 
 from . import words
@@ -30,7 +30,7 @@ body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:#1a1d21;b
 margin:2rem auto;padding:0 1.25rem}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #cdd3da}
 .notice{border-left:4px solid #b25b00;background:#fff6ea;padding:.6rem .9rem;margin:1rem 0}
-.refused{border-color:#8a1f2b;background:#fdeff0}
+.notice ul{margin:.2rem 0 0;padding-left:1.2rem}.refused{border-color:#8a1f2b;background:#fdeff0}
 .pictures{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}
 figure{margin:0}figcaption{color:#4b535d;font-size:.85rem;max-width:24rem}
 figure img{display:block;background:#000;width:24rem;max-width:100%}figure.bar img{width:auto;background:#fff}
@@ -81,7 +81,7 @@ def html(
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head><body>'
     )
-    top = f"<h1>{title}</h1>{_notice(words.NOTICE_LONG)}"
+    top = f"<h1>{title}</h1>{_notice(words.NOTICE_LONG)}{_cautions(words.cautions(answer, whole, marks))}"
     return f"{head}{top}{''.join(parts)}{_reader(reader or Reader())}</body></html>\n"
 
 
@@ -108,7 +108,6 @@ def _question(answer: Prediction, image: Slice | None, window: Window | None, co
         f"<h2>{_text(_TITLES.get(answer.task, answer.task))}</h2>",
         f'<p class="decision">{_text(words.decision(answer))}</p>',
         scope,
-        _cautions(answer),
         _line(answer),
         *(f"<p>{_text(line)}</p>" for line in (*numbers, words.trained(answer))),
         _pictures(answer, image or answer.image, window, colormap),
@@ -117,9 +116,10 @@ def _question(answer: Prediction, image: Slice | None, window: Window | None, co
     return f"<section>{''.join(parts)}</section>"
 
 
-def _cautions(answer: Prediction | SeriesPrediction) -> str:
-    """What about the input may have changed the answer, a line each."""
-    return "".join(_notice(f"Caution: {caution.sentence}", "refused") for caution in answer.cautions)
+def _cautions(cautions: Sequence[Caution]) -> str:
+    """What about the input may have changed the answers, a line each."""
+    items = "".join(f"<li>{_text(caution.sentence)}</li>" for caution in cautions)
+    return f'<div class="notice refused"><b>{words.CAUTIONS}</b><ul>{items}</ul></div>' if cautions else ""
 
 
 def _series(answer: SeriesPrediction) -> str:
@@ -129,7 +129,7 @@ def _series(answer: SeriesPrediction) -> str:
     )
     return (
         f'<section><h2>The series</h2><p class="decision">{_text(words.decision(answer))}</p>'
-        f"{_cautions(answer)}{_line(answer)}<p>{_text(words.probability(answer))}</p><p>{_text(words.series(answer))}</p>"
+        f"{_line(answer)}<p>{_text(words.probability(answer))}</p><p>{_text(words.series(answer))}</p>"
         f"<details><summary>Probability of each slice, from the feet to the head</summary>"
         f"{_table(dict(enumerate(each, 1)))}</details></section>"
     )

@@ -7,12 +7,14 @@ and a model; nothing is advised.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Protocol
 
 from strokenext.explain.methods import METHODS
 from strokenext.regions import Region
 from strokenext.segment.segmentation import Segmentation
 from strokenext.slice.prediction import Prediction, SeriesPrediction
-from strokenext.types import Heat
+from strokenext.types import Caution, Heat
 from strokenext.volume.prediction import VolumePrediction
 
 NOTICE = "Research use only. Not a medical device."
@@ -24,6 +26,7 @@ MARKS = (
     "Marks are drawn by a model, not by a radiologist, and the probability of stroke does not depend on them. Where "
     "nothing is marked there may still be a lesion: infarcts and many kinds of bleeds are never marked."
 )
+CAUTIONS = "What may have changed this answer"
 EVIDENCE = "Evidence shows which cells of the image raise the model's score. It is not an outline of a lesion."
 
 _DECISIONS = {
@@ -115,6 +118,25 @@ def marked(segmentation: Segmentation) -> str:
         return f"Not marked. {segmentation.gate.reason}".strip()
     sentence = "; ".join(f"{region.name}: {size(region)}" for region in segmentation.regions)
     return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+class Cautioned(Protocol):
+    """A picture, a series or an answer."""
+
+    @property
+    def cautions(self) -> tuple[Caution, ...]:
+        """What about the input may change an answer."""
+
+
+def cautions(*about: Cautioned | None) -> tuple[Caution, ...]:
+    """What may have changed any of these answers about one input, once each; None is no answer."""
+    return tuple(dict.fromkeys(caution for one in about if one is not None for caution in one.cautions))
+
+
+def warning(given: Iterable[Caution]) -> str:
+    """All of them in one line, "" without any: "Caution: Contrast medium was given."."""
+    sentences = " ".join(dict.fromkeys(caution.sentence for caution in given))
+    return f"Caution: {sentences}" if sentences else ""
 
 
 def trained(answer: Prediction) -> str:

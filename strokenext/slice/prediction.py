@@ -38,11 +38,6 @@ class Prediction(Calibrated):
             "case": _case(self.image.label),
         }
 
-    @property
-    def glow(self) -> float:
-        """How strongly its evidence is drawn, 0..1, see `strength`; 0 without evidence."""
-        return 0.0 if self.heat is None else self.strength(self.heat.class_name)
-
     def caption(self, title: str = "", place: Place | None = None) -> Caption:
         """What stands around its picture; without a title the file's own label, else the start of its checksum."""
         named = case_title(self.image.label, self.input.sha256, title)
@@ -51,7 +46,7 @@ class Prediction(Calibrated):
     def files(self, place: Place | None = None) -> Files:
         """slice.png and, with evidence, overlay.png and heat.npy ((E, h, w) float32)."""
         maps = None if self.heat is None else self.heat.maps
-        return pictures(self.image, self.window, self.heat, maps, self.caption(place=place), self.glow)
+        return pictures(self.image, self.window, self.heat, maps, self.caption(place=place), self.lit(self.heat))
 
 
 @dataclass(frozen=True, eq=False)

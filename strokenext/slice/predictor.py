@@ -204,7 +204,7 @@ class Predictor(Checkpoint):
             input=facts,
             provenance=self.provenance(window, facts.sha256),
             image=image,
-            cautions=(*image.cautions, *(given.cautions if given is not None else ())),
+            cautions=tuple(dict.fromkeys((*image.cautions, *(() if given is None else given.cautions)))),
         )
 
     def _series(self, slices: tuple[Prediction, ...], rule: Rule, given: Slice | Volume) -> SeriesPrediction:

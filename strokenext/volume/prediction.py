@@ -81,8 +81,8 @@ class VolumePrediction(Calibrated):
         if self.peak is None:
             return {}
         part = self.slices[self.peak]
-        glow = 0.0 if part.heat is None else self.strength(part.heat.class_name)
-        return pictures(self.volume[self.peak], part.window, part.heat, self.maps, self.caption(self.peak), glow)
+        strength = self.lit(part.heat)
+        return pictures(self.volume[self.peak], part.window, part.heat, self.maps, self.caption(self.peak), strength)
 
     def _heat(self, maps: FloatArray) -> dict[str, Any]:
         some = next(part.heat for part in self.slices if part.heat is not None)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from strokenext.answer import decision
+from strokenext.answer.cautions import shown
 from strokenext.answer.checkpoint import Checkpoint
 from strokenext.answer.provenance import InputFacts
 from strokenext.errors import InputError
@@ -25,7 +26,7 @@ from strokenext.gate import check_scope
 from strokenext.io.read import read_named
 from strokenext.preprocess.orientation import angle_of, combined, upright
 from strokenext.preprocess.planes import Planes, Stacked
-from strokenext.types import FloatArray, Gate, Heat, Volume, Window
+from strokenext.types import Caution, FloatArray, Gate, Heat, Volume, Window
 
 from .prediction import VolumePrediction, VolumeSlice
 
@@ -36,6 +37,7 @@ class _Output:
 
     logits: tuple[float, ...] | None = None
     window: Window | None = None
+    cautions: tuple[Caution, ...] = ()
     maps: FloatArray | None = None
     heats: dict[int, Heat] = field(default_factory=dict)
 
@@ -81,7 +83,7 @@ class VolumePredictor(Checkpoint):
             input=facts,
             provenance=self.provenance(output.window, facts.sha256),
             volume=given,
-            cautions=given.cautions,
+            cautions=tuple(dict.fromkeys((*given.cautions, *output.cautions))),
         )
 
     # -- inside ------------------------------------------------------------------------------------
@@ -104,6 +106,7 @@ class VolumePredictor(Checkpoint):
         positions = None if volume.positions is None else [volume.positions[i] for i in used]
         angle = angle_of([volume[i] for i in used])
         turned = [upright(volume[i], angle) for i in used]
+        cautions = shown(volume[used[len(used) // 2]], self.config, angle)
         stacked = self._planes.apply([t.image for t in turned], positions, self.config.preprocess)
         affines = tuple(combined(a, t.affine) for a, t in zip(stacked.affines, turned, strict=True))
         stacked = replace(stacked, affines=affines)
@@ -112,13 +115,13 @@ class VolumePredictor(Checkpoint):
             encoded = evidence.encode(self._model, x)  # in float32: one volume is too little to gain from less
             logits = tuple(encoded.logits[0].tolist())
             if not explain:
-                return _Output(logits, stacked.window)
+                return _Output(logits, stacked.window, cautions)
             positive = decision.observed(self.config, logits).probability >= self.config.threshold
             index = 1 if self.task == "presence" else int(positive)
             maps = evidence.maps(self._model, x, encoded, index)
         maps.flags.writeable = False
         heats = {i: self._heat(maps, stacked, k, index) for k, i in enumerate(used)}
-        return _Output(logits, stacked.window, maps, heats)
+        return _Output(logits, stacked.window, cautions, maps, heats)
 
     def _heat(self, maps: FloatArray, stacked: Stacked, i: int, index: int) -> Heat:
         """The evidence at one slice: the volume's map at its height, placed where its cells lie."""

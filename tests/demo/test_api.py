@@ -14,6 +14,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -22,8 +23,10 @@ from demo import zerogpu
 from demo.server import build_api
 from demo.service import Options, Service, ServiceState
 from demo.settings import Settings, build_parser, parse
+from strokenext.show import words
 from tests.helpers import toy
 from tests.helpers.places import EXAMPLES
+from tests.helpers.reading import cut_out, stands_on
 
 PNG = (EXAMPLES / "hemorrhage.png").read_bytes()
 DICOM = (EXAMPLES / "hemorrhage.dcm").read_bytes()
@@ -98,11 +101,22 @@ class TestAnswers:
         assert body["class"] == "non-stroke"
         assert body["heat"] is None
 
-    def test_overlay_is_a_png_of_the_size_of_the_slice(self, client):
-        body = post(client, PNG, overlay=True, force=True).json()
+    def test_overlay_is_a_png_of_the_slice_in_its_frame(self, client):
+        body = post(client, PNG, overlay=True, force=True, explain=False).json()
         picture = Image.open(io.BytesIO(base64.b64decode(body["overlay"])))
         assert picture.format == "PNG"
-        assert picture.size == Image.open(io.BytesIO(PNG)).size
+        plain = np.asarray(Image.open(io.BytesIO(PNG)).convert("RGB"))
+        np.testing.assert_array_equal(cut_out(np.asarray(picture), plain), plain)
+        assert stands_on(np.asarray(picture), words.NOTICE, 14)
+        assert stands_on(np.asarray(picture), f"Input {body['input']['sha256'][:12]}", 14, bold=True)
+
+    def test_the_overlay_of_a_series_says_which_slice_it_is_and_where(self, client):
+        data = (EXAMPLES / "series_hemorrhage.zip").read_bytes()
+        body = post(client, data, overlay=True, force=True).json()
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(body["overlay"]))))
+        place = f"Slice {body['peak'] + 1} of 16, at {body['positions_mm'][body['peak']]:.1f} mm"
+        assert stands_on(picture, place, 14)
+        assert all(stands_on(picture, letter, 14, bold=True) for letter in "RLAP")
 
     def test_triage_asks_the_subtype_when_presence_is_positive(self, client):
         body = post(client, task="triage", threshold=0, force=True).json()

@@ -18,13 +18,14 @@ from demo.page import takeaway, text
 from demo.server import build_api
 from demo.service import Options
 from demo.settings import Settings, parse
-from strokenext import cli
+from strokenext import cli, overlay, windows
 from strokenext.overlay import REGION_COLORS
 from strokenext.show import words
 from strokenext.types import Gate
 from tests.helpers.masked_phantoms import segmentation_model
 from tests.helpers.page_desk import Desk
 from tests.helpers.places import EXAMPLES
+from tests.helpers.reading import cut_out
 from tests.helpers.tiny_models import pair, started
 
 BLEED, NORMAL, SERIES = (EXAMPLES / n for n in ("hemorrhage.dcm", "normal.dcm", "series_hemorrhage.zip"))
@@ -118,7 +119,9 @@ class TestApi:
             assert edema["box"] is None
             labels = picture(found["segmentation"]["labels"])
             assert (labels == expected.regions[0].mask).all()
-            changed = (picture(found["overlay"]) != picture(plain["overlay"])).any(axis=2)
+            bare = overlay.render(expected.image, window=expected.window)
+            marked, unmarked = (cut_out(picture(body["overlay"]), bare) for body in (found, plain))
+            changed = (marked != unmarked).any(axis=2)
             assert changed.any()
             assert (changed <= expected.regions[0].mask).all()
             series = ask(SERIES, segment="true", explain="false", task="triage")
@@ -194,10 +197,12 @@ class TestPage:
         page = takeaway.make("html", case, triage, takeaway.Opinion(), takeaway.View()).data.decode()
         assert "Marked regions" in page
         assert "The rim, never the blood." in page
-        marked, plain = (
+        bare = overlay.render(case.images[0], window=windows.BRAIN)
+        made = (
             np.asarray(Image.open(io.BytesIO(takeaway.make("png", case, triage, takeaway.Opinion(), view).data)))
-            for view in (takeaway.View(), takeaway.View(marking=False))
+            for view in (takeaway.View(windows.BRAIN), takeaway.View(windows.BRAIN, marking=False))
         )
+        marked, plain = (cut_out(drawn, bare) for drawn in made)
         differ = (marked != plain).any(axis=2)
         assert differ.any()
         assert (differ <= expected.regions[0].mask).all()

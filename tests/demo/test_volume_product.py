@@ -9,7 +9,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from starlette.testclient import TestClient
 
 import strokenext
@@ -18,15 +17,10 @@ from demo.server import build_api
 from demo.service import Options
 from demo.settings import Settings, parse
 from strokenext import cli
-from strokenext.models import build
-from strokenext.preprocess.contract import Preprocess
-from strokenext.preprocess.planes import Planes
-from strokenext.record.config import ModelConfig
-from strokenext.record.weights import save_model
 from strokenext.types import Volume
 from tests.helpers.page_desk import Desk
 from tests.helpers.places import EXAMPLES
-from tests.helpers.tiny_models import pair, started
+from tests.helpers.tiny_models import pair, started, volume_model
 
 SERIES = EXAMPLES / "series_hemorrhage.zip"
 SLICES = 16
@@ -36,25 +30,7 @@ pytestmark = pytest.mark.usefixtures("tiny_assets")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A volume model with random weights."""
-    torch.manual_seed(2)
-    config = ModelConfig(
-        name="toy-volume",
-        architecture="cnn3d",
-        arguments={},
-        task="presence",
-        classes=("non-stroke", "stroke"),
-        preprocess=Preprocess(48, frame="head", level=True, channels="stroke"),
-        planes=Planes(46, 8),
-        threshold=0.5,
-        band=(0.4, 0.6),
-        temperature=1.0,
-        heat_scale=1.0,
-        trained_on="Nothing: random weights for tests.",
-        licence="Apache-2.0",
-    )
-    place = tmp_path_factory.mktemp("volume") / "toy-volume"
-    save_model(place, build("cnn3d").eval(), config, "# toy-volume\n")
-    return place
+    return volume_model(tmp_path_factory.mktemp("volume") / "toy-volume")
 
 
 @pytest.fixture(scope="module")

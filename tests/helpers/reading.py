@@ -37,3 +37,15 @@ def _likeness(page: ByteArray, word: str, font: lettering.Font, start: float) ->
     if template.shape[0] > page.shape[0] or template.shape[1] > page.shape[1]:
         return 0.0
     return float(cv2.matchTemplate(page, template, cv2.TM_CCOEFF_NORMED).max())
+
+
+def cut_out(framed: ByteArray, plain: ByteArray) -> ByteArray:
+    """(H, W, 3) of a framed picture: the part that lies where `plain` (H, W, 3), drawn alike, fits best.
+
+    A picture that was enlarged by a whole factor is taken back to its own pixels.
+    """
+    factor = -(-512 // max(plain.shape[:2]))
+    large = np.ascontiguousarray(np.repeat(np.repeat(plain, factor, axis=0), factor, axis=1))
+    found = cv2.matchTemplate(np.ascontiguousarray(framed), large, cv2.TM_SQDIFF)
+    x, y = cv2.minMaxLoc(found)[2]
+    return framed[y : y + large.shape[0], x : x + large.shape[1]][::factor, ::factor]

@@ -63,3 +63,33 @@ def save_pair(assets: Path, size: int = 64) -> Path:
         )
         save_model(assets / name, build("strokenext_atto").eval(), config, f"# {name}\n\nRandom weights for tests.\n")
     return assets
+
+
+def volume_model(folder: Path, least: int = 8) -> Path:
+    """A model of whole series with fixed random weights, for series with `least` slices of a head or more."""
+    import torch
+
+    from strokenext.models import build
+    from strokenext.preprocess.contract import Preprocess
+    from strokenext.preprocess.planes import Planes
+    from strokenext.record.config import ModelConfig
+    from strokenext.record.weights import save_model
+
+    torch.manual_seed(2)
+    config = ModelConfig(
+        name=folder.name,
+        architecture="cnn3d",
+        arguments={},
+        task="presence",
+        classes=("non-stroke", "stroke"),
+        preprocess=Preprocess(48, frame="head", level=True, channels="stroke"),
+        planes=Planes(46, least),
+        threshold=0.5,
+        band=(0.4, 0.6),
+        temperature=1.0,
+        heat_scale=1.0,
+        trained_on="Nothing: random weights for tests.",
+        licence="Apache-2.0",
+    )
+    save_model(folder, build("cnn3d").eval(), config, f"# {folder.name}\n")
+    return folder

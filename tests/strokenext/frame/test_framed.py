@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from strokenext import overlay
-from strokenext.frame.framed import NOTICE, Caption, Place, framed
+from strokenext.frame.framed import NOTICE, Caption, Place, framed, framed_slice
 from strokenext.regions import Region
 from strokenext.types import Caution, CautionCode, Edges, Heat, Slice, Window
-from tests.helpers.reading import stands_on
+from tests.helpers.reading import cut_out, stands_on
 
 CAPTION = Caption(
     "CT7.zip · Head · 5 mm", Place(8, 16, 42.5), "stroke (probability of stroke 0.83)", (), Window(80, 40)
@@ -133,6 +133,23 @@ def test_faint_evidence_says_so() -> None:
     said = "Evidence is drawn faint, since the model did not decide for stroke."
     assert stands_on(framed(drawn, slice_, CAPTION, heat=heat(512), strength=0.2), said, 14)
     assert not stands_on(framed(drawn, slice_, CAPTION, heat=heat(512)), said, 14)
+
+
+def test_evidence_that_the_answer_is_against_is_not_drawn_and_that_is_said() -> None:
+    slice_ = image(512)
+    drawn = framed_slice(slice_, CAPTION, heat=heat(512), strength=0.0)
+    assert stands_on(drawn, "Evidence is not drawn, since the model did not decide for stroke.", 14)
+    assert not stands_on(drawn, "log-odds", 14)
+    plain = overlay.render(slice_, window=Window(80, 40))
+    np.testing.assert_array_equal(cut_out(drawn, plain), plain)
+    lit = [framed_slice(slice_, CAPTION, heat=heat(512), strength=strength) for strength in (0.1, 0.5, 1.0)]
+    glow = [int(np.abs(cut_out(picture, plain).astype(int) - plain).sum()) for picture in lit]
+    assert 0 < glow[0] < glow[1] < glow[2]
+
+
+def test_the_window_that_was_chosen_for_the_reader_is_said() -> None:
+    slice_ = image(512, windows=(Window(90, 35),))
+    assert stands_on(framed_slice(slice_, replace(CAPTION, window=None)), "window 90 / 35 HU", 14)
 
 
 def test_marks_are_named_with_their_colours_and_sizes() -> None:
