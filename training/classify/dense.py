@@ -18,6 +18,7 @@ from strokenext.models.strokenext import Encoder
 from strokenext.zoo import row
 from training.train.recipe import Recipe
 from training.train.run import trained_weights
+from training.train.starts import package_encoder
 
 #: Width of the outline decoder; it is thrown away after pre-training.
 DECODER_WIDTH = 48
@@ -52,7 +53,9 @@ class DenseEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         with torch.no_grad():
-            widths = [m.shape[1] for m in encoder.maps(torch.zeros(1, 3, 32, 32))]
+            widths = [
+                m.shape[1] for m in encoder.maps(torch.zeros(1, 3, 32, 32))
+            ]  # encoders in evaluation mode keep their statistics
         self.decoder = Decoder(widths)
         self.classifier = nn.Sequential(nn.BatchNorm1d(encoder.width), nn.Dropout(0.2), nn.Linear(encoder.width, 3))
 
@@ -80,8 +83,11 @@ def dense_encoder(recipe: Recipe, run: Path | None) -> DenseEncoder:
     size = row(recipe.model).arguments.get("encoder")
     if size is None:
         raise OptionError(f"The objective '{recipe.objective}' trains a StrokeNeXt; {recipe.model} is none.")
-    scale = {"layer_scale": recipe.layer_scale} if recipe.layer_scale and not recipe.pretrained else {}
-    dense = DenseEncoder(Encoder(str(size), recipe.pretrained and run is None, **scale))
+    scale = recipe.layer_scale if recipe.layer_scale and not recipe.pretrained else 1e-6
+    if recipe.pretrained == "package" and run is None:
+        dense = DenseEncoder(package_encoder(str(size)))
+    else:
+        dense = DenseEncoder(Encoder(str(size), recipe.pretrained is True and run is None, scale))
     if run is not None:
         try:
             dense.load_state_dict(trained_weights(run))

@@ -35,7 +35,7 @@ class Classify:
 
     def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
         self.recipe, self.held_out = recipe, cast("HeldOut | None", None)
-        options = dict(recipe.arguments) | ({"pretrained": True} if recipe.pretrained else {})
+        options = dict(recipe.arguments) | ({"pretrained": True} if recipe.pretrained is True else {})
         self.model = self.module = build(recipe.model, classes=2, **options)
         if recipe.layer_scale and not recipe.pretrained:
             start_layer_scale(self.model, recipe.layer_scale)

@@ -26,7 +26,7 @@ from .feed import Batch, Feed
 from .objective import Objective
 from .recipe import Recipe
 from .run import BEST, LAST, best_epoch, load_state, save_state, write_history
-from .schedule import Average, dropout_seed, learning_rate, make_optimiser, resized, stop_on_signal
+from .schedule import Average, dropout_seed, hold_statistics, learning_rate, make_optimiser, resized, stop_on_signal
 
 #: Seconds between two progress lines.
 EVERY = 10.0
@@ -138,13 +138,15 @@ def one_step(
     update, complete = step // recipe.accumulate, (step + 1) % recipe.accumulate == 0
     torch.manual_seed(dropout_seed(recipe.seed, step * fabric.world_size + fabric.global_rank))
     for group in network.optimiser.param_groups:
-        group["lr"] = learning_rate(recipe, update, total // recipe.accumulate, progress.history)
+        group["lr"] = group["share"] * learning_rate(recipe, update, total // recipe.accumulate, progress.history)
     if hasattr(objective, "thaw"):
         objective.thaw(update)
     batch = resized(batch, recipe.size_at(step / total))
     mine = len(batch.pixels)
     everywhere = over_processes(fabric, {"images": mine, "stop": int(stopping)})
     network.plain.train()
+    if recipe.hold_statistics:
+        hold_statistics(network.plain)
     with fabric.no_backward_sync(network.module, enabled=not complete):
         loss, counted = objective.loss(network.module, batch, update)
         # Processes are averaged evenly: one with a larger share of the batch weighs more, as it should.

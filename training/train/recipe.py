@@ -54,6 +54,9 @@ class Recipe:
     ConvNeXt without ImageNet weights starts its LayerScale (0: as built, 1e-6, from which it barely moves);
     `progressive` lists (share of the training from which on, side in pixels); `patience` stops after that many
     epochs without a better `select` (0: never); `freeze` names submodules of the network that do not learn.
+    `pretrained` is true for timm's ImageNet weights from the Hub, "package" for those of an installed package
+    (`training.train.starts`); `encoder_share` is the encoders' part of the learning rate and `hold_statistics` keeps
+    their batch-norm statistics: little of what ImageNet taught is then lost.
     `random_labels` trains on permuted labels, a control. `sources` empty: all of the split.
     """
 
@@ -62,7 +65,7 @@ class Recipe:
     model: str = "strokenext_atto"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     objective: str = "classify"
-    pretrained: bool = False
+    pretrained: bool | str = False
     layer_scale: float = 0.5
     freeze: tuple[str, ...] = ()
     # pixels
@@ -90,6 +93,8 @@ class Recipe:
     accumulate: int = 1
     optimiser: str = "adamw"
     rate: float = 1e-3
+    encoder_share: float = 1.0
+    hold_statistics: bool = False
     weight_decay: float = 0.05
     schedule: str = "cosine"
     warmup: int = 50
@@ -115,6 +120,8 @@ class Recipe:
             if getattr(self, name) not in known:
                 choices = ", ".join(map(repr, known))
                 raise OptionError(f"The recipe's {name} is {getattr(self, name)!r}; it must be one of {choices}.")
+        if self.pretrained not in (True, False, "package"):
+            raise OptionError(f"The recipe's pretrained is {self.pretrained!r}; it must be true, false or 'package'.")
         for name in ("epochs", "batch", "accumulate", "size"):
             if getattr(self, name) < 1:
                 raise OptionError(f"The recipe's {name} is {getattr(self, name)}; it must be 1 or more.")

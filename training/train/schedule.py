@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from strokenext.models.strokenext import Encoder
+
 from .feed import Batch
 from .recipe import Recipe
 
@@ -60,16 +62,34 @@ def plateaus(history: Sequence[Mapping[str, Any]]) -> int:
     return count
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels decay; biases, norms and LayerScale do not."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    free = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+def parameter_groups(model: nn.Module, weight_decay: float, encoder_share: float = 1.0) -> list[dict[str, Any]]:
+    """Matrices and kernels decay; biases, norms and LayerScale do not. `share` is a group's part of the rate."""
+    inside = {id(p) for m in encoders_of(model) for p in m.parameters()} if encoder_share != 1 else set()
+    groups: list[dict[str, Any]] = []
+    for share, chosen in ((1.0, False), (encoder_share, True)):
+        learn = [p for p in model.parameters() if p.requires_grad and (id(p) in inside) is chosen]
+        for matrices, decay in ((True, weight_decay), (False, 0.0)):
+            parameters = [p for p in learn if (p.ndim > 1) is matrices]
+            groups += [{"params": parameters, "weight_decay": decay, "share": share}] if parameters else []
+    return groups
+
+
+def encoders_of(model: nn.Module) -> list[nn.Module]:
+    """The encoders of a StrokeNeXt or of its pre-training network."""
+    return [m for m in model.modules() if isinstance(m, Encoder)]
+
+
+def hold_statistics(model: nn.Module) -> None:
+    """The batch norms of the encoders in evaluation mode: they use and keep the statistics that they came with."""
+    for encoder in encoders_of(model):
+        for module in encoder.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
 
 def make_optimiser(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimiser, its update fused into one kernel (not for fp16, whose gradients are unscaled first)."""
-    groups = parameter_groups(module, recipe.weight_decay)
+    groups = parameter_groups(module, recipe.weight_decay, recipe.encoder_share)
     fused = recipe.precision != "fp16"
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.99), fused=fused)

@@ -90,7 +90,7 @@ def test_grids_at_224_pixels() -> None:
     [
         ("small_cnn", {"width": 3}, "no option 'width'"),
         ("vgg16", {"classes": 0}, "1 to 1000 classes"),
-        ("strokenext_atto", {"encoder": "huge"}, "cannot be built .* no ConvNeXt encoder is called 'huge'"),
+        ("strokenext_atto", {"encoder": "huge"}, "cannot be built .* no encoder is called 'huge'"),
     ],
 )
 def test_options_out_of_range_are_refused_in_a_sentence(model: str, options: dict[str, object], sentence: str) -> None:
