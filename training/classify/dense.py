@@ -53,9 +53,9 @@ class DenseEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
         with torch.no_grad():
-            widths = [
-                m.shape[1] for m in encoder.maps(torch.zeros(1, 3, 32, 32))
-            ]  # encoders in evaluation mode keep their statistics
+            encoder.eval()  # a batch norm that trains would take this blank picture into its statistics
+            widths = [m.shape[1] for m in encoder.maps(torch.zeros(1, 3, 32, 32))]
+            encoder.train()
         self.decoder = Decoder(widths)
         self.classifier = nn.Sequential(nn.BatchNorm1d(encoder.width), nn.Dropout(0.2), nn.Linear(encoder.width, 3))
 
