@@ -115,11 +115,11 @@ def make_feed(recipe: Recipe, cache: Cache, split: Split, device: torch.device |
     return system_of(recipe).feeds[recipe.feed](recipe, cache, split, torch.device(device))
 
 
-def make_objective(recipe: Recipe, encoder_from: Path | None = None) -> Objective:
+def make_objective(recipe: Recipe, encoder_from: Sequence[Path] = ()) -> Objective:
     """The recipe's objective with a network of its own. Raises OptionError where `encoder_from` means nothing."""
     kind = system_of(recipe).objectives[recipe.objective]
     takes_encoder = getattr(kind, "takes_encoder", False)
-    if encoder_from is not None and not takes_encoder:
+    if encoder_from and not takes_encoder:
         raise OptionError(f"--encoder-from means nothing to the objective '{recipe.objective}'; omit it.")
     return cast(Objective, kind(recipe, encoder_from) if takes_encoder else kind(recipe))
 

@@ -7,6 +7,7 @@ kept: both encoders of StrokeNeXt start from it, as the paper's start from Image
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -97,3 +98,10 @@ def dense_encoder(recipe: Recipe, run: Path | None) -> DenseEncoder:
                 "Give --encoder-from a run of an `outline` recipe of the same model."
             ) from problem
     return dense
+
+
+def dense_encoders(recipe: Recipe, runs: Sequence[Path]) -> list[DenseEncoder]:
+    """One for each run, at most two, or a fresh one. Raises OptionError for more, and what `dense_encoder` raises."""
+    if len(runs) > 2:
+        raise OptionError("A StrokeNeXt has two encoders: give --encoder-from once or twice.")
+    return [dense_encoder(recipe, run) for run in runs] or [dense_encoder(recipe, None)]

@@ -23,7 +23,7 @@ from training.train.feed import Batch, Feed, HeldOut
 from training.train.objective import held_out_logits
 from training.train.recipe import Recipe
 
-from .dense import DenseEncoder, dense_encoder, dense_loss
+from .dense import DenseEncoder, dense_encoders, dense_loss
 from .objective import task_labels, task_scores
 
 #: Heat below which an image counts as having none; the second keeps the ratio finite (see `heat_loss`).
@@ -37,9 +37,9 @@ class Outline:
 
     takes_encoder = True
 
-    def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
+    def __init__(self, recipe: Recipe, encoder_from: Sequence[Path] = ()) -> None:
         self.recipe, self.held_out = recipe, cast("HeldOut | None", None)
-        self.module = dense_encoder(recipe, encoder_from)
+        self.module = dense_encoders(recipe, encoder_from)[0]
         self.model = self.module.encoder
 
     def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
@@ -58,11 +58,15 @@ class Outline:
 
 
 class Pair(nn.Module):
-    """A StrokeNeXt whose two encoders also keep their outline decoders while it learns."""
+    """A StrokeNeXt whose two encoders also keep their outline decoders while it learns.
 
-    def __init__(self, start: DenseEncoder) -> None:
+    Encoder B starts from `other`, or from a copy of what A starts from.
+    """
+
+    def __init__(self, start: DenseEncoder, other: DenseEncoder | None = None) -> None:
         super().__init__()
-        other = copy.deepcopy(start)
+        self.alike = other is None
+        other = copy.deepcopy(start) if other is None else other
         self.decoders = nn.ModuleList([start.decoder, other.decoder])
         self.model = StrokeNeXt(start.encoder, other.encoder, classes=2)
         self.frozen = False
@@ -74,7 +78,7 @@ class Pair(nn.Module):
         (N, 2, h, w) that the head gives each cell of the last maps as if it were the whole picture, and the heat
         (N, h, w) of each image's class in `heat_of` (N,)."""
         encoders = (self.model.encoder_a, self.model.encoder_b)
-        if self.training and self.frozen:  # they still hold the same weights
+        if self.training and self.frozen and self.alike:  # they still hold the same weights
             stages = [encoders[0].maps(x)] * 2
         else:
             stages = [e.maps(x) for e in encoders]
@@ -127,9 +131,9 @@ class Fuse:
 
     takes_encoder = True
 
-    def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
+    def __init__(self, recipe: Recipe, encoder_from: Sequence[Path] = ()) -> None:
         self.recipe, self.held_out = recipe, cast("HeldOut | None", None)
-        self.module = Pair(dense_encoder(recipe, encoder_from))
+        self.module = Pair(*dense_encoders(recipe, encoder_from))
         self.model = self.module.model
 
     def thaw(self, update: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from training.train.feed import Batch, Feed, HeldOut
 from training.train.objective import classification_scores, held_out_logits
 from training.train.recipe import Recipe
 
-from .dense import dense_encoder
+from .dense import dense_encoders
 from .examples import HEMORRHAGIC, NORMAL
 
 
@@ -33,18 +34,18 @@ class Classify:
 
     takes_encoder = True
 
-    def __init__(self, recipe: Recipe, encoder_from: Path | None = None) -> None:
+    def __init__(self, recipe: Recipe, encoder_from: Sequence[Path] = ()) -> None:
         self.recipe, self.held_out = recipe, cast("HeldOut | None", None)
         options = dict(recipe.arguments) | ({"pretrained": True} if recipe.pretrained is True else {})
         self.model = self.module = build(recipe.model, classes=2, **options)
         if recipe.layer_scale and not recipe.pretrained:
             start_layer_scale(self.model, recipe.layer_scale)
-        if encoder_from is not None:
+        if encoder_from:
             if not isinstance(self.model, StrokeNeXt):
                 raise OptionError(f"--encoder-from starts the encoders of a StrokeNeXt; {recipe.model} has none.")
-            start = dense_encoder(recipe, encoder_from).encoder.state_dict()
-            self.model.encoder_a.load_state_dict(start)
-            self.model.encoder_b.load_state_dict(start)
+            starts = [dense.encoder.state_dict() for dense in dense_encoders(recipe, encoder_from)]
+            self.model.encoder_a.load_state_dict(starts[0])
+            self.model.encoder_b.load_state_dict(starts[-1])
         for name in recipe.freeze:
             frozen = dict(self.model.named_modules()).get(name)
             if frozen is None:

@@ -29,7 +29,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--cache", type=Path, required=True, help="folder written by `python -m training cache`")
     p.add_argument("--split", type=Path, required=True, help="file written by `python -m training split`")
     p.add_argument("--run", type=Path, required=True, help="checkpoints, history, curves; resumed when it exists")
-    p.add_argument("--encoder-from", type=Path, metavar="RUN", help="run of an `outline` recipe to start encoders from")
+    p.add_argument(
+        "--encoder-from",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="run of an `outline` recipe to start encoders from; given twice, A from the first and B from the second",
+    )
     p.add_argument("--random-labels", nargs="?", const="images", choices=("images", "patients"), help="the control run")
     p.add_argument("--epochs", type=int)
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another recipe entry; repeatable")
@@ -45,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     recipe = read_recipe(o.recipe, o.set).override(epochs=o.epochs, random_labels=o.random_labels)
     finished = launch(
         prepare,
-        *(recipe, o.cache, o.split, o.run, o.encoder_from),
+        *(recipe, o.cache, o.split, o.run, tuple(o.encoder_from)),
         device=o.device,
         processes=o.processes,
         precision=recipe.precision,
@@ -54,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     return 0 if finished else 130
 
 
-def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path, encoder_from: Path | None) -> bool:
+def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path, encoder_from: Sequence[Path]) -> bool:
     """Data and model of one process, then training. Returns False when a signal stopped it."""
     slices = open_cache(cache)
     if recipe.size > slices.size:
@@ -66,8 +73,8 @@ def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path,
     torch.manual_seed(recipe.seed)
     objective = make_objective(recipe, encoder_from)
     data = {"cache": sha256(cache / "rows.jsonl"), "split": sha256(split), "split_file": split.name}
-    if encoder_from is not None:
-        kept = BEST if (encoder_from / BEST).exists() else LAST
-        data |= {"encoder": sha256(encoder_from / kept), "encoder_from": encoder_from.name}
+    for place, source in zip(("", "_b"), encoder_from, strict=False):
+        kept = BEST if (source / BEST).exists() else LAST
+        data |= {f"encoder{place}": sha256(source / kept), f"encoder{place}_from": source.name}
     start_run(run, recipe, data, str(fabric.device))
     return train(fabric, recipe, objective, feed, run)

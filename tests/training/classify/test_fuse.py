@@ -138,3 +138,16 @@ def test_frozen_twins_are_asked_once_with_the_answer_of_both() -> None:
     assert len(calls) == 3
     pair.eval()(x)  # what is scored is asked in full, whatever the training says
     assert len(calls) == 5
+
+
+def test_two_starts_stay_two_while_the_head_alone_learns() -> None:
+    torch.manual_seed(0)
+    a, b = DenseEncoder(Encoder("atto", layer_scale=0.5)), DenseEncoder(Encoder("atto", layer_scale=0.5))
+    x = torch.randn(2, 3, 64, 64)
+    for pair, alike in ((Pair(a, b), False), (Pair(a), True)):
+        pair.train().frozen = True
+        head = pair.model.head
+        last: list[tuple[torch.Tensor, ...]] = []
+        pair.model.head = lambda features, kept=last, head=head: kept.append(features) or head(features)
+        pair(x)
+        assert torch.equal(*last[0]) is alike

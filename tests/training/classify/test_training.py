@@ -156,7 +156,7 @@ def test_outline_then_fuse(tmp_path: Path) -> None:
     start = weights(tmp_path / "pre", "best.pt")
 
     second = toy_recipe(objective="fuse", epochs=2, epoch_images=4, head_steps=1, **shared)
-    fuse = make_objective(second, tmp_path / "pre")
+    fuse = make_objective(second, [tmp_path / "pre"])
     assert isinstance(fuse.model, StrokeNeXt)
     for encoder in (fuse.model.encoder_a, fuse.model.encoder_b):
         assert all(torch.equal(v, start["encoder." + k]) for k, v in encoder.state_dict().items())
@@ -170,7 +170,7 @@ def test_outline_then_fuse(tmp_path: Path) -> None:
     assert not torch.equal(
         halfway["model.fusion.0.0.weight"], make_objective(second).module.state_dict()["model.fusion.0.0.weight"]
     )
-    assert learn(tmp_path / "fuse", second, make_objective(second, tmp_path / "pre"), feed)
+    assert learn(tmp_path / "fuse", second, make_objective(second, [tmp_path / "pre"]), feed)
     after = weights(tmp_path / "fuse")
     assert not torch.equal(after["model.encoder_a.stem.0.weight"], start["encoder.stem.0.weight"])
     model, _ = load_run(tmp_path / "fuse")
@@ -181,7 +181,7 @@ def test_encoders_of_another_model_are_refused(tmp_path: Path) -> None:
     recipe = toy_recipe(epochs=1)
     learn(tmp_path, recipe, make_objective(recipe))
     with pytest.raises(DataError, match="not a pre-trained encoder of strokenext_atto"):
-        make_objective(toy_recipe(model="strokenext_atto", objective="fuse"), tmp_path)
+        make_objective(toy_recipe(model="strokenext_atto", objective="fuse"), [tmp_path])
     with pytest.raises(OptionError, match="resnet50 has none"):
         make_objective(toy_recipe(model="resnet50"), tmp_path)
     with pytest.raises(OptionError, match="custom_cnn is none"):
