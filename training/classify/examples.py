@@ -18,7 +18,11 @@ from strokenext.errors import DataError
 from strokenext.types import FloatArray
 from training.cache.planes import MIN_BRAIN
 from training.cache.store import Cache
-from training.drawing import augment, simulate
+from training.drawing import augment
+from training.drawing.bleed import bleed
+from training.drawing.canvas import Canvas
+from training.drawing.infarct import infarct
+from training.drawing.mimics.mimic import mimic
 from training.train.recipe import Mixture
 
 NORMAL, ISCHEMIC, HEMORRHAGIC = 0, 1, 2
@@ -82,19 +86,19 @@ def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mix
     inner, ignore = planes[..., 2] > 127, planes[..., 4] > 60
     depth: FloatArray = planes[..., 1] * np.float32(size / cached)
     grey = augment.relevel(planes[..., 0] / np.float32(255), inner)
-    infarct, blood = np.zeros_like(grey), planes[..., 3] / np.float32(255)
+    dead, blood = np.zeros_like(grey), planes[..., 3] / np.float32(255)
     if depth.max() > 3:
-        canvas = simulate.Canvas(simulate.mimic(rng, simulate.Canvas(grey, depth)), depth)
+        canvas = Canvas(mimic(rng, Canvas(grey, depth)), depth)
         grey = canvas.grey
         if kind == 1:
-            lesion = simulate.infarct(rng, canvas, mixture.severity)
-            grey, infarct = lesion.grey, lesion.mask
+            lesion = infarct(rng, canvas, mixture.severity)
+            grey, dead = lesion.grey, lesion.mask
         elif kind == 2:
-            lesion = simulate.bleed(rng, canvas)
+            lesion = bleed(rng, canvas)
             grey, blood = lesion.grey, lesion.mask
-    grey = augment.degrade(rng, augment.window_jitter(rng, grey))
+    grey = augment.exported(rng, augment.degrade(rng, augment.window_jitter(rng, grey)))
     grey = augment.erase(rng, augment.relevel(grey, inner, float(np.exp(rng.normal(0, 0.03)))))
-    dense = np.stack([_coarse(infarct), _coarse(blood)])
+    dense = np.stack([_coarse(dead), _coarse(blood)])
     known = np.repeat((_coarse(ignore.astype(np.float32)) <= 0.1).astype(np.float32)[None], 2, axis=0)
     label = (NORMAL, ISCHEMIC, HEMORRHAGIC, HEMORRHAGIC, ISCHEMIC)[kind]
     return SliceExample(grey.astype(np.float32), label, dense, known)

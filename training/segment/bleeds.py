@@ -15,9 +15,12 @@ from torch import Tensor
 from strokenext.preprocess.contract import Framed
 from strokenext.preprocess.head import filled
 from strokenext.types import BoolArray, FloatArray
-from training.drawing import augment, simulate
+from training.drawing import augment
 from training.drawing.batch_augment import AIR
+from training.drawing.bleed import bleed
 from training.drawing.brain import brain_depth
+from training.drawing.canvas import Canvas, Lesion
+from training.drawing.mimics.mimic import mimic
 
 #: What an example of the masks feed is.
 FREE, DRAWN, REAL = range(3)
@@ -46,11 +49,11 @@ def with_bleeds(
     return grey, masks, known, lesions
 
 
-def _drawn(rng: np.random.Generator, grey: FloatArray, inner: BoolArray, bleeds: bool) -> simulate.Lesion | None:
+def _drawn(rng: np.random.Generator, grey: FloatArray, inner: BoolArray, bleeds: bool) -> Lesion | None:
     """The slice with lookalikes and, if `bleeds`, blood; None where there is too little brain to draw on."""
     levelled = augment.relevel(grey, inner)
     depth = brain_depth(Framed(levelled, filled(grey > AIR), np.eye(2, 3)))
     if (depth > 0).sum() < LEAST_BRAIN * max(int(inner.sum()), 1):
         return None
-    canvas = simulate.Canvas(simulate.mimic(rng, simulate.Canvas(levelled, depth)), depth)
-    return simulate.bleed(rng, canvas) if bleeds else simulate.Lesion(canvas.grey, np.zeros_like(grey))
+    canvas = Canvas(mimic(rng, Canvas(levelled, depth)), depth)
+    return bleed(rng, canvas) if bleeds else Lesion(canvas.grey, np.zeros_like(grey))

@@ -1,8 +1,8 @@
-"""Simulated bleeds that run through neighbouring slices of a normal head: `simulate` in three dimensions.
+"""Simulated bleeds that run through neighbouring slices of a normal head: `drawing.bleed` in three dimensions.
 
 A volume network needs lesions that are one body, not a new one on every slice. Positions are in brain coordinates of
-each slice (-1..1 over its brain, as `simulate.Canvas.axes`) and in slices along the head; grey levels are those of
-`strokenext.preprocess.contract`. As in `simulate`, the same seed draws the same lesion.
+each slice (-1..1 over its brain, as `Canvas.axes`) and in slices along the head; grey levels are those of
+`strokenext.preprocess.contract`. As there, the same seed draws the same lesion.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from strokenext.types import BoolArray, FloatArray
-from training.drawing.simulate import HU, Canvas, smooth_noise
+from training.drawing.canvas import HU, Canvas, smooth_noise
 
 #: A brain is about this many times as high as its half-width: a ball of radius r runs over r * HEIGHT / 2 * n slices
 #: of the n that show brain, to either side.
