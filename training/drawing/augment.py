@@ -83,6 +83,43 @@ def degrade(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
     return out.astype(np.float32) / np.float32(255)
 
 
+def exported(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
+    """What people do to a picture before they send it: made small, compressed hard, written on, a ruler beside it.
+
+    A third of the pictures is left as it is. JPEG works on the small copy, so that its blocks are as large as there.
+    """
+    if rng.random() < 0.35:
+        return grey
+    size = grey.shape[0]
+    if rng.random() < 0.25:
+        grey = _written_on(rng, grey)
+    side = int(np.exp(rng.uniform(np.log(72), np.log(400)))) if rng.random() < 0.6 else size
+    shrink = cv2.INTER_AREA if side < size else cv2.INTER_LINEAR
+    small = cv2.resize(grey, (side, side), interpolation=shrink) if side != size else grey
+    out = np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)
+    if rng.random() < 0.6:
+        out = recompressed(out, int(rng.integers(20, 96)))
+    back = cv2.resize(out, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_LINEAR)
+    return np.asarray(back, dtype=np.float32) / np.float32(255)
+
+
+def _written_on(rng: np.random.Generator, grey: FloatArray) -> FloatArray:
+    """Letters or tick marks over the picture's rim, at times over the head, as viewers burn them in."""
+    size = grey.shape[0]
+    ink = np.zeros((size, size), dtype=np.uint8)
+    for _ in range(int(rng.integers(1, 6))):
+        text = "".join(rng.choice(list("RLAPHF0123456789:mkV"), int(rng.integers(1, 9))))
+        across = rng.uniform(0, 0.85)
+        edge = rng.uniform(0.03, 0.12) if rng.random() < 0.5 else rng.uniform(0.88, 0.99)
+        at = (across, edge) if rng.random() < 0.6 else (0.8 * round(edge), across)
+        place, scale = (int(at[0] * size), int(at[1] * size)), size * rng.uniform(0.001, 0.0025)
+        cv2.putText(ink, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, 1, cv2.LINE_AA)
+    if rng.random() < 0.4:
+        column = int(size * (rng.uniform(0.01, 0.05) if rng.random() < 0.5 else rng.uniform(0.93, 0.97)))
+        ink[int(size * 0.2) : int(size * 0.8) : max(2, size // 30), column : column + max(2, size // 50)] = 255
+    return np.maximum(grey, ink / np.float32(255) * np.float32(rng.uniform(0.6, 1.0)))
+
+
 def recompressed(picture: ByteArray, quality: int) -> ByteArray:
     """(H, W) grey levels 0..255 saved as JPEG and read again."""
     _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
