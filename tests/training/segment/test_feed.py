@@ -316,14 +316,14 @@ class TestObjective:
         assert (start["images"], start["false_alarms"], start["dice"]) == (2, 0.0, 0.0)
         made.module.train()
         optimiser = torch.optim.AdamW(made.module.parameters(), lr=6e-3)
-        for step, batch in enumerate(feed.batches(0, 60)):
+        for step, batch in enumerate(feed.batches(0, 90)):
             loss, sums = made.loss(made.module, batch, step)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        batch = next(feed.batches(60, 61))
+        batch = next(feed.batches(90, 91))
         with torch.no_grad():
-            loss, sums = made.loss(made.module, batch, 60)  # with the batch's own norms: sixty steps are few
+            loss, sums = made.loss(made.module, batch, 90)  # with the batch's own norms: ninety steps are few
         found = counts(made.module(batch.pixels), batch.dense, batch.known)  # type: ignore[arg-type]
         assert float(pooled_dice(*found)[0]) > 0.6
         assert 0.3 < float(sums["dice"]) / len(batch.pixels) <= 1
