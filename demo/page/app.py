@@ -24,7 +24,13 @@ from .viewer import STATIC
 #: (seconds between sweeps, seconds a file may live) of Gradio's own cache, should an upload ever be left there.
 DELETE_CACHE = (600, 1800)
 #: Runs once in the browser when the page is there.
-ON_LOAD = "() => { document.documentElement.lang = 'en'; document.body.classList.add('dark'); }"
+ON_LOAD = """() => {
+  document.documentElement.lang = 'en';
+  const day = matchMedia('(prefers-color-scheme: light)');
+  const dress = () => document.body.classList.toggle('dark', !day.matches);
+  day.addEventListener('change', dress);
+  dress();
+}"""
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 
 
@@ -59,9 +65,8 @@ def page_options() -> dict[str, Any]:
     """Arguments for `gradio.mount_gradio_app` that belong to the page: its looks, and all that must be off."""
     return {
         "theme": theme.theme(),
-        "css": theme.css(),
         "js": ON_LOAD,
-        "head": theme.HEAD,
+        "head": theme.head(),
         "favicon_path": str(viewer.STATIC / "favicon.svg"),
         "show_error": False,
         "run_history": False,

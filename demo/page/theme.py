@@ -1,4 +1,4 @@
-"""How the page looks: one dark Gradio theme and the style sheets of its parts. No font or file from elsewhere."""
+"""How the page looks: dark, or light where the reader's system is; the stage is always dark. Nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHEETS = ("page.css", "viewer.css", "answer.css")
 FONTS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace")
 HEAD = (
-    '<meta name="color-scheme" content="dark"><meta name="robots" content="noindex">'
+    '<meta name="color-scheme" content="dark light"><meta name="robots" content="noindex">'
     '<meta name="referrer" content="same-origin">'
 )
 #: Grounds, lines and letters; every pair used for text passes WCAG AA (4.5 : 1), which a test computes.
@@ -32,6 +32,31 @@ PALETTE = {
     "stroke": "#f4ad62",
     "clear": "#74bdf0",
     "alarm": "#ff9c8f",
+    "chosen": "#24435a",
+    "chosen-ink": "#ffffff",
+    "off": "#8b97a4",
+    "bar": "#3f6f92",
+    "bar-over": "#c9853f",
+}
+#: The same by day.
+LIGHT = {
+    "ground": "#eceff3",
+    "panel": "#ffffff",
+    "raised": "#f2f5f8",
+    "line": "#ccd4dc",
+    "edge": "#697683",
+    "text": "#14191f",
+    "dim": "#4a5663",
+    "accent": "#0a5c94",
+    "accent-ink": "#ffffff",
+    "stroke": "#8a4a00",
+    "clear": "#0a5c94",
+    "alarm": "#a3221a",
+    "chosen": "#cfe4f5",
+    "chosen-ink": "#08263b",
+    "off": "#6f7a85",
+    "bar": "#3f6f92",
+    "bar-over": "#b06a1e",
 }
 #: Gradio's variables, each by its colour of the palette or by a value of its own.
 VARIABLES = {
@@ -49,7 +74,7 @@ VARIABLES = {
     "border_color_primary": "line",
     "border_color_accent": "accent",
     "button_primary_background_fill": "accent",
-    "button_primary_background_fill_hover": "#95cff6",
+    "button_primary_background_fill_hover": "accent",
     "button_primary_text_color": "accent-ink",
     "button_secondary_background_fill": "raised",
     "button_secondary_background_fill_hover": "line",
@@ -77,18 +102,28 @@ VARIABLES = {
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's base theme in the palette, the same by day and by night."""
+    """Gradio's base theme in the colours of the sheets, which know whether it is day or night."""
     base = gr.themes.Base(font=FONTS, font_mono=MONO, text_size="sm", spacing_size="sm", radius_size="sm")
-    light = {name: PALETTE.get(value, value) for name, value in VARIABLES.items() if hasattr(base, name)}
+    drawn = {name: f"var(--snx-{value})" if value in PALETTE else value for name, value in VARIABLES.items()}
+    light = {name: value for name, value in drawn.items() if hasattr(base, name)}
     dark = {f"{name}_dark": value for name, value in light.items() if hasattr(base, f"{name}_dark")}
     return base.set(**light, **dark)
 
 
+def head() -> str:
+    """What stands in the page's head: who may index it, and our sheets, in which Gradio would rewrite the selectors."""
+    return f"{HEAD}<style>{css()}</style>"
+
+
 def css() -> str:
-    """The palette as variables, then the sheets."""
-    variables = "".join(f"--snx-{name}: {value};" for name, value in PALETTE.items())
+    """The colours as variables, dark for the stage whatever the hour, then the sheets."""
+    night, day = ("".join(f"--snx-{name}: {value};" for name, value in colors.items()) for colors in (PALETTE, LIGHT))
     sheets = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SHEETS)
-    return f":root {{ {variables} }}\n{sheets}"
+    return (
+        f":root {{ color-scheme: dark; {night} }}\n"
+        f"@media (prefers-color-scheme: light) {{ :root {{ color-scheme: light; {day} }} }}\n"
+        f".v-stage {{ color-scheme: dark; {night} }}\n{sheets}"
+    )
 
 
 def brand() -> str:

@@ -34,6 +34,7 @@
         group.dataset.key = drawn;
         group.replaceChildren(...choices.map(([w, key]) => this.windowButton(w, key, !(open && hu))));
       }
+      this.enable(open);
       this.find(".v-hu").hidden = open && !hu;
       this.find(".v-grey").hidden = !open || hu;
       const why = this.find(".v-why");
@@ -46,6 +47,17 @@
       ns.curve(this.find(".v-curve"), state, (index) => this.viewer.show(index));
       this.windowFields();
       this.position();
+    }
+
+    /** Tools that have nothing to work on cannot be used; what holds the focus, or only waits for an answer, stays as it is. */
+    enable(open) {
+      const { state } = this;
+      for (const group of this.root.querySelectorAll(".v-window, .v-zoom")) group.disabled = !open;
+      for (const group of this.root.querySelectorAll("fieldset.v-evidence")) {
+        if (!open) group.disabled = true;
+        else if (state.heat() || state.marks()) group.disabled = false;
+        else if (state.evidence && !group.contains(document.activeElement)) group.disabled = true;
+      }
     }
 
     windowButton(w, key, disabled) {
