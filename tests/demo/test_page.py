@@ -404,7 +404,7 @@ class TestWhatIsOff:
 
     def test_no_address_outside_this_server_in_anything_sent(self):
         sent = [path.read_text(encoding="utf-8") for path in STATIC.iterdir()]
-        sent += [theme.css(), theme.HEAD, viewer.scripts()]
+        sent += [theme.css(), theme.head(), viewer.scripts()]
         for words in sent:
             found = set(re.findall(r"https?://[^\s'\"]+", words)) - {"http://www.w3.org/2000/svg"}
             assert not found
@@ -421,16 +421,25 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours #rrggbb, 1 to 21 (WCAG 2.2)."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
 class TestLooksAndWords:
+    @pytest.mark.parametrize("palette", [theme.PALETTE, theme.LIGHT], ids=["night", "day"])
     @pytest.mark.parametrize("ground", ["ground", "panel", "raised"])
     @pytest.mark.parametrize("ink", ["text", "dim", "accent", "stroke", "clear", "alarm"])
-    def test_letters_have_contrast_aa(self, ground, ink):
-        light, dark = luminance(theme.PALETTE[ink]), luminance(theme.PALETTE[ground])
-        assert (light + 0.05) / (dark + 0.05) >= 4.5
+    def test_letters_have_contrast_aa(self, palette, ground, ink):
+        assert contrast(palette[ink], palette[ground]) >= 4.5
 
-    def test_lines_that_carry_meaning_have_contrast_3(self):
-        edge, panel = luminance(theme.PALETTE["edge"]), luminance(theme.PALETTE["panel"])
-        assert (edge + 0.05) / (panel + 0.05) >= 3
+    @pytest.mark.parametrize("palette", [theme.PALETTE, theme.LIGHT], ids=["night", "day"])
+    def test_what_is_chosen_and_lines_that_carry_meaning_are_seen(self, palette):
+        assert contrast(palette["chosen-ink"], palette["chosen"]) >= 4.5
+        assert contrast(palette["accent-ink"], palette["accent"]) >= 4.5
+        for line in ("edge", "bar", "bar-over"):
+            assert contrast(palette[line], palette["panel"]) >= 3
 
     def test_nobody_is_told_what_they_have(self):
         said = " ".join(str(value) for name, value in vars(text).items() if name.isupper()).lower()

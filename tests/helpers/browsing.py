@@ -66,6 +66,11 @@ def app(folder: Path, models: Path) -> Iterator[tuple[str, Path]]:
         process.stdout.close()
 
 
+def uploaded(folder: Path) -> list[Path]:
+    """The files of visitors in the server's upload folder; the server's own lock on it is none of them."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != ".strokenext.lock"]
+
+
 def random_models(assets: Path) -> Path:
     """The tiny random models, with a colour scale on which their faint evidence can be seen."""
     from tests.helpers.tiny_models import save_pair

@@ -12,7 +12,7 @@ import pytest
 import strokenext
 from strokenext.overlay import colors, render
 from strokenext.types import Window
-from tests.helpers.browsing import NEEDS_CHROMIUM, Tab
+from tests.helpers.browsing import NEEDS_CHROMIUM, Tab, uploaded
 from tests.helpers.places import EXAMPLES
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -46,7 +46,7 @@ def test_a_dicom_without_extension_is_read_shown_and_deleted_and_names_nobody(ta
     assert re.search(r"\d+ %", tab.text(".a-number"))
     tab.point(*SPOT)
     assert tab.text(".v-probe") == f"x {SPOT[1]}  y {SPOT[0]}   {SPOT_HU} HU"
-    assert not [p for p in site[1].rglob("*") if p.is_file()]
+    assert not uploaded(site[1])
     sent = tab.page.content()
     for response in tab.responses:
         if "heartbeat" in response.url:
@@ -237,7 +237,7 @@ def test_a_report_with_feedback_is_downloaded_and_no_file_is_left(tab, site):
     record = json.loads(Path(saved.value.path()).read_text())
     assert record["feedback"] == {"opinion": "Unsure", "comment": "Motion artefact."}
     assert record["provenance"]["model"] if "provenance" in record else record["presence"]["provenance"]["model"]
-    assert not [p for p in site[1].rglob("*") if p.is_file()]
+    assert not uploaded(site[1])
 
 
 def test_the_threshold_slider_changes_the_decision(tab):
