@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 
 from pydicom import dcmread, uid
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_preamble
 
@@ -26,6 +28,7 @@ from .reading import Reading
 _DAMAGED = "This DICOM file is damaged or cut short. Export or copy it again."
 #: A sequence delimiter (PS3.5 A.4): without it pydicom gives up a file whose every pixel is there.
 _CLOSING = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_UNDEFINED = 0xFFFFFFFF
 _DIRECTORY = "1.2.840.10008.1.3.10"
 #: Preamble and the one element that says "explicit, little-endian": put before an inflated data set.
 _PLAIN_META = bytes(128) + b"DICM\x02\x00\x10\x00UI\x14\x00" + b"1.2.840.10008.1.2.1\x00"
@@ -39,6 +42,7 @@ def parse(data: bytes, *, with_pixels: bool = True) -> Dataset:
     with guarded(_DAMAGED):
         data, deflated = _inflated(data)
         ds = _parsed(data, with_pixels)
+        _require_end(ds)
         _state_syntax(ds, deflated)
         _state_size(ds, data)
         _check(ds, with_pixels)
@@ -58,6 +62,23 @@ def _parsed(data: bytes, with_pixels: bool) -> Dataset:
     if with_pixels and not any(k in ds for k in stored.ELEMENTS):
         ds = dcmread(BytesIO(_with_delimiters(data) + _CLOSING), force=True)
     return ds
+
+
+def _require_end(ds: Dataset) -> None:
+    """Refuse pixels that end before the length their element states: what is left may look like fewer bits.
+
+    A wrong length over pixels that are all there is no harm.
+    """
+    for keyword in stored.ELEMENTS:
+        raw = ds.get_item(keyword) if keyword in ds else None
+        if not isinstance(raw, RawDataElement) or raw.value is None or len(raw.value) >= raw.length:
+            continue
+        if raw.length == _UNDEFINED or fragments.is_encapsulated(raw.value):
+            continue
+        sizes = [numbers.integer(ds, k) for k in ("Rows", "Columns", "BitsAllocated")]
+        sizes += [numbers.integer(ds, k) or 1 for k in ("SamplesPerPixel", "NumberOfFrames")]
+        if 8 * len(raw.value) < math.prod(size or 0 for size in sizes):
+            raise DamagedFileError(_DAMAGED)
 
 
 def _with_delimiters(data: bytes) -> bytes:
@@ -132,7 +153,10 @@ def _inflated(data: bytes) -> tuple[bytes, bool]:
     meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
     if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
         return data, False
-    plain = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[stream.tell() :], limits.MAX_FILE + 1)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = inflater.decompress(data[stream.tell() :], limits.MAX_FILE + 1)
+    if not inflater.eof and len(plain) <= limits.MAX_FILE:
+        raise DamagedFileError(_DAMAGED)
     if len(plain) > limits.MAX_FILE:
         raise TooLargeError(f"This file unpacks to more than {limits.MAX_FILE // limits.MIB} MB. Give one CT slice.")
     return _PLAIN_META + plain, True

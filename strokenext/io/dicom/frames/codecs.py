@@ -54,11 +54,13 @@ def syntax_name(syntax: str) -> str:
 def decode(source: bytes, stream: Declared, layout: Layout) -> NDArray[Any]:
     """A JPEG, JPEG-LS or JPEG 2000 frame as (H, W) or (H, W, 3).
 
-    Raises DamagedFileError when the code stream's own size differs from Rows and Columns: that is checked
-    before decoding, because the code stream could ask for any amount of memory.
+    Raises DamagedFileError when the code stream is cut short, or its own size differs from Rows and Columns: that is
+    checked before decoding, because the code stream could ask for any amount of memory.
     """
     if (stream.rows, stream.columns) != (layout.rows, layout.columns):
         raise DamagedFileError("The compressed image is not of the size its header states. Copy the file again.")
+    if stream.kind != "jpeg2000" and not _is_whole(source, stream):
+        raise DamagedFileError("The compressed image is cut short. Copy the file again.")
     if stream.kind == "jpegls":
         frame = imagecodecs.jpegls_decode(source)
     elif stream.kind == "jpeg2000":
@@ -70,6 +72,21 @@ def decode(source: bytes, stream: Declared, layout: Layout) -> NDArray[Any]:
     if frame.size != layout.rows * layout.columns * layout.samples:
         raise DamagedFileError("The compressed image has another number of channels than its header states.")
     return np.asarray(frame)
+
+
+def _is_whole(source: bytes, stream: Declared) -> bool:
+    """Whether a JPEG or JPEG-LS stream holds all of its pixels; libjpeg fills in what is missing, without a word.
+
+    The marker at its end cannot occur within the pixels. Some writers leave it out: then what is put in its place
+    changes no pixel of a stream that is whole.
+    """
+    if source.rfind(b"\xff\xd9") > source.find(b"\xff\xda") >= 0:
+        return True
+    if stream.kind == "jpegls":
+        return False
+    tails = (bytes(64), b"\x55" * 64, b"\xaa" * 64)
+    images = [np.asarray(imagecodecs.jpeg8_decode(source + tail + b"\xff\xd9")) for tail in tails]
+    return all(np.array_equal(images[0], other) for other in images[1:])
 
 
 def _states_colours(source: bytes) -> bool:
