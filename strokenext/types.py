@@ -87,6 +87,8 @@ CautionCode = Literal[
     "missing-slices",  # gaps between the positions
     "files-left-out",  # some of the files could not be used
     "order-unknown",  # nothing states the order of the slices
+    "pictures-joined",  # pictures that look like slices of one scan were read as one
+    "pictures-apart",  # pictures that are numbered like slices do not look it, so each stands alone
     "no-hu",  # grey levels, somebody windowed before us
     "hu-inferred",  # nothing or something wrong states the scale of the HU; it was told from the pixels
     "clipped",  # the HU range was cut before us

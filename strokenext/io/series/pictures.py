@@ -1,4 +1,4 @@
-"""Which pictures are a series: by their names, because pictures state nothing."""
+"""Which pictures are a series: those that are numbered one after the other and look it, for pictures state nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from strokenext.errors import InputError
 from strokenext.io.members import natural
-from strokenext.types import Caution
+from strokenext.types import Caution, FloatArray
 
+from . import resemblance
 from .scan import Scan
 
 #: Fewer pictures than this are no series, and more are a data set of many patients, not a scan of one.
@@ -18,6 +20,8 @@ FEWEST, MOST = 3, 600
 _NUMBER = re.compile(r"\d{1,9}")
 ORDER_FROM_NAMES = "The order of the slices comes from the file names; pictures state no position."
 ORDER_AS_GIVEN = "The order of the slices is that in which the pictures were given; pictures state no position."
+JOINED = "These pictures are read as one scan because neighbours look alike; nothing else says that they are of one."
+APART = "Pictures numbered like this one do not look like slices of one scan, so each is a case of its own."
 
 
 @dataclass(frozen=True)
@@ -30,17 +34,18 @@ class Run:
 
 
 def runs(found: Scan, sizes: Sequence[tuple[int, int] | None]) -> list[Run]:
-    """A run for pictures of one size whose names differ by one number that counts on, one for every other picture.
+    """A run for pictures of one size whose names differ by one number that counts on and whose neighbours look like
+    slices of one scan; one for every other picture.
 
     A number may be missing here and there, of every two in a row at least one is there. Pictures without a name of
-    their own (bytes in a list) are one series in the order they came, if they are of one size.
+    their own (bytes in a list) are in the order they came.
     """
     groups: dict[object, list[tuple[int, int]]] = defaultdict(list)  # (place among the pictures, number in the name)
     for place, (member, _) in enumerate(found.pictures):
         groups[_stem(found, member, sizes[place])].append((place, _count(found, member, place)))
     split = [run for stem, group in groups.items() for run in _split(found, stem, group)]
     split.sort(key=lambda run: natural(found.members[found.pictures[run[0][0]][0]].name))
-    return [_run(found, run) for run in split]
+    return [one for run in split for one in _seen(found, run)]
 
 
 def _split(found: Scan, stem: object, group: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
@@ -83,13 +88,44 @@ def _consecutive(group: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     return [run for part in found for run in ([part] if FEWEST <= len(part) <= MOST else [[one] for one in part])]
 
 
-def _run(found: Scan, run: list[tuple[int, int]]) -> Run:
+def _seen(found: Scan, run: list[tuple[int, int]]) -> list[Run]:
+    """A run by names as its pictures say: whole, cut between two scans, or every picture alone."""
+    if len(run) == 1:
+        return [_run(found, run)]
+    if not FEWEST <= len(run) <= MOST:
+        return [_run(found, [one], apart=True) for one in run]
+    shown = [_shrunk(found, place) for place, _ in run]
+    known = [n for n, picture in enumerate(shown) if picture is not None]
+    parts = resemblance.parts([picture for picture in shown if picture is not None])
+    # A picture that shows nothing, or cannot be read, stays with the one before it.
+    starts = [0, *(known[part.start] for part in parts[1:]), len(run)]
+    found_runs: list[Run] = []
+    for (first, end), part in zip(pairwise(starts), parts or [range(1)], strict=True):
+        here = run[first:end]
+        found_runs += [_run(found, here)] if len(part) > 1 else [_run(found, [one], apart=True) for one in here]
+    return found_runs
+
+
+def _shrunk(found: Scan, place: int) -> FloatArray | None:
+    from strokenext.io.picture import image
+
+    number, kind = found.pictures[place]
+    try:
+        return resemblance.shrunk(image.read(found.load(number)[1], kind))
+    except InputError:
+        return None  # reading the series says what is wrong with it
+
+
+def _run(found: Scan, run: list[tuple[int, int]], apart: bool = False) -> Run:
     members = tuple(found.pictures[place][0] for place, _ in run)
     kinds = tuple(found.pictures[place][1] for place, _ in run)
     if len(run) == 1:
-        return Run(members, kinds)
+        return Run(members, kinds, (Caution("pictures-apart", APART),) if apart else ())
     named = found.members[members[0]].named
-    cautions = [Caution("order-unknown", ORDER_FROM_NAMES if named else ORDER_AS_GIVEN)]
+    cautions = [
+        Caution("pictures-joined", JOINED),
+        Caution("order-unknown", ORDER_FROM_NAMES if named else ORDER_AS_GIVEN),
+    ]
     missing = run[-1][1] - run[0][1] + 1 - len(run)
     if missing > 0:
         what = "slice seems" if missing == 1 else "slices seem"

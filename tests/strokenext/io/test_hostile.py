@@ -33,6 +33,7 @@ from strokenext.io import limits
 from strokenext.io.read import read_any, read_series, read_slice
 from strokenext.types import Slice, Volume
 from tests.helpers import dicom_files as made
+from tests.strokenext.io.test_resemblance import head, png_of
 from tests.strokenext.io.test_series import packed, png
 from tests.strokenext.io.test_table import nifti
 
@@ -264,7 +265,7 @@ def test_total_voxels_of_a_series(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TooLargeError):
         read_series(files)
     with pytest.raises(TooLargeError):
-        read_series([png(1, made.SIDE)] * 4)
+        read_series([png_of(head(1, n / 9, made.SIDE)) for n in range(4)])
 
 
 # --- sentences --------------------------------------------------------------------------------------------

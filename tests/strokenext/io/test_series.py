@@ -18,6 +18,7 @@ from strokenext.io.series.order import spacing_notes
 from strokenext.types import Volume
 from tests.helpers import dicom_files as made
 from tests.helpers import places
+from tests.strokenext.io.test_resemblance import head, png_of
 
 SHARED = places.SHARED / "dicom"
 shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the reference data ../shared/data/dicom is absent")
@@ -187,7 +188,7 @@ def test_one_foreign_file_given_alone_is_still_read() -> None:
 
 def test_pictures_come_in_natural_order_of_their_names(tmp_path: Path) -> None:
     for name, value in (("s10.png", 100), ("s9.png", 90), ("s8.png", 10)):
-        (tmp_path / name).write_bytes(png(value))
+        (tmp_path / name).write_bytes(png_of(head(1, int(name[1:-4]) / 20), value))
     (tmp_path / "big.png").write_bytes(png(5, side=32))
     (tmp_path / ".DS_Store").write_bytes(b"clutter")
     volume = read_series(tmp_path)

@@ -21,6 +21,7 @@ from strokenext.errors import DamagedFileError, InputError, OptionError
 from strokenext.io.read import read_any, read_series, read_slice
 from tests.helpers import dicom_files as made
 from tests.helpers import places
+from tests.strokenext.io.test_resemblance import head, png_of
 from tests.strokenext.io.test_series import packed, png
 
 CASES = places.SHARED.parent / "cases"
@@ -354,8 +355,8 @@ def test_a_truncated_copy_does_not_shadow_the_intact_slice() -> None:
 # --- pictures, names and the account of files ---------------------------------------------------------------
 
 
-def test_pictures_are_a_series_by_their_names_only() -> None:
-    files = {f"head_{n}.png": png(n) for n in (3, 1, 2, 5)}
+def test_pictures_are_a_series_where_their_names_count_on() -> None:
+    files = {f"head_{n}.png": png_of(head(1, n / 12), n) for n in (3, 1, 2, 5)}
     files |= {"head_40.png": png(40), "other.png": png(50), "head_4.png": png(9, side=32)}
     found = survey(named(files))
     assert {s.files for s in found.series} == {
@@ -363,8 +364,9 @@ def test_pictures_are_a_series_by_their_names_only() -> None:
     }  # fmt: skip
     volume = read_series(named(files))
     assert first_pixels(volume) == [1, 2, 3, 5]
-    assert {"missing-slices", "order-unknown", "several-series"} <= codes(volume)
-    assert [first_pixels(read_any([png(7), png(3)]))] == [[7, 3]]  # bytes have no names: one series as they come
+    assert {"missing-slices", "order-unknown", "several-series", "pictures-joined"} <= codes(volume)
+    unnamed = [png_of(head(1, n / 12), n) for n in (4, 3, 2)]
+    assert first_pixels(read_any(unnamed)) == [4, 3, 2]  # bytes have no names: as they come
 
 
 def test_every_file_is_in_a_series_or_left_out() -> None:
