@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from demo.api.problems import problem
+from demo.guard import bodies, replies
 from demo.storage.uploads import GONE, Uploads
 from strokenext import errors
+
+if TYPE_CHECKING:
+    from gradio.routes import App
 
 #: What the page asks for, and nothing else of Gradio: a route an update adds stays shut until it is named here.
 OPEN: tuple[tuple[str, str], ...] = (
@@ -31,11 +36,10 @@ OPEN: tuple[tuple[str, str], ...] = (
 _OPEN = tuple((frozenset(methods.split("|")), re.compile(path)) for methods, path in OPEN)
 UPLOAD = "/gradio_api/upload"
 #: Bodies in which Gradio looks for files and addresses.
-BODIES = frozenset({"/gradio_api/run/predict", "/gradio_api/component_server"})
+COMPONENT = "/gradio_api/component_server"
+BODIES = frozenset({"/gradio_api/run/predict", COMPONENT})
 #: Bytes of such a body: a folder of thousands of names is far below.
 BODY_BYTES = 4 * 2**20
-#: Keys that make a value a file to Gradio, or an address it would connect to; the page sends none.
-FILE_KEYS = frozenset({"path", "url", "is_stream"})
 
 
 def is_open(method: str, path: str) -> bool:
@@ -46,9 +50,10 @@ def is_open(method: str, path: str) -> bool:
 class Door:
     """ASGI app around Gradio's: refuses with a problem what the page does not need, before Gradio sees it."""
 
-    def __init__(self, app: ASGIApp, uploads: Uploads) -> None:
+    def __init__(self, app: App, uploads: Uploads) -> None:
         self.app = app
         self.uploads = uploads
+        self._gradio = replies.Sentences(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -62,10 +67,13 @@ class Door:
         elif scope["path"].rstrip("/") in BODIES:
             await self._body(scope, receive, send)
         else:
-            await self.app(scope, receive, send)
+            await self._gradio(scope, receive, send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gradio's answer, with the paths that the files have been moved to."""
+        if not bodies.FORM.fullmatch(Headers(scope=scope).get("content-type", "").strip()):
+            await problem(400, "invalid", bodies.NO_FORM)(scope, receive, send)
+            return
         start: Message | None = None
         body = b""
 
@@ -80,7 +88,7 @@ class Door:
                 if not message.get("more_body"):
                     await self._adopt(start, body, scope, receive, send)
 
-        await self.app(scope, receive, moved)
+        await self._gradio(scope, receive, moved)
 
     async def _adopt(self, start: Message, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -101,25 +109,16 @@ class Door:
             if len(content) > BODY_BYTES:
                 await problem(413, "too_large", "The request is too large.")(scope, receive, send)
                 return
+        component = scope["path"].startswith(COMPONENT)
+        read = partial(bodies.call, content, self.app.get_blocks(), component=component)
         try:
-            body = await anyio.to_thread.run_sync(json.loads, content)
-            named = _names_file(body)
-        except (ValueError, RecursionError):
-            await problem(400, "invalid", "The request is not JSON.")(scope, receive, send)
-            return
-        if named:
+            body = await anyio.to_thread.run_sync(read)
+        except bodies.FileNamedError:
             await _gone(scope, receive, send)
-            return
-        await self.app(*_with_body(scope, receive, json.dumps(body).encode()), send)
-
-
-def _names_file(value: Any) -> bool:
-    """Whether anything within a decoded body is what Gradio may take for a file."""
-    if isinstance(value, dict):
-        if not FILE_KEYS.isdisjoint(value) or "_type" in str(value.get("meta")):
-            return True
-        value = list(value.values())
-    return isinstance(value, list) and any(_names_file(inner) for inner in value)
+        except bodies.BodyError as error:
+            await problem(400, "invalid", str(error))(scope, receive, send)
+        else:
+            await self._gradio(*_with_body(scope, receive, json.dumps(body).encode()), send)
 
 
 def _with_body(scope: Scope, receive: Receive, content: bytes) -> tuple[Scope, Receive]:

@@ -177,6 +177,7 @@ def open_port(host: str, port: int) -> socket.socket:
 def build(settings: Settings) -> tuple[FastAPI, Service]:
     """The app with API and page, and its Service, whose models load once the app is started."""
     import gradio
+    from gradio.routes import App
     from starlette.routing import Mount
 
     from .door import Door
@@ -189,7 +190,7 @@ def build(settings: Settings) -> tuple[FastAPI, Service]:
     gradio.mount_gradio_app(app, blocks, path="/", **options)
     blocks.has_launched = True  # launch() was never called, and without it Gradio checks no path that it is given
     for mount in app.routes:
-        if isinstance(mount, Mount):
+        if isinstance(mount, Mount) and isinstance(mount.app, App):
             mount.app = Door(mount.app, uploads)
     return app, service
 
@@ -200,7 +201,7 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
     from starlette.middleware.cors import CORSMiddleware
 
     from .api import routes as api
-    from .guard import headers, hosts, limits
+    from .guard import headers, hosts, limits, replies
 
     service = Service(settings)
 
@@ -217,6 +218,7 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
     app.add_middleware(limits.BodyLimit, limit=settings.max_upload)
     app.add_middleware(hosts.OwnPages, hosts=trusted)
     app.add_middleware(hosts.TrustedHosts, hosts=trusted)
+    app.add_middleware(replies.Unforeseen)
     app.add_middleware(headers.SafeHeaders, frames=HUB_FRAMES if "SPACE_ID" in os.environ else "'self'")
     api.add_routes(app, service)
     return app, service
