@@ -17,7 +17,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from strokenext.preprocess.head import AIR, border, brain_level, find_head
+from strokenext.preprocess.head import brain_level, find_head
+from strokenext.preprocess.outline import AIR, border
 
 from .types import NEUTRAL_MODALITIES, BoolArray, ByteArray, FloatArray, Gate, Slice
 from .windows import BRAIN, grey01

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from strokenext.types import BoolArray, FloatArray
 
-#: Grey level above which a pixel is not the black of air; JPEG noise in air stays below.
-AIR = 0.04
-#: A border as bright as this is a page around the picture, not the head itself.
-PAGE = 0.75
+from .outline import outline
+
 #: Searches run on a copy of at most this many pixels a side: enough for an outline, and fast.
 SEARCH_SIZE = 256
 #: The midline is looked for within this many degrees of upright. Beyond it the picture is not a usual axial slice.
@@ -53,16 +51,16 @@ def find_head(grey: FloatArray) -> Head | None:
     small = grey
     if scale < 1:
         small = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), dtype=np.float32)
-    outline = _largest_filled(_foreground(small))
-    if outline is None:
+    found = outline(small)
+    if found is None:
         return None
-    center = _centroid(outline)
-    tilt = _tilt(small, outline, center)
-    extent, middle = _extent(outline, center, tilt)
-    mask = outline
+    center = _centroid(found)
+    tilt = _tilt(small, found, center)
+    extent, middle = _extent(found, center, tilt)
+    mask = found
     if scale < 1:
         size = (grey.shape[1], grey.shape[0])
-        mask = cv2.resize(outline.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
+        mask = cv2.resize(found.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
     sx, sy = grey.shape[1] / small.shape[1], grey.shape[0] / small.shape[0]
     return Head(
         mask=np.asarray(mask, dtype=np.bool_),
@@ -93,46 +91,6 @@ def tissue_level(grey: FloatArray) -> float:
     """Median of the grey levels 0..1 that are neither air nor bone; 0 where there are too few."""
     tissue = grey[(grey > TISSUE[0]) & (grey < TISSUE[1])]
     return float(np.median(tissue)) if tissue.size >= LEAST_TISSUE else 0.0
-
-
-def border(picture: NDArray[Any]) -> NDArray[Any]:
-    """The values along the four edges of a picture (H, W), the corners twice."""
-    return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
-
-
-def _foreground(grey: FloatArray) -> BoolArray:
-    """What stands out from the border: from black, or from the bright page a picture was pasted on."""
-    level = float(np.median(border(grey)))
-    if level < PAGE:
-        lifted = level if 0.02 < level < 0.15 else 0.0  # a black that a screenshot or gamma made dark grey
-        return np.asarray(grey > AIR + lifted)
-    page = (np.abs(grey - level) < 0.08).astype(np.uint8)
-    _, labels = cv2.connectedComponents(page, connectivity=4)
-    edge = border(labels)
-    outside = np.isin(labels, edge[edge > 0]).astype(np.uint8)
-    # Grown a little: the softened edge of the page would frame the picture.
-    return np.asarray((cv2.dilate(outside, np.ones((5, 5), np.uint8)) == 0) & (grey > AIR))
-
-
-def _largest_filled(foreground: BoolArray) -> BoolArray | None:
-    """The largest connected part after letters, tubes and head rests are cut off, its holes filled."""
-    side = max(3, round(min(foreground.shape) * 0.02)) | 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    closed = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
-    opened = cv2.morphologyEx(filled(closed > 0).astype(np.uint8), cv2.MORPH_OPEN, kernel)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
-    if count < 2:
-        return None
-    best = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    if stats[best, cv2.CC_STAT_AREA] < 0.01 * foreground.size:
-        return None
-    return np.asarray(labels == best)
-
-
-def filled(mask: BoolArray) -> BoolArray:
-    """(H, W) with its holes filled: the black brain of a bone window belongs to the head."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(np.zeros(mask.shape, np.uint8), contours, -1, 1, cv2.FILLED) > 0)
 
 
 def _centroid(mask: BoolArray) -> tuple[float, float]:

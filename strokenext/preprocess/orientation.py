@@ -22,7 +22,8 @@ from strokenext.types import FloatArray, Slice
 from strokenext.windows import BRAIN, grey01
 
 from .contract import Prepared, Preprocess, levelled
-from .head import SEARCH_SIZE, border, brain_level, find_head, rotation
+from .head import SEARCH_SIZE, brain_level, find_head, rotation
+from .outline import border
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 
 from strokenext.preprocess.contract import Framed
-from strokenext.preprocess.head import filled, find_head
+from strokenext.preprocess.head import find_head
+from strokenext.preprocess.outline import filled
 from strokenext.types import BoolArray, FloatArray
 from training.drawing.brain import brain_depth
 

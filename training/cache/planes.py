@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from strokenext.preprocess.contract import Preprocess
-from strokenext.preprocess.head import filled, well_inside
+from strokenext.preprocess.head import well_inside
+from strokenext.preprocess.outline import filled
 from strokenext.types import BoolArray, ByteArray, Slice
 from strokenext.windows import BRAIN, grey01
 from training.data.images import open_image, read_mask

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from strokenext.preprocess.contract import Framed
-from strokenext.preprocess.head import filled
+from strokenext.preprocess.outline import filled
 from strokenext.types import BoolArray, FloatArray
 from training.drawing import augment
 from training.drawing.batch_augment import AIR
