@@ -15,8 +15,7 @@ from .viewer import region_color
 
 def note(sentence: str, kind: str = "wait") -> str:
     """A panel with one sentence: kind "wait", "empty", "error" or "hidden"."""
-    role = "alert" if kind == "error" else "status"
-    return f'<div class="a-note a-{kind}" role="{role}">{escape(sentence)}</div>'
+    return f'<div class="a-note a-{kind}">{escape(sentence)}</div>'
 
 
 def state(models: ServiceState) -> str:
@@ -33,7 +32,7 @@ def progress(done: int, total: int) -> str:
     """A bar while a series is being predicted."""
     share = 100 * done / max(total, 1)
     bar = f'<div class="a-progress"><i style="width:{share:.0f}%"></i></div>'
-    return f'<div class="a-note a-wait" role="status">{escape(text.series_progress(done, total))}{bar}</div>'
+    return f'<div class="a-note a-wait">{escape(text.series_progress(done, total))}{bar}</div>'
 
 
 def html(case: Case, stored: float | None = None) -> str:

@@ -79,10 +79,10 @@ def html(
     head = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head><body>'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head><body><main>'
     )
     top = f"<h1>{title}</h1>{_notice(words.NOTICE_LONG)}{_cautions(words.cautions(answer, whole, marks))}"
-    return f"{head}{top}{''.join(parts)}{_reader(reader or Reader())}</body></html>\n"
+    return f"{head}{top}{''.join(parts)}{_reader(reader or Reader())}</main></body></html>\n"
 
 
 def _questions(answer: Answer, image: Slice | None, window: Window | None, colormap: str) -> Iterable[str]:

@@ -259,7 +259,7 @@ class TestHandlers:
         bad = tmp_path / "Doe^John.dcm"
         bad.write_bytes(b"no image" * 40)
         last = desk.open(bad)
-        assert 'role="alert"' in last.answer
+        assert 'class="a-note a-error"' in last.answer
         assert not re.search(r"Traceback|Error\b|/tmp|Doe", last.answer)
         assert desk.tab.state.phase is Phase.FAILED
         assert len(desk.store) == 0

@@ -3,11 +3,28 @@
   const ns = (window.StrokeNeXt = window.StrokeNeXt || {});
   const SETTLE = 250; // ms that a threshold must rest before it is asked for
 
+  /** The cards of a part of the panel in one line: what was asked, the number, the decision or why there is none. */
+  function spoken(part) {
+    if (!part) return "";
+    const text = (card, selector) => {
+      const found = card.querySelector(selector);
+      const parts = [...(found?.children || [])].map((part) => part.textContent.trim());
+      return parts.length && selector !== "h2" ? parts.join(selector === ".a-pair" ? ", " : " ") : found?.textContent.trim() || "";
+    };
+    const cards = [...part.querySelectorAll(".a-card[data-decision]")].map((card) => {
+      const found = [".a-number", ".a-pair", ".a-decision", ".a-big", ".a-reason"].map((selector) => text(card, selector)).filter(Boolean);
+      return `${text(card, "h2")}: ${found.join(". ")}`.replace(/[.\s]*$/, ".");
+    });
+    const cautions = part.querySelectorAll(".a-cautions li").length;
+    return [...cards, ...(cautions ? [`Cautions: ${cautions}.`] : [])].join(" ");
+  }
+
   class Side {
     /** `page` = {says, ask(change), cancel(), named(), isNamed(asked)}. */
     constructor(root, page) {
       this.root = root;
       this.page = page;
+      this.told = {}; // what was said aloud of the case and of the slice
       this.find = (selector) => root.querySelector(selector);
       this.find("#cancel").addEventListener("click", () => page.cancel());
       this.find("#again").addEventListener("click", () => page.ask({ whole: true }));
@@ -35,6 +52,7 @@
     /** Another case, or none: nothing that was said, chosen or set for the last one stays. */
     clear(sentence, kind = "wait") {
       clearTimeout(this.timer);
+      this.told = {};
       this.find("#answer").replaceChildren();
       this.find("#verdict").querySelectorAll("input").forEach((input) => (input.checked = false));
       this.find("#method").value = "gradcam";
@@ -46,27 +64,40 @@
     answer(html) {
       this.find("#answer").innerHTML = html;
       this.busy(false);
+      this.tell();
     }
 
     /** A sentence of the server in place of what was said of a slice; what it said of the case stays. */
-    instead(html) {
+    instead(html, aloud = true) {
       const kept = this.find('#answer [data-of="case"]');
       const box = Object.assign(document.createElement("div"), { className: "snx-pending" });
       box.innerHTML = html;
       if (kept) box.prepend(kept);
       this.find("#answer").replaceChildren(box);
       this.busy(false);
+      if (aloud) this.tell();
+      else delete this.told.slice; // what comes next is news, even where it reads the same
     }
 
     /** A sentence of the page's own, in the same place. */
-    note(sentence, kind = "wait") {
+    note(sentence, kind = "wait", aloud = kind !== "empty") {
       const note = Object.assign(document.createElement("div"), { className: `a-note a-${kind}`, textContent: sentence });
-      this.instead(note.outerHTML);
+      this.instead(note.outerHTML, aloud);
+    }
+
+    /** Say aloud, once, what has come to stand in the panel: of the case, and of the slice. */
+    tell() {
+      const news = { case: spoken(this.find('#answer [data-of="case"]')), slice: spoken(this.find('#answer [data-of="slice"]')) };
+      const note = this.find("#answer .a-note");
+      if (note) news.slice = note.textContent;
+      const sentences = Object.keys(news).filter((of) => news[of] && news[of] !== this.told[of]).map((of) => news[of]);
+      Object.assign(this.told, news);
+      if (sentences.length) this.find(note?.matches(".a-error") ? "#alarm" : "#said").textContent = sentences.join(" ");
     }
 
     /** How far the judging of a series is. */
     progress([done, total]) {
-      this.note(this.page.says.slice_progress.replace("{done}", done).replace("{total}", total));
+      this.note(this.page.says.slice_progress.replace("{done}", done).replace("{total}", total), "wait", false);
       const bar = Object.assign(document.createElement("div"), { className: "a-progress" });
       bar.append(Object.assign(document.createElement("i"), { style: `width: ${(100 * done) / Math.max(total, 1)}%` }));
       this.find(".a-note").append(bar);

@@ -123,7 +123,7 @@
       this.options.force = false;
       this.next();
       if (this.progress) this.parts.side.progress(this.progress);
-      else this.parts.side.note(this.says.slice_pending.replace("{slice}", index + 1));
+      else this.parts.side.note(this.says.slice_pending.replace("{slice}", index + 1), "wait", false);
       this.parts.side.forms({ commit: this.committing });
       const asked = this.named();
       this.rest = setTimeout(() => this.isNamed(asked) && this.send(), REST);
@@ -272,7 +272,7 @@
       } else if (snapshot.phase === "judging" && side.isBusy) return; // the same slice by another rule: a moment's wait
       else {
         if (this.case) viewer.evidence(screen.viewer);
-        side.instead(screen.answer);
+        side.instead(screen.answer, snapshot.phase !== "judging");
       }
       this.answered = done && screen.ready;
       this.committing = screen.commit;
