@@ -18,6 +18,8 @@ OPEN_LABEL = "Open a picture or series"
 OPEN_HINT = "DICOM (no extension needed), PNG, JPG, NIfTI, a zip, or all files of a series."
 DROP = "Drop files here, or click to choose"
 FOLDER = "Open a folder"
+DROP_HERE = "Drop files or a folder to open"
+NOTHING_DROPPED = "What was dropped could not be read. Drop files, a folder or a zip."
 SERIES = "Series in this upload"
 WHICH_SERIES = "It is not clear which of these series is meant. Choose one; nothing is judged until then."
 OTHER_SERIES = "Choose another series to open and judge it in place of this one."
@@ -69,6 +71,7 @@ SAVED = "{name} is in your downloads."
 DOWNLOAD_LOST = "The file could not be fetched. Check the connection and try again."
 #: What the page says by itself, while the server cannot be asked or has not answered yet.
 IN_THE_BROWSER = (
+    "DROP_HERE", "NOTHING_DROPPED",
     "READING", "EMPTY_ANSWER", "CANCELLED", "COMMIT_MISSING", "HIDDEN", "SENDING", "UPLOAD_FAILED", "LINE_LOST",
     "SLICE_LOST", "SLICE_READING", "SLICE_PENDING", "SLICE_PROGRESS", "PREPARING", "MOVED_ON", "SAVED", "DOWNLOAD_LOST",
     "SERIES_OPEN", "STUDY", "CHOOSE_FIRST",

@@ -30,7 +30,7 @@ from . import text
 STATIC = Path(__file__).parent / "static"
 SCRIPTS = (
     "pixels.js", "stage.js", "wheel.js", "gestures.js", "keys.js", "curve.js", "controls.js", "viewer.js",
-    "takeaway.js", "upload.js", "rail.js", "side.js", "state.js",
+    "takeaway.js", "upload.js", "drop.js", "unsaved.js", "rail.js", "side.js", "state.js",
 )  # fmt: skip
 Asks = Sequence[Callable[[dict[str, Any]], dict[str, Any]]]
 #: Stored steps per grey level: 8-bit pictures are exact, 16-bit ones keep 7 of their 8 extra bits.

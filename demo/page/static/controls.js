@@ -25,6 +25,7 @@
       this.root.classList.toggle("is-open", open);
       this.find(".v-empty").textContent = this.viewer.page.says.stage || "";
       this.find(".v-empty").hidden = open || state.opening;
+      this.find(".v-drop").textContent = this.viewer.page.says.drop_here || "";
       const group = this.find(".v-windows");
       const files = open && hu ? state.windows.slice(0, state.windows.length - state.presets.length) : [];
       const choices = [...files.map((w) => [w, ""]), ...state.presets.map((w, i) => [w, String(i + 1)])];

@@ -20,18 +20,7 @@
         button.addEventListener("click", () => page.open({ example: button.dataset.example }));
       }
       this.find("#close").addEventListener("click", () => page.close());
-      this.drop(this.find("#files"), page);
-    }
-
-    drop(zone, page) {
-      for (const name of ["dragenter", "dragover"]) zone.addEventListener(name, (event) => { event.preventDefault(); zone.classList.add("is-over"); });
-      zone.addEventListener("dragleave", () => zone.classList.remove("is-over"));
-      zone.addEventListener("drop", (event) => {
-        event.preventDefault();
-        zone.classList.remove("is-over");
-        const files = [...(event.dataTransfer?.files || [])];
-        if (files.length) page.open({ files });
-      });
+      ns.drop((files) => page.open({ files }));
     }
 
     get readerFirst() {

@@ -20,6 +20,7 @@
       this.says = {};
       this.tab = null;
       this.generation = 0;
+      this.unsaved = new ns.Unsaved();
       this.blank("empty");
       addEventListener("online", () => this.look());
       addEventListener("visibilitychange", () => document.hidden || this.look());
@@ -71,7 +72,7 @@
       const request = { generation, reader_first: this.parts.rail.readerFirst, ...source };
       if (source.files) {
         this.upload = new AbortController();
-        const names = await ns.upload(source.files, this.upload.signal, (share) => this.sending(generation, share)).catch((error) => error);
+        const names = await this.arrive(source.files, generation).catch((error) => error);
         if (generation !== this.generation) return;
         this.upload = null;
         if (names instanceof Error) {
@@ -82,6 +83,14 @@
         this.parts.viewer.sign(this.says.reading, true);
       }
       this.command("open", request, () => this.generation === generation);
+    }
+
+    /** The names under which files came to the server; `files` may be a promise. Rejects with a sentence or none. */
+    async arrive(files, generation) {
+      const found = await Promise.resolve(files).catch(() => []);
+      if (generation !== this.generation) return null;
+      if (!found.length) throw new Error(this.says.nothing_dropped);
+      return ns.upload(found, this.upload.signal, (share) => this.sending(generation, share));
     }
 
     /** Another series of what was opened last: what was open is left as for any other picture, the list stays. */
@@ -160,6 +169,7 @@
 
     blank(phase) {
       clearTimeout(this.rest);
+      this.unsaved.forget();
       Object.assign(this, { phase, case: null, count: 0, index: 0, sequence: 0, answered: false, committing: false, progress: null });
       this.known = -1;
       this.options = { ...NEW_OPTIONS };

@@ -3,12 +3,18 @@
   const ns = (window.StrokeNeXt = window.StrokeNeXt || {});
 
   class Takeaway {
-    /** `page` = {says, tab, named(), isNamed(asked)}; `link` = {server}. */
+    /** `page` = {says, tab, unsaved, named(), isNamed(asked)}; `link` = {server}. */
     constructor(root, page, link) {
       Object.assign(this, { root, page, link, shown: null, opinions: new Map() });
       this.status = root.querySelector(".t-status");
       for (const button of root.querySelectorAll("button[data-kind]")) button.addEventListener("click", () => this.save(button.dataset.kind));
+      for (const control of root.querySelectorAll("input, textarea")) control.addEventListener("input", () => page.unsaved.note(this.slice, this.written()));
       this.draw(null);
+    }
+
+    /** Opinion and comment as one text, "" for none. */
+    written() {
+      return [this.chosen(), this.comment().value.trim()].filter(Boolean).join(": ");
     }
 
     /** The answer on the screen, {case, generation, sequence, index}, or null; an opinion is about one slice of one case. */
@@ -48,6 +54,7 @@
     async save(kind) {
       const { page } = this;
       const asked = page.named();
+      const [slice, written, verdict] = [this.slice, this.written(), page.options.verdict];
       this.status.textContent = page.says.preparing;
       const request = { tab: page.tab, ...asked, kind, opinion: this.chosen(), comment: this.comment().value, view: this.view() };
       const reply = await this.link.server.download(request).catch(() => null);
@@ -64,6 +71,10 @@
       const url = URL.createObjectURL(new Blob([bytes], { type: reply.type }));
       Object.assign(document.createElement("a"), { href: url, download: reply.name }).click();
       setTimeout(() => URL.revokeObjectURL(url), 10000);
+      if (kind !== "png") {
+        page.unsaved.taken(slice, written);
+        page.unsaved.taken("reading", verdict);
+      }
       this.status.textContent = page.says.saved.replace("{name}", reply.name);
     }
   }
