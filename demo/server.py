@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -174,6 +175,16 @@ def open_port(host: str, port: int) -> socket.socket:
     return listener
 
 
+def shows_names(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Whether a case may be called by its file's name and descriptions, which may name the patient.
+
+    Unless it is said, only where nobody but the person at this machine sees them.
+    """
+    if settings.case_names is not None:
+        return settings.case_names
+    return names.is_loopback(settings.host) and not settings.allow_host and "SPACE_ID" not in environment
+
+
 def build(settings: Settings) -> tuple[FastAPI, Service]:
     """The app with API and page, and its Service, whose models load once the app is started."""
     import gradio
@@ -203,7 +214,7 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
     from .api import routes as api
     from .guard import headers, hosts, limits, replies
 
-    service = Service(settings)
+    service = Service(replace(settings, case_names=shows_names(settings, os.environ)))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

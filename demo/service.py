@@ -229,11 +229,12 @@ class Service:
     ) -> Offer:
         """The series of an upload and the one of them that is to be judged, decoded; `series` says which.
 
-        Raises as `decode`.
+        With what the files call themselves where the setting `case_names` asks for it. Raises as `decode`.
         """
         cancel = cancel or Cancel()
         with self._stopping.calling(cancel.cancel):
-            return self.decoders.offer(source, series, owner, cancel)
+            options = {"labels": True} if self.settings.case_names else {}
+            return self.decoders.offer(source, series, owner, cancel, options)
 
     def predict_whole(
         self, result: Result, options: Options, *, owner: str = "", cancel: Cancel | None = None

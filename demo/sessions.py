@@ -47,7 +47,10 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One picture or series that a page has open. `title` is made of the file's kind, never of its name."""
+    """One picture or series that a page has open.
+
+    `title` is made of the file's kind, never of its name; `label` is what the case is called wherever it is shown.
+    """
 
     images: tuple[Slice, ...]
     title: str
@@ -61,6 +64,7 @@ class Case:
     hidden: bool = False  # the reader has not committed yet
     reading: Reading | None = None
     opened: float = field(default_factory=time.monotonic)
+    label: str = ""
 
     @property
     def size(self) -> int:

@@ -28,6 +28,7 @@ class Settings:
     auth: tuple[str, str] | None = None  # user, password
     without_password: bool = False  # other machines may connect though there is no password
     allow_host: tuple[str, ...] = ()  # names under which the service may be asked, beside its own
+    case_names: bool | None = None  # whether cases are called by their files; None: where this machine alone may ask
     data_dir: Path | None = None  # None makes the folder for uploads among the temporary files
     max_upload: int = 256 * MEBI
     workers: int = 2  # images predicted at the same time
@@ -92,6 +93,14 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
         help="another name under which browsers may ask for the page, a proxy's for one; may be given several times "
         "(STROKENEXT_ALLOW_HOST, separated by commas)",
     )
+    parser.add_argument(
+        "--case-names",
+        action=argparse.BooleanOptionalAction,
+        default=_switch(environment.get("STROKENEXT_CASE_NAMES", "")),
+        help="call each case on the page and in its downloads by the names of its file or folder, study and series, by "
+        "slice thickness and date; without, by a number (STROKENEXT_CASE_NAMES=1 or 0, default on where this machine "
+        "alone can connect, off elsewhere, on a Space and behind an --allow-host)",
+    )
     option("--data-dir", Path, None, "where the folder for uploads is made; without one, among the temporary files")
     option("--max-upload", _size, base.max_upload // MEBI, "largest request in MiB")
     option("--workers", _count, base.workers, "images judged at the same time")
@@ -102,6 +111,10 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
     option("--max-held", _held, base.max_held // MEBI, "opened pictures kept in memory, of all readers, in MiB")
     option("--idle", _minutes, base.idle / 60, "minutes without use after which an opened picture is forgotten")
     return parser
+
+
+def _switch(text: str) -> bool | None:
+    return text.lower() in TRUE if text else None
 
 
 def _port(text: str) -> int:

@@ -46,7 +46,8 @@ def html(case: Case, stored: float | None = None) -> str:
     if case.answer is None:
         return note(text.NOT_YET)
     presence, subtype = case.answer.presence, case.answer.subtype
-    of_case = [_reading(case.reading)] if case.reading else []
+    of_case = [f'<p class="a-label">{escape(case.label)}</p>'] if case.label else []
+    of_case += [_reading(case.reading)] if case.reading else []
     of_case += [_series(case.series.presence, presence)] if case.series else []
     of_case += [_whole(case.whole)] if case.whole else []
     of_all = words.cautions(case.volume, case.series, case.whole)

@@ -47,11 +47,13 @@ class Handlers:
 
         def begin(tab: Tab) -> None:
             read, generation = _reader(request, self.uploads), requests.number(request, "generation")
-            series = requests.series(request)
+            series, name = requests.series(request), requests.name(request)
             work = tab.anew(lambda s: s.opening(generation), lambda _: Screen(answer.note(text.READING)))
             if work is not None:
                 self.store.drop(work.left)
-                self._start(work, lambda: self.judging.open(work, read, series, request.get("reader_first") is True))
+                self._start(
+                    work, lambda: self.judging.open(work, read, series, name, request.get("reader_first") is True)
+                )
 
         return self._do(request, begin)
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 from demo.decoding.offer import Offer
 from demo.service import Service
 from demo.sessions import Case, CaseStore, Reading
-from strokenext import SeriesTriage, Slice, Triage, Volume
+from strokenext import SeriesTriage, Slice, Triage, Volume, case_label
 
 from . import answer, choices, text, viewer
 from .tabs import Screen, Work
@@ -27,7 +27,7 @@ class Judging:
     def __init__(self, service: Service, store: CaseStore) -> None:
         self.service, self.store = service, store
 
-    def open(self, work: Work, read: Read, series: int | None, reader_first: bool) -> None:
+    def open(self, work: Work, read: Read, series: int | None, name: str, reader_first: bool) -> None:
         """Read a picture or series, show it, judge it; ask where it is not clear which of several series is meant."""
         asks: dict[str, Any] = {"owner": work.tab.session, "cancel": work.cancel}
         offer = read(partial(self.service.offer, series=series, **asks))
@@ -36,7 +36,7 @@ class Judging:
         if offer.image is None:
             work.show(lambda s: s.choosing(work.token), lambda _: Screen(answer.note(choices.question(offer))), listed)
             return
-        case = _new_case(offer.image, reader_first)
+        case = _new_case(offer.image, reader_first, self._label(work, offer, name))
         key = self.store.add(case, work.tab.session)
         whole = case.volume is not None
         shown = work.show(
@@ -47,6 +47,20 @@ class Judging:
             return
         judging = work.tab.follow(work)
         (self.answer_series if whole else self.answer)(judging, key)
+
+    def _label(self, work: Work, offer: Offer, name: str) -> str:
+        """What the case is called: by its names where they may be shown, else by its number on this page.
+
+        Descriptions are free text and may name a patient, as names of files do; the slice thickness cannot.
+        """
+        image, number = offer.image, work.tab.count()
+        assert image is not None  # what is opened has been decoded
+        if not self.service.settings.case_names:
+            first = image[0] if isinstance(image, Volume) else image
+            return text.numbered(number, first.header.slice_thickness)
+        if len(offer.series) > 1 and offer.chosen is not None:
+            name = text.one_of_several(name, offer.chosen)
+        return case_label(image.label, name)
 
     def pending(self, key: str, case: Case) -> Screen:
         """The screen of a case while a question about it is worked out: the picture, nothing of any answer."""
@@ -125,7 +139,7 @@ class Judging:
         self.store.change(key, reveal)
 
 
-def _new_case(image: Slice | Volume, reader_first: bool) -> Case:
+def _new_case(image: Slice | Volume, reader_first: bool, label: str) -> Case:
     volume = image if isinstance(image, Volume) else None
     images = image.slices if isinstance(image, Volume) else (image,)
-    return Case(images, text.title(image), volume, index=len(images) // 2, hidden=reader_first)
+    return Case(images, text.title(image), volume, index=len(images) // 2, hidden=reader_first, label=label)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from demo.service import Options
 from strokenext import METHODS, errors
 
-from . import examples
+from . import examples, text
 from .state import Token
 
 #: Files of one upload.
@@ -71,6 +72,17 @@ def series(request: Request) -> int | None:
     if value is not None and value < 1:
         raise errors.OptionError("There is no such series.")
     return value
+
+
+def name(request: Request) -> str:
+    """What is opened: the example, the file, the folder as the browser calls it, or how many files."""
+    shown = example(request)
+    if shown is not None:
+        return f"{text.EXAMPLE}: {shown.label}"
+    paths, folder = files(request), request.get("folder")
+    if isinstance(folder, str) and folder:
+        return folder
+    return PurePath(paths[0]).name if len(paths) == 1 else text.files(len(paths))
 
 
 def files(request: Request) -> list[str]:

@@ -67,6 +67,7 @@ class Tab:
     listed: Mapping[str, Any] | None = None  # the series of the upload, for a list; None where there is no choice
     _drawn: int = 0  # the version in which the screen was set
     _listed: int = 0  # and the list
+    _cases: int = 0  # how many have been opened
     _case: Cancel = field(default_factory=Cancel)
     _question: Cancel = field(default_factory=Cancel)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -126,6 +127,12 @@ class Tab:
     def _renew(self) -> None:
         self.end()
         self._case, self._question = Cancel(), Cancel()
+
+    def count(self) -> int:
+        """The number of one more case, from 1."""
+        with self._lock:
+            self._cases += 1
+            return self._cases
 
     def end(self) -> None:
         """End all work of this tab."""

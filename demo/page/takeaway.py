@@ -18,10 +18,13 @@ from strokenext import (
     COLORMAPS,
     Caution,
     Place,
+    Rule,
+    SeriesTriage,
     StrokeNeXtError,
     Triage,
     Window,
     errors,
+    file_stem,
     framed_slice,
     png,
     report,
@@ -104,14 +107,21 @@ def reply(shown: Shown, request: dict[str, Any]) -> dict[str, Any]:
 
 def make(kind: str, case: Case, triage: Triage, opinion: Opinion, view: View) -> Download:
     """The file of one of KINDS, or for any other kind a zip with all of them."""
+    stem = _stem(case)
     if kind in KINDS:
-        name, media, data = KINDS[kind]
-        return Download(name, media, data(case, triage, opinion, view))
+        ending, media, data = KINDS[kind]
+        return Download(f"{stem}{ending}", media, data(case, triage, opinion, view))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, _, data in KINDS.values():
-            archive.writestr(name, data(case, triage, opinion, view))
-    return Download("strokenext.zip", "application/zip", buffer.getvalue())
+        for ending, _, data in KINDS.values():
+            archive.writestr(f"{stem}{ending}", data(case, triage, opinion, view))
+    return Download(f"{stem}.zip", "application/zip", buffer.getvalue())
+
+
+def _stem(case: Case) -> str:
+    """How the names of its files begin: what the case is called, the slice of a series, and the program."""
+    place = f"-slice-{case.index + 1}" if case.volume is not None else ""
+    return f"{file_stem(case.label)}{place}-strokenext" if case.label else f"strokenext{place}"
 
 
 def _view(sent: object, case: Case) -> View:
@@ -142,6 +152,7 @@ def _view(sent: object, case: Case) -> View:
 
 def _json(case: Case, triage: Triage, opinion: Opinion, _view: View) -> bytes:
     body = triage.to_json() | {"notice": words.NOTICE, "slice": case.index + 1, "slices": len(case.images)}
+    body["label"] = case.label
     body["cautions"] = [dict(vars(one)) for one in _cautions(case, triage)]
     if case.series is not None:
         body["series"] = case.series.to_json()
@@ -161,7 +172,7 @@ def _overlay(case: Case, triage: Triage, _opinion: Opinion, view: View) -> bytes
     settings = {name: value for name, value in vars(view).items() if name not in ("marking", "evidence", "window")}
     regions = case.marked.regions if case.marked is not None and view.marking else ()
     presence, image = triage.presence, case.images[case.index]
-    caption = replace(presence.caption(place=_place(case)), cautions=_cautions(case, triage), window=view.window)
+    caption = replace(presence.caption(case.label, _place(case)), cautions=_cautions(case, triage), window=view.window)
     strength = presence.lit(presence.heat, view.evidence)
     return png(framed_slice(image, caption, heat=presence.heat, strength=strength, regions=regions, **settings))
 
@@ -172,6 +183,15 @@ def _place(case: Case) -> Place | None:
         return None
     positions = case.volume.positions
     return Place(case.index, len(case.images), None if positions is None else positions[case.index])
+
+
+def _series(case: Case, triage: Triage) -> SeriesTriage | None:
+    """The answer about the series at the threshold of the slice's answer, which the reader may have moved since."""
+    if case.series is None:
+        return None
+    of_slice = triage.presence
+    rule = Rule(of_slice.threshold, of_slice.band, of_slice.classes)
+    return replace(case.series, presence=case.series.presence.under(rule))
 
 
 def _cautions(case: Case, triage: Triage) -> tuple[Caution, ...]:
@@ -189,17 +209,21 @@ def _report(case: Case, triage: Triage, opinion: Opinion, view: View) -> bytes:
         reader=report.Reader(reading, opinion.agreement.lower(), opinion.comment),
         window=view.window,
         colormap=view.colormap,
+        evidence=view.evidence,
+        series=_series(case, triage),
+        place=_place(case),
         whole=case.whole,
         marks=case.marked,
+        title=case.label,
     )
     return page.encode("utf-8")
 
 
-#: Of each kind of file its name, its media type, and what is in it.
+#: Of each kind of file the end of its name, its media type, and what is in it.
 KINDS: dict[str, tuple[str, str, Callable[[Case, Triage, Opinion, View], bytes]]] = {
-    "json": ("strokenext.json", "application/json", _json),
-    "png": ("strokenext-overlay.png", "image/png", _overlay),
-    "html": ("strokenext-report.html", "text/html", _report),
+    "json": (".json", "application/json", _json),
+    "png": ("-overlay.png", "image/png", _overlay),
+    "html": ("-report.html", "text/html", _report),
 }
 
 

@@ -28,6 +28,7 @@ STUDY = "Study {number}"
 NOT_USED = "Files that are in no series"
 CHOOSE_FIRST = "Choose one of the series in the list. Nothing is judged until then."
 EXAMPLES = "Examples"
+EXAMPLE = "Example"
 EXAMPLES_NOTE = "Synthetic phantoms made by this project. No patient."
 NO_EXAMPLES = "No example files are installed."
 EXAMPLE_LABELS = {
@@ -154,6 +155,21 @@ def left_out(count: int, reason: str) -> str:
 def series_progress(done: int, total: int) -> str:
     """While a series is being predicted."""
     return f"The model is looking at slice {done} of {total}."
+
+
+def files(count: int) -> str:
+    """Several files that were opened together."""
+    return f"{count} files"
+
+
+def numbered(number: int, thickness: float | None) -> str:
+    """What a case is called where no name may be shown: its number on this page, and the slice thickness in mm."""
+    return f"Case {number}" + ("" if thickness is None else f" · {thickness:g} mm")
+
+
+def one_of_several(name: str, series: int) -> str:
+    """A series of an upload that holds several."""
+    return f"{name}, series {series}"
 
 
 def title(image: Slice | Volume) -> str:

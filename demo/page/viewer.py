@@ -99,6 +99,7 @@ def message(key: str, case: Case, evidence: bool = True) -> dict[str, Any]:
         "key": key,
         "count": len(case.images),
         "title": case.title,
+        "label": case.label,
         "unit": image.unit,
         "shape": list(image.shape),
         "spacing": list(image.spacing) if image.spacing else None,

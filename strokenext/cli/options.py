@@ -9,7 +9,8 @@ from .exits import EXIT_CODES
 
 FORMATS = """\
 JSON  {"schema": "strokenext-predictions/1", "version", "task", "interrupted",
-       "results": [{"path", "kind": "slice"|"series", "study", "series", "description", "files", "prediction": {...}}],
+       "results": [{"path", "case", "kind": "slice"|"series", "study", "series", "description", "files",
+                    "prediction": {...}}],
        "left_out": [{"path", "reason"}], "errors": [{"path", "code", "message"}]}
       "prediction" has the keys input, task, label, probabilities, probability, decision, threshold, band,
       interval, logit, gate, heat, provenance, cautions; of a triage, presence and subtype, each in that form. A model
@@ -17,7 +18,7 @@ JSON  {"schema": "strokenext-predictions/1", "version", "task", "interrupted",
 CSV   one line per image and question, for a series one for the whole and one per slice, and one per file left out:
       path, kind, slice, task, label, decision, probability, threshold, band_low, band_high, interval_low,
       interval_high, logit, gate_accepted, gate_reason, heat_peak, model, weights_sha256, error, study, series, file,
-      cautions (as code: sentence, several with " | " between them)
+      cautions (as code: sentence, several with " | " between them), case
       A text that a spreadsheet would run as a formula starts with an apostrophe.
 
 Research use only. Not a medical device.
@@ -62,6 +63,7 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     predict.add_argument("--json", metavar="FILE", help="write everything as JSON; - is standard output")
     predict.add_argument("--csv", metavar="FILE", help="write a table; - is standard output")
     predict.add_argument("--overlays", metavar="FOLDER", help="write each picture with its evidence as PNG")
+    _add_names(predict)
     predict.add_argument("--force", action="store_true", help="judge images outside the model's scope too")
     predict.add_argument("--threshold", type=_probability, help="operating threshold 0..1 instead of the model's own")
     predict.add_argument(
@@ -84,8 +86,19 @@ def _add_segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     segment.add_argument("--model", help="bundled name, folder or Hub owner/repo; by default the bundled one")
     segment.add_argument("--out", default="segmentation", metavar="FOLDER", help="where the folders go (segmentation)")
     segment.add_argument("--json", metavar="FILE", help="all regions in one file; - is standard output")
+    _add_names(segment)
     segment.add_argument("--force", action="store_true", help="mark images outside the model's scope too")
     segment.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default auto)")
+
+
+def _add_names(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--case-names",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="call each case by its study, series, slice thickness and date too, in every file and picture; they may "
+        "name the patient. Without, by the name of its file alone (default: without)",
+    )
 
 
 def _probability(text: str) -> float:

@@ -81,7 +81,7 @@ def _each(
     with tqdm(items, unit="input", disable=None, file=sys.stderr) as bar:
         for item in bar:
             with collected(item, failures):
-                for reading in readings(item, failures, unused, _steps(bar, item)):
+                for reading in readings(item, failures, unused, _steps(bar, item), options.case_names):
                     with collected(Item(reading.path, reading.name), failures):
                         yield _outcome(reading, predictors, options, _steps(bar, item), pictures)
 
@@ -91,10 +91,11 @@ def _outcome(
 ) -> Outcome:
     image, facts = reading.image, reading.facts
     prediction = answer(image, reading.path.name, predictors, options, progress)
-    pictures.draw(reading.name, image, prediction)
+    pictures.draw(reading.name, image, prediction, reading.label)
     kind = "series" if isinstance(image, Volume) else "slice"
+    place = (facts.study, facts.number, facts.words)
     return Outcome(
-        str(reading.path), kind, prediction.to_json(), facts.study, facts.number, facts.words, reading.names, reading.of
+        str(reading.path), kind, prediction.to_json(), *place, reading.names, reading.of, label=reading.label
     )
 
 
@@ -154,20 +155,20 @@ class Pictures:
             except OSError as error:
                 raise OutputError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
 
-    def draw(self, name: str, image: Slice | Volume, prediction: Any) -> None:
-        """One PNG of a slice, or a folder with one per slice of a series."""
+    def draw(self, name: str, image: Slice | Volume, prediction: Any, label: str) -> None:
+        """One PNG of a slice, or a folder with one per slice of a series; `label` stands on each."""
         if self.folder is None:
             return
         name = fitting(name)
         first = getattr(prediction, "presence", prediction)
         if isinstance(image, Slice):
-            picture = _drawn(image, first, first.heat, first.caption(name), prediction.cautions)
+            picture = _drawn(image, first, first.heat, first.caption(label), prediction.cautions)
             self._save(self._free(self.folder / f"{name}{OVERLAY_SUFFIX}"), picture)
             return
         folder = self._free(self.folder / name)
         for number, (one, part) in enumerate(zip(image, first.slices, strict=True)):
             answered = first if isinstance(first, VolumePrediction) else part
-            caption = _caption(first, number, name)
+            caption = _caption(first, number, label)
             picture = _drawn(one, answered, part.heat, caption, prediction.cautions)
             self._save(folder / f"slice-{number:04d}{OVERLAY_SUFFIX}", picture)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from strokenext.frame.naming import case_label
 from strokenext.io.series.survey import SeriesFacts, Survey, survey
 from strokenext.io.series.volume import single
 from strokenext.types import Progress, Slice, Volume
@@ -35,14 +36,22 @@ class Reading:
     names: tuple[str, ...]
     of: int
 
+    @property
+    def label(self) -> str:
+        """What the case is called: the file's name and, where they were asked for, its descriptions."""
+        name = self.path.absolute().name
+        return case_label(self.image.label, name if self.of == 1 else f"{name}, series {self.facts.number}")
 
-def readings(item: Item, failures: list[Failure], unused: list[Unused], progress: Progress) -> Iterator[Reading]:
-    """Every series of the input that can be judged.
+
+def readings(
+    item: Item, failures: list[Failure], unused: list[Unused], progress: Progress, labels: bool = False
+) -> Iterator[Reading]:
+    """Every series of the input that can be judged; `labels` keeps what the files call themselves.
 
     Files that hold an image which cannot be used become failures, all others that are in no series are unused. Raises
     InputError when the input holds nothing to judge.
     """
-    found = survey(list(item.files) if item.files else item.path, progress=progress)
+    found = survey(list(item.files) if item.files else item.path, progress=progress, labels=labels)
     if found.guess is None:
         raise found.without_images()
     failures += [Failure(_place(item, name), error) for name, error in found.errors]

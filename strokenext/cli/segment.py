@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         segmenter = load(options.model, device=options.device, kind="segmentation")
         for item in tqdm(items, unit="input", disable=None, file=sys.stderr):
             with collected(item, failures):
-                for reading in readings(item, failures, unused, lambda done, total: None):
+                for reading in readings(item, failures, unused, lambda done, total: None, options.case_names):
                     with collected(Item(reading.path, reading.name), failures):
                         _mark(reading, segmenter, options, outcomes)
     for line in not_used(unused):
@@ -55,7 +55,8 @@ def _mark(reading: Reading, segmenter: Segmenter, options: argparse.Namespace, o
         body = marked.to_json() | {"folder": str(folder)}
         facts = reading.facts
         names = reading.names[number : number + 1]
-        outcomes.append(Outcome(str(reading.path), "slice", body, facts.study, facts.number, facts.words, names))
+        place_of = (facts.study, facts.number, facts.words)
+        outcomes.append(Outcome(str(reading.path), "slice", body, *place_of, names, label=reading.label))
         line = f"{place}: {words.marked(marked)}"
         if options.json != STDOUT:
             tqdm.write(" ".join(filter(None, (line, words.warning(marked.cautions)))), file=sys.stdout)
@@ -72,7 +73,14 @@ def _each(reading: Reading, segmenter: Segmenter, force: bool) -> Iterator[tuple
 
 def _json(outcomes: list[Outcome], failures: list[Failure], unused: list[Unused]) -> str:
     results = [
-        {"path": o.path, "study": o.study, "series": o.series, "files": list(o.files), "segmentation": o.prediction}
+        {
+            "path": o.path,
+            "case": o.label,
+            "study": o.study,
+            "series": o.series,
+            "files": list(o.files),
+            "segmentation": o.prediction,
+        }
         for o in outcomes
     ]
     errors = [failure.to_json() for failure in failures]

@@ -25,7 +25,7 @@ COLUMNS = (
     *("path", "kind", "slice", "task", "label", "decision", "probability", "threshold"),
     *("band_low", "band_high", "interval_low", "interval_high", "logit"),
     *("gate_accepted", "gate_reason", "heat_peak", "model", "weights_sha256", "error"),
-    *("study", "series", "file", "cautions"),
+    *("study", "series", "file", "cautions", "case"),
 )
 
 
@@ -34,7 +34,7 @@ class Outcome:
     """One answered series: `prediction` is the library's own JSON of a slice or a series.
 
     `study` and `series` are its numbers among those of the input (study 0: none stated), `files` names the file of
-    each slice, `of` is how many series the input holds.
+    each slice, `of` is how many series the input holds, `label` is what the case is called.
     """
 
     path: str
@@ -45,6 +45,7 @@ class Outcome:
     description: str = ""
     files: tuple[str, ...] = ()
     of: int = 1
+    label: str = ""
 
     @property
     def title(self) -> str:
@@ -59,7 +60,14 @@ class Outcome:
         """Plain JSON values."""
         account = {"study": self.study, "series": self.series, "description": self.description}
         files = list(dict.fromkeys(self.files))
-        return {"path": self.path, "kind": self.kind, **account, "files": files, "prediction": self.prediction}
+        return {
+            "path": self.path,
+            "case": self.label,
+            "kind": self.kind,
+            **account,
+            "files": files,
+            "prediction": self.prediction,
+        }
 
 
 def to_json(
@@ -123,7 +131,7 @@ def write(target: str, content: str | bytes) -> None:
 def _rows(outcome: Outcome) -> Iterator[dict[str, Any]]:
     body = outcome.prediction
     parts = [body["presence"], body["subtype"]] if "presence" in body else [body]
-    account = {"path": outcome.path, "study": outcome.study, "series": outcome.series}
+    account = {"path": outcome.path, "case": outcome.label, "study": outcome.study, "series": outcome.series}
     for part in parts:
         if part is None:
             continue

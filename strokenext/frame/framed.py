@@ -65,6 +65,7 @@ def framed_slice(
     colormap: str = "inferno",
     opacity: float = overlay.OPACITY,
     regions: Sequence[Region] = (),
+    letters: float = 1.0,
     **drawing: Any,
 ) -> ByteArray:
     """(H, W, 3) uint8 RGB of a slice drawn by `overlay.render`, with its frame, through the window of the caption.
@@ -77,7 +78,8 @@ def framed_slice(
     shown = heat if strength > 0 else None
     how: dict[str, Any] = {"window": caption.window, "colormap": colormap, "regions": regions, **drawing}
     drawn = overlay.render(image, shown, opacity=opacity * strength, **how)
-    return framed(drawn, image, caption, heat=heat, colormap=colormap, strength=strength, regions=regions)
+    around: dict[str, Any] = {"colormap": colormap, "strength": strength, "regions": regions, "letters": letters}
+    return framed(drawn, image, caption, heat=heat, **around)
 
 
 def framed(
@@ -89,14 +91,15 @@ def framed(
     colormap: str = "inferno",
     strength: float = 1.0,
     regions: Sequence[Region] = (),
+    letters: float = 1.0,
 ) -> ByteArray:
     """(H, W, 3) uint8 RGB of a drawn slice (H, W) or (H, W, 3) with its frame.
 
     `heat` with its `colormap` gives the colour bar; `strength` below 1 says that the evidence is drawn faint, 0 that
-    it is not drawn; `regions` are listed with their colours.
+    it is not drawn; `regions` are listed with their colours; `letters` is their size beside the usual.
     """
     pixels = _enlarged(drawn, image)
-    page = _Page(pixels, image, caption, heat if strength > 0 else None, colormap)
+    page = _Page(pixels, image, caption, heat if strength > 0 else None, colormap, letters)
     return page.drawn(_below(caption, heat, strength), regions)
 
 
@@ -134,10 +137,12 @@ def _aspect(image: Slice) -> tuple[float, float]:
 class _Page:
     """The sheet around the picture; lengths are in the picture's own letters, so that all grow with it."""
 
-    def __init__(self, pixels: ByteArray, image: Slice, caption: Caption, heat: Heat | None, colormap: str) -> None:
+    def __init__(
+        self, pixels: ByteArray, image: Slice, caption: Caption, heat: Heat | None, colormap: str, letters: float
+    ) -> None:
         self.pixels, self.image, self.caption, self.heat, self.colormap = pixels, image, caption, heat, colormap
         self.height, self.width = pixels.shape[:2]
-        self.size = max(14, round(max(self.height, self.width) / 42))
+        self.size = round(letters * max(14, round(max(self.height, self.width) / 42)))
         self.line = round(1.4 * self.size)
         self.margin = 2 * self.size
         self.bar = 7 * self.size if heat is not None else 0

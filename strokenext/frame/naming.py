@@ -12,16 +12,25 @@ from pathlib import PurePosixPath
 
 from strokenext.types import Label
 
+#: The most letters of one part of a label.
+MOST = 48
 #: Between the parts of a label.
 BETWEEN = " · "
 #: Names that Windows keeps for devices, with and without an extension.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
-def readable(text: str, most: int = 80) -> str:
-    """One line of at most `most` characters, control and invisible characters written as \\x1b or \\u202e."""
-    shown = re.sub(" +", " ", "".join(_written(c) for c in text[: 4 * most])).strip()
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+def readable(text: str, most: int = MOST) -> str:
+    """One line of at most `most` characters, control and invisible characters written as \\x1b or \\u202e.
+
+    What is too long loses its middle: names of one folder often differ at the end alone.
+    """
+    whole = text if len(text) <= 8 * most else f"{text[: 4 * most]}…{text[-4 * most :]}"
+    shown = re.sub(" +", " ", "".join(_written(c) for c in whole)).strip()
+    if len(shown) <= most:
+        return shown
+    end = most // 3
+    return f"{shown[: most - 1 - end]}…{shown[len(shown) - end :]}"
 
 
 def case_label(label: Label | None, name: str = "") -> str:
@@ -35,7 +44,7 @@ def case_label(label: Label | None, name: str = "") -> str:
 
 def case_title(label: Label | None, sha256: str, given: str = "") -> str:
     """What stands on pictures and reports: `given`, else the file's own label, else the start of its checksum."""
-    return readable(given, 4 * 80) or case_label(label) or f"Input {sha256[:12]}"
+    return readable(given, 5 * (MOST + len(BETWEEN))) or case_label(label) or f"Input {sha256[:12]}"
 
 
 def base_name(name: str) -> str:
@@ -46,10 +55,13 @@ def base_name(name: str) -> str:
 def file_stem(text: str, most: int = 60) -> str:
     """Letters, digits, dot, hyphen and underscore alone, at most `most` of them: a name for every file system.
 
-    Accents are dropped, everything else becomes a hyphen; "case" where nothing is left.
+    Accents are dropped, everything else becomes a hyphen; what is too long loses its middle; "case" where nothing is
+    left.
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    stem = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._-]", "-", plain))[:most].strip("-._")
+    stem = re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._-]", "-", plain)).strip("-._")
+    if len(stem) > most:
+        stem = f"{stem[: most - 1 - most // 3]}-{stem[len(stem) - most // 3 :]}".strip("-._")
     return "case" if not stem or _DEVICES.fullmatch(stem) else stem
 
 

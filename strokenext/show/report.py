@@ -1,50 +1,30 @@
 """One self-contained HTML page to take away: pictures, numbers in plain words, provenance, and the reader's own view.
 
 Nothing is loaded from elsewhere and nothing runs: pictures are inline PNGs, there is no script, and every
-text that came from outside is escaped. It prints on A4 or Letter.
+text that came from outside is escaped. It prints on A4 or Letter, what the case is called and the notice on each page.
 """
 
 from __future__ import annotations
 
-import base64
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
 from strokenext import overlay
 from strokenext.cascade import SeriesTriage, Triage
+from strokenext.frame.framed import Caption, Place, framed_slice
+from strokenext.frame.naming import case_title
 from strokenext.segment.segmentation import Segmentation
 from strokenext.slice.prediction import Prediction, SeriesPrediction
-from strokenext.types import ByteArray, Caution, Slice, Window
+from strokenext.types import Caution, Slice, Window
 from strokenext.volume.prediction import VolumePrediction
 
-from . import words
+from . import figures, style, words
 
 Answer = Prediction | Triage | SeriesPrediction | SeriesTriage
 _TITLES = {"presence": "Is there a stroke?", "subtype": "Ischemic or hemorrhagic?"}
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLE = """
-:root{color-scheme:light}*{box-sizing:border-box}
-body{font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:#1a1d21;background:#fff;max-width:60rem;
-margin:2rem auto;padding:0 1.25rem}
-h1{font-size:1.5rem;margin:0}h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #cdd3da}
-.notice{border-left:4px solid #b25b00;background:#fff6ea;padding:.6rem .9rem;margin:1rem 0}
-.notice ul{margin:.2rem 0 0;padding-left:1.2rem}.refused{border-color:#8a1f2b;background:#fdeff0}
-.pictures{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}
-figure{margin:0}figcaption{color:#4b535d;font-size:.85rem;max-width:24rem}
-figure img{display:block;background:#000;width:24rem;max-width:100%}figure.bar img{width:auto;background:#fff}
-.decision{font-size:1.2rem;font-weight:600;margin:.5rem 0}
-.scale{position:relative;height:1.4rem;background:#e6eaef;margin:.6rem 0;max-width:40rem}
-.scale i{position:absolute;top:0;bottom:0}.scale .band{background:#c3ccd6}.scale .line{width:2px;background:#1a1d21}
-.key{color:#4b535d;font-size:.85rem;margin:-.3rem 0 .8rem}
-.scale .mark{width:.6rem;margin-left:-.3rem;background:#0b5fa5}
-table{border-collapse:collapse;width:100%;font-size:.85rem}th{text-align:left;font-weight:500;color:#4b535d;
-width:13rem;vertical-align:top}td,th{padding:.2rem .5rem .2rem 0;border-bottom:1px solid #e6eaef}
-td{overflow-wrap:anywhere}.blank{border-bottom:1px solid #1a1d21;height:1.8rem}
-@media print{body{margin:0;max-width:none}h2{break-after:avoid}figure,table,.notice{break-inside:avoid}
-*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
-"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +36,16 @@ class Reader:
     comment: str = ""
 
 
+@dataclass(frozen=True)
+class _Drawing:
+    """How slices are drawn: `window` None is the one the model saw, `asked` what the reader wants of the evidence."""
+
+    place: Place | None
+    window: Window | None
+    colormap: str
+    asked: bool | None
+
+
 def html(
     answer: Answer,
     image: Slice | None = None,
@@ -63,54 +53,81 @@ def html(
     reader: Reader | None = None,
     window: Window | None = None,
     colormap: str = "inferno",
+    evidence: bool | None = None,
+    series: SeriesPrediction | SeriesTriage | None = None,
+    place: Place | None = None,
     whole: VolumePrediction | None = None,
     marks: Segmentation | None = None,
+    title: str = "",
 ) -> str:
     """The page as text. `image` replaces the slice kept in the prediction; of a series the peak slice is shown.
 
-    `window` is for drawing only, by default the one the model saw; `whole` adds the volume model's answer about the
-    series, `marks` what a segmentation model marks on the slice. Raises OptionError for a window on a picture without
-    HU.
+    `title` is what the case is called, by default its own label or the start of its checksum; `series` the answer about
+    the series that the slice is of, at `place`. `window` is for drawing only, by default the one the model saw;
+    `evidence` draws it or leaves it out whatever was decided (`Classification.lit`). `whole` adds the volume model's
+    answer about the series, `marks` what a segmentation model marks on the slice. Raises OptionError for a window on a
+    picture without HU.
     """
-    parts = list(_questions(answer, image, window, colormap))
+    if isinstance(answer, SeriesPrediction | SeriesTriage):
+        series = answer
+    first = _first(answer)
+    if place is None and isinstance(first, SeriesPrediction) and first.peak is not None:
+        place = first.place(first.peak)
+    drawing = _Drawing(place, window, colormap, evidence)
+    parts = [_series(series, place)] if series is not None else []
+    parts += _questions(answer, image, drawing)
     parts += [_whole(whole)] if whole is not None else []
-    parts += [_marks(marks, window)] if marks is not None else []
-    title = "StrokeNeXt report"
+    parts += [_marks(marks, drawing)] if marks is not None else []
+    case = _case(first, title)
+    cautions = _cautions(words.cautions(series, whole, answer, marks))
+    name = f"StrokeNeXt report: {case}"
     head = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(name)}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><style>{_STYLE}</style></head><body><main>'
+        f'<meta http-equiv="Content-Security-Policy" content="{style.POLICY}"><style>{style.sheet(case)}</style></head>'
     )
-    top = f"<h1>{title}</h1>{_notice(words.NOTICE_LONG)}{_cautions(words.cautions(answer, whole, marks))}"
-    return f"{head}{top}{''.join(parts)}{_reader(reader or Reader())}</main></body></html>\n"
+    where = "" if place is None else f'<p class="place">{_text(place)}</p>'
+    top = f'<h1>StrokeNeXt report</h1><p class="case">{_text(case)}</p>{where}{_notice(words.NOTICE_LONG)}{cautions}'
+    return f"{head}<body><main>{top}{''.join(parts)}{_reader(reader or Reader())}</main></body></html>\n"
 
 
-def _questions(answer: Answer, image: Slice | None, window: Window | None, colormap: str) -> Iterable[str]:
+def _first(answer: Answer) -> Prediction | SeriesPrediction:
+    return answer.presence if isinstance(answer, Triage | SeriesTriage) else answer
+
+
+def _case(first: Prediction | SeriesPrediction, title: str) -> str:
+    if isinstance(first, SeriesPrediction):
+        return case_title(first.case, first.sha256, title)
+    return case_title(first.image.label, first.input.sha256, title)
+
+
+def _questions(answer: Answer, image: Slice | None, drawing: _Drawing) -> Iterable[str]:
     if isinstance(answer, Triage | SeriesTriage):
-        yield from _questions(answer.presence, image, window, colormap)
+        yield from _questions(answer.presence, image, drawing)
         if answer.subtype is not None:
-            yield _question(answer.subtype, image, window, colormap)
+            yield _question(answer.subtype, image, drawing, plain=False)
         else:
             yield "<p>The kind of stroke is asked only when presence is positive or indeterminate.</p>"
     elif isinstance(answer, SeriesPrediction):
-        yield _series(answer)
         if answer.peak is not None:
-            yield _question(answer.slices[answer.peak], image, window, colormap)
+            yield _question(answer.slices[answer.peak], image, drawing)
     else:
-        yield _question(answer, image, window, colormap)
+        yield _question(answer, image, drawing)
 
 
-def _question(answer: Prediction, image: Slice | None, window: Window | None, colormap: str) -> str:
-    """One section: decision, pictures, numbers, provenance."""
+def _question(answer: Prediction, image: Slice | None, drawing: _Drawing, plain: bool = True) -> str:
+    """One section: decision, pictures, numbers, provenance; `plain` shows the slice without evidence too."""
     numbers = [] if answer.refused else [words.probability(answer), words.interval(answer)]
     scope = "" if answer.gate.accepted else _notice(words.gate(answer), "refused")
+    asked = _TITLES.get(answer.task, answer.task)
+    of_slice = "" if drawing.place is None else f" Slice {drawing.place.index + 1}"
     parts = [
-        f"<h2>{_text(_TITLES.get(answer.task, answer.task))}</h2>",
+        f"<h2>{_text(asked + of_slice)}</h2>",
         f'<p class="decision">{_text(words.decision(answer))}</p>',
         scope,
-        _line(answer),
+        figures.line(answer),
         *(f"<p>{_text(line)}</p>" for line in (*numbers, words.trained(answer))),
-        _pictures(answer, image or answer.image, window, colormap),
+        _pictures(answer, image or answer.image, drawing, plain),
         _provenance(answer),
     ]
     return f"<section>{''.join(parts)}</section>"
@@ -122,17 +139,39 @@ def _cautions(cautions: Sequence[Caution]) -> str:
     return f'<div class="notice refused"><b>{words.CAUTIONS}</b><ul>{items}</ul></div>' if cautions else ""
 
 
-def _series(answer: SeriesPrediction) -> str:
-    """The whole series: decision and the probability of every slice."""
+def _series(given: SeriesPrediction | SeriesTriage, place: Place | None) -> str:
+    """The whole series: decision, the curve of its slices, what was left out, and which models answered."""
+    answer = _first(given)
+    assert isinstance(answer, SeriesPrediction)
+    subtype = given.subtype if isinstance(given, SeriesTriage) else None
+    lines = [words.probability(answer), words.series(answer)]
+    if isinstance(given, SeriesTriage) and subtype is not None and given.subtype_slice is not None:
+        lines.append(f"The kind of stroke, asked of slice {given.subtype_slice + 1}: {words.decision(subtype)}")
+    lines += [f"{count} left out: {reason}" for reason, count in _left_out(answer).most_common()]
     each = (
         f"not judged: {p.gate.reason}" if p.probability is None else words.percent(p.probability) for p in answer.slices
     )
     return (
         f'<section><h2>The series</h2><p class="decision">{_text(words.decision(answer))}</p>'
-        f"{_line(answer)}<p>{_text(words.probability(answer))}</p><p>{_text(words.series(answer))}</p>"
+        f"{figures.line(answer)}{figures.curve(answer, None if place is None else place.index)}"
+        f"{''.join(f'<p>{_text(line)}</p>' for line in lines)}<p>{_text(_models(answer, subtype))}</p>"
         f"<details><summary>Probability of each slice, from the feet to the head</summary>"
         f"{_table(dict(enumerate(each, 1)))}</details></section>"
     )
+
+
+def _left_out(answer: SeriesPrediction) -> Counter[str]:
+    """Files that are not in the series, by the reason; their names may be a person's."""
+    return Counter(left.reason for left in answer.left_out)
+
+
+def _models(series: SeriesPrediction, subtype: Prediction | None) -> str:
+    """Which models answered about a series, each with its version."""
+    sources = {p.provenance.model: p.provenance for p in (*series.slices[:1], *([subtype] if subtype else []))}
+    named = (
+        f"{s.model} ({s.revision or 'bundled or local'}, weights {s.weights_sha256[:12]})" for s in sources.values()
+    )
+    return f"Answered by {' and '.join(named)}."
 
 
 def _whole(answer: VolumePrediction) -> str:
@@ -140,25 +179,29 @@ def _whole(answer: VolumePrediction) -> str:
     lines = [] if answer.refused else [words.probability(answer), words.whole(answer)]
     pictures = ""
     if answer.peak is not None:
-        part = answer.slices[answer.peak]
-        drawing = overlay.render(answer.volume[answer.peak], part.heat, window=part.window)
+        heat, image = answer.slices[answer.peak].heat, answer.volume[answer.peak]
+        bare = replace(answer.caption(answer.peak), title="", answer="", cautions=())
+        drawn = framed_slice(image, bare, heat=heat, strength=answer.lit(heat), letters=figures.LETTERS)
         caption = f"Slice {answer.peak + 1}, where the evidence of the volume model is highest. {words.EVIDENCE}"
-        pictures = f'<div class="pictures">{_figure(drawing, "The slice with evidence", caption)}</div>'
+        pictures = f'<div class="pictures">{figures.figure(drawn, "The slice with evidence", caption)}</div>'
     source = answer.provenance
     trained = f"The model {source.model} was trained on: {source.trained_on.rstrip('.')}."
     return (
         f'<section><h2>The whole series at once</h2><p class="decision">{_text(words.decision(answer))}</p>'
-        f"{_line(answer)}{''.join(f'<p>{_text(line)}</p>' for line in lines)}<p>{_text(trained)}</p>{pictures}"
+        f"{figures.line(answer)}{''.join(f'<p>{_text(line)}</p>' for line in lines)}<p>{_text(trained)}</p>{pictures}"
         f"<p>Weights, SHA-256: {_text(source.weights_sha256)}</p></section>"
     )
 
 
-def _marks(segmentation: Segmentation, window: Window | None) -> str:
+def _marks(segmentation: Segmentation, drawing: _Drawing) -> str:
     """What the segmentation model marks on the slice, how large it is and what a mark means."""
     source, pictures, rows = segmentation.provenance, "", ""
     if not segmentation.refused:
-        drawing = overlay.render(segmentation.image, window=window or segmentation.window, regions=segmentation.regions)
-        pictures = f'<div class="pictures">{_figure(drawing, "The slice with marks", words.MARKS)}</div>'
+        image = segmentation.image
+        window = drawing.window or (segmentation.window if image.unit == "HU" else None)
+        caption = Caption(place=drawing.place, window=window)
+        drawn = framed_slice(image, caption, regions=segmentation.regions, letters=figures.LETTERS)
+        pictures = f'<div class="pictures">{figures.figure(drawn, "The slice with marks", words.MARKS)}</div>'
         for region, color in zip(segmentation.regions, overlay.REGION_COLORS, strict=False):
             name = f'<span style="color:#1a1d21;border-left:.8rem solid rgb{color};padding-left:.4rem">'
             rows += f"<tr><th>{name}{_text(region.name)}</span></th><td>{_text(words.size(region))}. "
@@ -170,39 +213,23 @@ def _marks(segmentation: Segmentation, window: Window | None) -> str:
     )
 
 
-def _line(answer: Prediction | SeriesPrediction | VolumePrediction) -> str:
-    """Probability, threshold and band on a line from 0 to 1, with the same in words for screen readers."""
-    if answer.probability is None:
-        return ""
-    low, high = answer.band
-    return (
-        f'<div class="scale" role="img" aria-label="{_text(words.probability(answer))}">'
-        f'<i class="band" style="left:{low:.1%};width:{high - low:.1%}"></i>'
-        f'<i class="line" style="left:{answer.threshold:.1%}"></i>'
-        f'<i class="mark" style="left:{answer.probability:.1%}"></i></div>'
-        '<p class="key">From 0 to 1. Blue mark: probability. Black line: threshold. Grey band: nothing is decided.</p>'
-    )
-
-
-def _pictures(answer: Prediction, image: Slice, window: Window | None, colormap: str) -> str:
-    used = (window or answer.window) if image.unit == "HU" else window
-    shown = "grey levels of the file (no HU)"
-    if image.unit == "HU":
-        drawn = used or overlay.default_window(image)
-        shown = f"window {drawn.width:g} / {drawn.level:g} HU"
-    figures = [_figure(overlay.render(image, window=used), "The slice as given", f"The slice, {shown}.")]
-    if answer.heat is not None:
-        drawing = overlay.render(image, answer.heat, window=used, colormap=colormap)
-        figures.append(_figure(drawing, "The slice with evidence", f"{words.evidence(answer.heat)} {words.EVIDENCE}"))
-        bar = overlay.colorbar(answer.heat, colormap, dark=False)
-        figures.append(_figure(bar, "Colour scale of the evidence", "", "bar"))
-    return f'<div class="pictures">{"".join(figures)}</div>'
-
-
-def _figure(pixels: ByteArray, alternative: str, caption: str, kind: str = "") -> str:
-    data = base64.b64encode(overlay.png(pixels)).decode("ascii")
-    below = f"<figcaption>{_text(caption)}</figcaption>" if caption else ""
-    return f'<figure class="{kind}"><img alt="{_text(alternative)}" src="data:image/png;base64,{data}">{below}</figure>'
+def _pictures(answer: Prediction, image: Slice, drawing: _Drawing, plain: bool) -> str:
+    """The slice as given and, where there is evidence, with it; what a reader must know stands around each."""
+    hu = image.unit == "HU"
+    window = (drawing.window or answer.window or overlay.default_window(image)) if hu else drawing.window
+    shown = "grey levels of the file (no HU)" if window is None else f"window {window.width:g} / {window.level:g} HU"
+    caption = Caption(place=drawing.place, window=window)
+    how: dict[str, Any] = {"letters": figures.LETTERS, "colormap": drawing.colormap}
+    pictures = []
+    if plain:
+        drawn = framed_slice(image, caption, **how)
+        pictures.append(figures.figure(drawn, "The slice as given", f"The slice, {shown}."))
+    heat = answer.heat
+    if heat is not None:
+        drawn = framed_slice(image, caption, heat=heat, strength=answer.lit(heat, drawing.asked), **how)
+        says = f"{words.evidence(heat)} {words.EVIDENCE}"
+        pictures.append(figures.figure(drawn, "The slice with evidence", says))
+    return f'<div class="pictures">{"".join(pictures)}</div>'
 
 
 def _provenance(answer: Prediction) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from strokenext.answer.answer import Files, pictures
 from strokenext.answer.classification import Calibrated, Classification
+from strokenext.answer.decision import Rule
 from strokenext.frame.framed import Caption, Place
 from strokenext.frame.naming import case_title
 from strokenext.types import Caution, Gate, Heat, Label, LeftOut, Slice, Window
@@ -91,6 +92,14 @@ class SeriesPrediction(Classification):
         gates = [p.gate for p in self.slices]
         common = max(gates, key=lambda gate: sum(other.code == gate.code for other in gates))
         return Gate(False, f"None of the {len(gates)} slices could be judged. {common.reason}", common.code)
+
+    def under(self, rule: Rule) -> SeriesPrediction:
+        """The same probabilities, decided by another rule."""
+        p = self.probability
+        if p is None:
+            return self
+        label, decision = rule.label(p), rule.decision(p)
+        return replace(self, label=label, decision=decision, threshold=rule.threshold, band=rule.band)
 
     def place(self, index: int) -> Place:
         """Where a slice lies in the series."""

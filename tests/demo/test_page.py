@@ -27,6 +27,7 @@ from demo.sessions import Case, CaseStore, ExpiredError
 from demo.settings import Settings
 from demo.storage.uploads import Uploads
 from strokenext.errors import InputError, TooLargeError
+from strokenext.frame.naming import file_stem
 from strokenext.overlay import COLORMAPS, STYLES
 from strokenext.types import Heat, Slice, Window
 from tests.helpers.page_desk import Desk
@@ -330,14 +331,15 @@ class TestHandlers:
 class TestTakeaway:
     def test_all_files_with_the_reader_s_opinion_and_no_image_bytes_on_disk(self, desk):
         desk.open(EXAMPLES / "hemorrhage.dcm")
+        stem = f"{file_stem(desk.case.label)}-strokenext"
         request = desk.named(kind="zip", opinion="Disagree", comment="<b>left</b> side")
         reply = takeaway.reply(desk.handlers.shown, request)
         with zipfile.ZipFile(io.BytesIO(base64.b64decode(reply["data"]))) as archive:
             names = archive.namelist()
-            record = json.loads(archive.read("strokenext.json"))
-            report = archive.read("strokenext-report.html").decode()
-            assert archive.read("strokenext-overlay.png").startswith(b"\x89PNG")
-        assert names == ["strokenext.json", "strokenext-overlay.png", "strokenext-report.html"]
+            record = json.loads(archive.read(f"{stem}.json"))
+            report = archive.read(f"{stem}-report.html").decode()
+            assert archive.read(f"{stem}-overlay.png").startswith(b"\x89PNG")
+        assert names == [f"{stem}.json", f"{stem}-overlay.png", f"{stem}-report.html"]
         assert record["feedback"] == {"opinion": "Disagree", "comment": "<b>left</b> side"}
         assert record["presence"]["gate"]["accepted"] is True
         assert "&lt;b&gt;left&lt;/b&gt; side" in report

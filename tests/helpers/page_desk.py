@@ -53,15 +53,15 @@ class Desk:
         names = {"generation": state.token.generation, "sequence": state.token.sequence}
         return {"tab": self.tab.key, **names, "case": state.case, "index": state.index, **more}
 
-    def open(self, path: Path, reader_first: bool = False) -> Screen:
-        """Open an example, or any other file as an upload."""
+    def open(self, path: Path, reader_first: bool = False, series: int | None = None) -> Screen:
+        """Open an example, or any other file as an upload, or the series of that number in it."""
         source: Mapping[str, Any] = {"example": path.name.replace(".", "-")}
         if path.parent != EXAMPLES:
             with TemporaryDirectory() as root, patch.dict(os.environ, GRADIO_TEMP_DIR=root):
                 sent = Path(root) / "0a1b" / path.name
                 sent.parent.mkdir()
                 sent.write_bytes(path.read_bytes())
-                return self._open({"files": [str(self.uploads.adopt(sent))]}, reader_first)
+                return self._open({"files": [str(self.uploads.adopt(sent))], "series": series}, reader_first)
         return self._open(source, reader_first)
 
     def read(self, image: Slice | Volume) -> Screen:

@@ -115,10 +115,11 @@
       const { state } = this;
       const window = state.unit === "HU" ? `W ${Math.round(state.width)}  L ${Math.round(state.level)}` : "no HU";
       const open = Boolean(state.key);
-      this.find(".v-tl").textContent = open ? (state.count > 1 ? `Slice ${state.index + 1} / ${state.count}` : state.title) : "";
+      const place = state.count > 1 ? `Slice ${state.index + 1} / ${state.count}` : state.title;
+      this.find(".v-tl").textContent = open ? `${place}\n${state.label}` : "";
       this.find(".v-tr").textContent = open ? window : "";
       const evidence = state.heat() ? ", with the model's evidence" : "";
-      const label = open ? `${state.title}, slice ${state.index + 1} of ${state.count}, ${window}${evidence}` : "No slice open";
+      const label = open ? `${state.label}, ${state.title}, slice ${state.index + 1} of ${state.count}, ${window}${evidence}` : "No slice open";
       this.find(".v-canvas").setAttribute("aria-label", label);
       this.find(".v-stage").setAttribute("aria-label", label);
     }

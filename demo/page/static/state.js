@@ -14,6 +14,12 @@
   const NEW_OPTIONS = { threshold: null, method: "gradcam", force: false, verdict: null, whole: false };
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
+  /** The folder that all of these files come from, null where there is none. */
+  const folder = (files) => {
+    const tops = new Set(files.map((file) => (file.webkitRelativePath || "").split("/")[0]));
+    return tops.size === 1 ? [...tops][0] || null : null;
+  };
+
   class Page {
     constructor() {
       this.parts = {};
@@ -80,6 +86,7 @@
           return;
         }
         request.files = names;
+        request.folder = folder(source.files);
         this.parts.viewer.sign(this.says.reading, true);
       }
       this.command("open", request, () => this.generation === generation);

@@ -12,7 +12,7 @@
     }
 
     close() {
-      Object.assign(this, { key: null, count: 0, index: 0, title: "", picture: null, shape: [1, 1], unit: "grey", spacing: null, edges: null });
+      Object.assign(this, { key: null, count: 0, index: 0, title: "", label: "", picture: null, shape: [1, 1], unit: "grey", spacing: null, edges: null });
       Object.assign(this, { windows: [], width: 80, level: 40, brightness: 0, contrast: 1, zoom: 1, pan: [0, 0], probe: null });
       Object.assign(this, { evidence: null, pictures: new Map(), curve: null, hidden: false, why: null, opening: false });
     }
@@ -75,7 +75,7 @@
       const { state } = this;
       state.close();
       Object.assign(state, { key: message.key, count: message.count, shape: message.shape, unit: message.unit, spacing: message.spacing });
-      Object.assign(state, { windows: message.windows, title: message.title, why: message.why, hidden: Boolean(message.hidden), index });
+      Object.assign(state, { windows: message.windows, title: message.title, label: message.label, why: message.why, hidden: Boolean(message.hidden), index });
       Object.assign(state, { width: message.windows[0]?.width ?? 80, level: message.windows[0]?.level ?? 40 });
       this.rebuild();
       this.go(index);

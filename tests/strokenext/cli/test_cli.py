@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -22,6 +23,7 @@ from strokenext.cli.exits import exit_code
 from strokenext.cli.predict import sentence
 from strokenext.errors import DamagedFileError, NotFoundError, OutputError
 from tests.helpers.places import ROOT
+from tests.helpers.reading import stands_on
 
 EXAMPLES = ROOT / "assets" / "examples"
 DICOM = EXAMPLES / "hemorrhage.dcm"
@@ -239,6 +241,29 @@ class TestPredict:
         series = [f"series/slice-000{i}.overlay.png" for i in range(3)]
         assert written == [*series, "slice10.png.overlay.png", "slice2.png.overlay.png"]
         assert np.asarray(Image.open(tmp_path / "maps" / "slice2.png.overlay.png")).shape[2] == 3
+
+    def test_descriptions_are_kept_where_they_are_asked_for_alone(self, pictures, tmp_path, capsys):
+        series, out = pictures / "series", [tmp_path / name for name in ("without", "with")]
+        for file in series.iterdir():
+            ds = pydicom.dcmread(file)
+            ds.StudyDescription, ds.SeriesDescription, ds.SliceThickness = "Kopf nativ", "Axial H31", 5
+            ds.AcquisitionDate = "20240503"
+            ds.save_as(file)
+        said = []
+        for folder, flag in zip(out, ("--no-case-names", "--case-names"), strict=True):
+            flags = ["--json", folder / "o.json", "--csv", folder / "o.csv", "--overlays", folder / "p", flag]
+            folder.mkdir()
+            assert run("predict", series, "--force", *flags) == 0
+            said.append("".join((folder / name).read_text() for name in ("o.json", "o.csv")) + capsys.readouterr().out)
+        assert not any(word in said[0] for word in ("Kopf", "Axial H31", "2024-05-03"))
+        label = "series · Kopf nativ · Axial H31 · 5 mm · 2024-05-03"
+        assert json.loads((out[1] / "o.json").read_text())["results"][0]["case"] == label
+        rows = list(csv.DictReader(io.StringIO((out[1] / "o.csv").read_text())))
+        assert {row["case"] for row in rows} == {label}
+        with Image.open(out[1] / "p" / "series" / "slice-0001.overlay.png") as picture:
+            drawn = np.asarray(picture)
+        assert stands_on(drawn, label, 14, bold=True)
+        assert stands_on(drawn, "Slice 2 of 3, at", 14)
 
     @pytest.mark.parametrize(
         ("arguments", "code", "words"),
