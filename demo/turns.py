@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from strokenext import errors
 
 from .cancel import Cancel
+
+
+class TooManyError(errors.BusyError):
+    """More of one owner's work is waiting than the service accepts of one."""
+
+    http_status = 429
 
 
 class _Ticket:
@@ -24,23 +30,26 @@ class Turns:
     """`places` pieces of work at once and `waiting` more; between two batches a place goes to the next owner.
 
     Owners are served one after the other (round-robin), however many pieces of work each has. One owner holds at
-    most `share` places, so that work which cannot be cut into batches leaves some to the others.
+    most `share` places, so that work which cannot be cut into batches leaves some to the others; and at most half of
+    the `waiting` is one owner's, so that nobody is turned away because somebody else sent much. Work of no owner ("")
+    is not counted so.
     """
 
     def __init__(self, places: int, waiting: int, share: int | None = None) -> None:
         self._free, self._most, self._share = places, places + waiting, share or places
         self._inside = 0
+        self._most_of_one = self._share + (waiting + 1) // 2
+        self._inside_of: Counter[str] = Counter()
         self._held: dict[str, int] = {}
         self._queue: OrderedDict[str, deque[_Ticket]] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
     def turn(self, owner: str, cancel: Cancel) -> Iterator[Turn]:
-        """Room for one piece of work. Raises BusyError when too many wait already, CancelledError."""
-        with self._lock:
-            if self._inside >= self._most:
-                raise errors.BusyError("The service is busy with other images. Try again in a few seconds.")
-            self._inside += 1
+        """Room for one piece of work. Raises BusyError when too many wait already, TooManyError when too many of the
+        owner's own do, CancelledError.
+        """
+        self._enter(owner)
         turn = Turn(self, owner, cancel)
         try:
             self._take(owner, cancel, _Ticket())
@@ -52,6 +61,16 @@ class Turns:
         finally:
             with self._lock:
                 self._inside -= 1
+                self._inside_of -= Counter([owner])  # which forgets who has none
+
+    def _enter(self, owner: str) -> None:
+        with self._lock:
+            if self._inside >= self._most:
+                raise errors.BusyError("The service is busy with other images. Try again in a few seconds.")
+            if owner and self._inside_of[owner] >= self._most_of_one:
+                raise TooManyError("Too many of your own images are waiting. Send the next when one has been answered.")
+            self._inside += 1
+            self._inside_of[owner] += 1
 
     @property
     def waiting(self) -> int:

@@ -42,6 +42,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": schemas.Problem, "description": "The service was started with a password."},
     413: {"model": schemas.Problem, "description": "The request is larger than the service takes."},
     500: {"model": schemas.Problem, "description": "A model is missing, or the service failed."},
+    429: {"model": schemas.Problem, "description": "Too many images of this address wait already: see Retry-After."},
     503: {"model": schemas.Problem, "description": "Models still loading, or too many waiting: see Retry-After."},
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from demo.cancel import Cancel, CancelledError
-from demo.turns import Turns
+from demo.turns import TooManyError, Turns
 from strokenext import errors
 
 PATIENCE = 20.0
@@ -145,6 +145,56 @@ def test_no_more_than_the_stated_number_wait():
     gate.set()
     for one in threads:
         one.join(PATIENCE)
+
+
+def test_one_owner_fills_no_more_than_half_of_the_queue():
+    turns, gate = Turns(2, 6, share=1), threading.Event()
+    ended: list[str] = []
+
+    def work(owner: str) -> None:
+        with turns.turn(owner, Cancel()):
+            gate.wait(PATIENCE)
+        ended.append(owner)
+
+    threads = [thread(lambda: work("greedy")) for _ in range(4)]
+    until(lambda: (turns.held, turns.waiting) == (1, 3))
+    for _ in range(20):
+        with pytest.raises(TooManyError, match="your own") as refused, turns.turn("greedy", Cancel()):
+            pass
+    assert refused.value.http_status == 429
+    threads.append(thread(lambda: work("other")))
+    until(lambda: turns.held == 2)  # others have their place at once
+    threads += [thread(lambda n=n: work(f"other {n}")) for n in range(3)]
+    until(lambda: turns.waiting == 6)
+    with pytest.raises(errors.BusyError, match="busy") as busy, turns.turn("late", Cancel()):
+        pass
+    assert busy.value.http_status == 503
+    gate.set()
+    for one in threads:
+        one.join(PATIENCE)
+    assert sorted(ended) == ["greedy"] * 4 + ["other", "other 0", "other 1", "other 2"]
+    with turns.turn("greedy", Cancel()):
+        pass  # what has ended counts no longer
+
+
+def test_cancelled_waits_make_room_for_the_owner_again():
+    turns, cancels = Turns(1, 2), [Cancel() for _ in range(2)]
+
+    def wait(cancel: Cancel) -> None:
+        with pytest.raises(CancelledError), turns.turn("a", cancel):
+            pass
+
+    with turns.turn("a", Cancel()):
+        first = thread(lambda: wait(cancels[0]))
+        until(lambda: turns.waiting == 1)
+        with pytest.raises(TooManyError), turns.turn("a", Cancel()):
+            pass
+        cancels[0].cancel()
+        first.join(PATIENCE)
+        second = thread(lambda: wait(cancels[1]))
+        until(lambda: turns.waiting == 1)
+        cancels[1].cancel()
+        second.join(PATIENCE)
 
 
 def test_places_survive_a_storm_of_cancellations():
