@@ -353,7 +353,8 @@ class TestManyAtOnce:
                 turned_away = [c for c in calls if _ended(c)]
                 go.set()
                 statuses = sorted(c.result().status_code for c in calls)
-            assert statuses == [200, 200, 503, 503, 503, 503]
+            assert statuses[:2] == [200, 200]
+            assert set(statuses[2:]) <= {429, 503}  # all are of one address, which may fill half of a queue
             assert len(turned_away) == 4  # at once, not after the others
             assert int(turned_away[0].result().headers["retry-after"]) > 0
             assert post(client, force=True).status_code == 200  # the slots came back
