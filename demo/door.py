@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import re
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from demo.api.problems import problem
+from demo.api.problems import problem, refusal
 from demo.guard import bodies, replies
+from demo.storage.receive import Incoming, take_in
 from demo.storage.uploads import GONE, Uploads
-from strokenext import errors
+from strokenext import StrokeNeXtError, errors
 
 if TYPE_CHECKING:
     from gradio.routes import App
@@ -34,12 +35,18 @@ OPEN: tuple[tuple[str, str], ...] = (
     ("POST", r"/gradio_api/(upload|run/predict|component_server/?)"),
 )
 _OPEN = tuple((frozenset(methods.split("|")), re.compile(path)) for methods, path in OPEN)
-UPLOAD = "/gradio_api/upload"
+UPLOAD, LOGIN_CHECK = "/gradio_api/upload", "/gradio_api/login_check"
 #: Bodies in which Gradio looks for files and addresses.
 COMPONENT = "/gradio_api/component_server"
 BODIES = frozenset({"/gradio_api/run/predict", COMPONENT})
 #: Bytes of such a body: a folder of thousands of names is far below.
 BODY_BYTES = 4 * 2**20
+
+
+class LoginError(StrokeNeXtError):
+    """An upload of somebody who is not logged in where there is a login."""
+
+    http_status = 401
 
 
 def is_open(method: str, path: str) -> bool:
@@ -70,36 +77,35 @@ class Door:
             await self._gradio(scope, receive, send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Gradio's answer, with the paths that the files have been moved to."""
-        if not bodies.FORM.fullmatch(Headers(scope=scope).get("content-type", "").strip()):
-            await problem(400, "invalid", bodies.NO_FORM)(scope, receive, send)
-            return
-        start: Message | None = None
-        body = b""
-
-        async def moved(message: Message) -> None:
-            nonlocal start, body
-            if message["type"] == "http.response.start" and message["status"] == 200:
-                start = message
-            elif start is None:
-                await send(message)
-            else:
-                body += message.get("body", b"")
-                if not message.get("more_body"):
-                    await self._adopt(start, body, scope, receive, send)
-
-        await self._gradio(scope, receive, moved)
-
-    async def _adopt(self, start: Message, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        """The names under which the files wait; Gradio, which would leave what is cut short, is not asked."""
+        incoming = Incoming(scope, receive)
         try:
-            # Not on a thread: nothing may come between Gradio's own move and this one.
-            content = json.dumps([str(self.uploads.adopt(Path(path))) for path in json.loads(body)]).encode()
-        except errors.NotFoundError:
-            await _gone(scope, receive, send)
-            return
-        MutableHeaders(scope=start)["content-length"] = str(len(content))
-        await send(start)
-        await send({"type": "http.response.body", "body": content})
+            await self._require_login(scope)
+            if not bodies.FORM.fullmatch(Headers(scope=scope).get("content-type", "").strip()):
+                raise errors.InputError(bodies.NO_FORM)
+            reply: Response = JSONResponse(await take_in(scope, incoming, self.uploads))
+        except StrokeNeXtError as error:
+            await incoming.drain()
+            reply = refusal(error)
+            reply.headers["Connection"] = "close"
+        await reply(scope, receive, send)
+
+    async def _require_login(self, scope: Scope) -> None:
+        """Raises LoginError where Gradio, which keeps the login, does not know who asks."""
+        kept = [(k, v) for k, v in Headers(scope=scope).raw if k not in {b"content-length", b"content-type"}]
+        asked = {**scope, "method": "GET", "path": LOGIN_CHECK, "raw_path": LOGIN_CHECK.encode(), "headers": kept}
+        status = 0
+
+        async def nothing() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+
+        await self.app(asked, nothing, note)
+        if status != 200:
+            raise LoginError("Log in first: the password is no longer known here. Reload the page.")
 
     async def _body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gradio is handed what has been looked at, written anew, so that both have read the same."""

@@ -22,6 +22,7 @@ from . import zerogpu
 from .guard import names
 from .service import Service
 from .settings import Settings, parse
+from .storage.limits import Limits
 from .storage.scratch import FolderError, Scratch
 from .storage.uploads import Uploads
 
@@ -194,9 +195,9 @@ def build(settings: Settings) -> tuple[FastAPI, Service]:
     from .door import Door
     from .page import app as page
 
-    app, service = build_api(settings)
+    uploads = Uploads(Limits.of(settings))
+    app, service = build_api(settings, uploads)
     options = {**page.page_options(), "auth": settings.auth, "max_file_size": settings.max_upload, "mcp_server": False}
-    uploads = Uploads()
     blocks = page.build(service, uploads)
     gradio.mount_gradio_app(app, blocks, path="/", **options)
     blocks.has_launched = True  # launch() was never called, and without it Gradio checks no path that it is given
@@ -206,7 +207,7 @@ def build(settings: Settings) -> tuple[FastAPI, Service]:
     return app, service
 
 
-def build_api(settings: Settings) -> tuple[FastAPI, Service]:
+def build_api(settings: Settings, uploads: Uploads | None = None) -> tuple[FastAPI, Service]:
     """The app with the API alone, behind the limits and headers that stand in front of the page too."""
     from fastapi import FastAPI
     from starlette.middleware.cors import CORSMiddleware
@@ -215,12 +216,14 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
     from .guard import headers, hosts, limits, replies
 
     service = Service(replace(settings, case_names=shows_names(settings, os.environ)))
+    uploads = Uploads(Limits.of(settings)) if uploads is None else uploads
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.start()
         yield
         service.stop()
+        uploads.close()
 
     app = FastAPI(title="StrokeNeXt", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     trusted = names.hosts(settings, os.environ)
@@ -231,5 +234,5 @@ def build_api(settings: Settings) -> tuple[FastAPI, Service]:
     app.add_middleware(hosts.TrustedHosts, hosts=trusted)
     app.add_middleware(replies.Unforeseen)
     app.add_middleware(headers.SafeHeaders, frames=HUB_FRAMES if "SPACE_ID" in os.environ else "'self'")
-    api.add_routes(app, service)
+    api.add_routes(app, service, uploads)
     return app, service

@@ -37,6 +37,10 @@ class Settings:
     decode_seconds: float = 60.0  # for one upload
     decode_memory: int = 4096 * MEBI  # bytes of address space of one of these processes
     max_held: int = 2048 * MEBI  # bytes of opened pictures in memory, of all readers together
+    max_stored: int = 2048 * MEBI  # bytes of uploads that wait to be opened, of all readers together
+    max_stored_each: int = 512 * MEBI  # of one reader; never less than `max_upload`
+    uploads_each: int = 16  # uploads of one reader that may wait
+    upload_seconds: float = 180.0  # without being opened, after which an upload is gone
     idle: float = 30 * 60.0  # seconds without use after which an opened picture is forgotten
 
 
@@ -44,7 +48,7 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     """Settings from command-line flags, then variables, then defaults. Exits with a sentence like argparse does."""
     parser = build_parser(environment)
     values = vars(parser.parse_args(arguments))
-    for name in ("max_upload", "max_held", "decode_memory"):
+    for name in ("max_upload", "max_held", "max_stored", "max_stored_each", "decode_memory"):
         values[name] = int(values[name] * MEBI)
     values["idle"] *= 60
     values["allow_host"] = tuple(values["allow_host"])
@@ -109,6 +113,10 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
     option("--decode-seconds", _seconds, base.decode_seconds, "seconds that decoding one upload may take")
     option("--decode-memory", _address, base.decode_memory // MEBI, "MiB that one decoding process may use (Linux)")
     option("--max-held", _held, base.max_held // MEBI, "opened pictures kept in memory, of all readers, in MiB")
+    option("--max-stored", _held, base.max_stored // MEBI, "uploads that wait to be opened, of all readers, in MiB")
+    option("--max-stored-each", _held, base.max_stored_each // MEBI, "of one reader, in MiB; at least --max-upload")
+    option("--uploads-each", _count, base.uploads_each, "uploads of one reader that may wait to be opened")
+    option("--upload-seconds", _seconds, base.upload_seconds, "seconds after which an upload nobody opens is gone")
     option("--idle", _minutes, base.idle / 60, "minutes without use after which an opened picture is forgotten")
     return parser
 

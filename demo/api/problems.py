@@ -48,10 +48,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
 
 
-async def _library(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, StrokeNeXtError)
+def refusal(error: StrokeNeXtError) -> JSONResponse:
+    """The problem for an error of the library or of ours, with its status."""
     headers = {"Retry-After": str(RETRY_SECONDS)} if isinstance(error, errors.BusyError) else None
     return problem(error.http_status, code_of(error), str(error), headers)
+
+
+async def _library(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, StrokeNeXtError)
+    return refusal(error)
 
 
 async def _framework(_request: Request, error: Exception) -> Response:

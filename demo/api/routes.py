@@ -7,7 +7,8 @@ import base64
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -22,6 +23,9 @@ from starlette.responses import HTMLResponse, JSONResponse
 import strokenext
 from demo.cancel import Cancel
 from demo.service import Options, Result, Service
+from demo.storage.receive import Incoming, declared
+from demo.storage.scratch import storage_error
+from demo.storage.uploads import Uploads
 from strokenext import Segmentation, StrokeNeXtError, errors, words
 
 from . import docs, problems, reply, schemas
@@ -44,15 +48,16 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     500: {"model": schemas.Problem, "description": "A model is missing, or the service failed."},
     429: {"model": schemas.Problem, "description": "Too many images of this address wait already: see Retry-After."},
     503: {"model": schemas.Problem, "description": "Models still loading, or too many waiting: see Retry-After."},
+    507: {"model": schemas.Problem, "description": "The disk of the server takes no file; the sentence says why."},
 }
 
 
-def add_routes(app: FastAPI, service: Service) -> None:
+def add_routes(app: FastAPI, service: Service, uploads: Uploads) -> None:
     """Put the routes on `app`; all but /health ask for the password, when there is one."""
     problems.install(app)
     app.include_router(_open_routes(service))
     guarded = [Depends(_password(service.settings.auth))]
-    app.include_router(_predict_routes(service), dependencies=guarded)
+    app.include_router(_predict_routes(service, uploads), dependencies=guarded)
     app.include_router(_description_routes(app), dependencies=guarded)
     for path, method in METHODS.items():
         # Without this the page, mounted on everything, would answer the other methods with a 404 of its own.
@@ -91,7 +96,7 @@ def _open_routes(service: Service) -> APIRouter:
     return router
 
 
-def _predict_routes(service: Service) -> APIRouter:
+def _predict_routes(service: Service, uploads: Uploads) -> APIRouter:
     router = APIRouter()
     # A few threads more than the service lets in, so that the ones it turns away hear so at once.
     limiter = CapacityLimiter(service.settings.workers + service.settings.queue + 8)
@@ -108,7 +113,7 @@ def _predict_routes(service: Service) -> APIRouter:
     async def predict(request: Request) -> JSONResponse:
         """Judge one head CT image (DICOM, PNG, JPEG) or series (zip, multi-frame DICOM, NIfTI) sent as form data."""
         began = time.perf_counter()
-        async with request.form(max_files=1, max_fields=16, max_part_size=4096) as parts:
+        async with _sent(request, uploads) as (request, parts):
             upload = _upload(parts)
             form = _form({**request.query_params, **{k: v for k, v in parts.items() if k not in FIELDS}})
             who = Client(request.client.host if request.client else "", Cancel())
@@ -145,6 +150,30 @@ def _description_routes(app: FastAPI) -> APIRouter:
         return HTMLResponse(docs.render(describe(), str(request.base_url).rstrip("/")))
 
     return router
+
+
+@asynccontextmanager
+async def _sent(request: Request, uploads: Uploads) -> AsyncIterator[tuple[Request, FormData]]:
+    """The request, read to its end, and its form, whose files are kept while inside.
+
+    Raises CrowdedError, StorageError.
+    """
+    incoming = Incoming(request.scope, request.receive)
+    request = Request(request.scope, incoming)
+    with ExitStack() as room:
+        try:
+            room.enter_context(uploads.elsewhere(declared(request.headers)))
+            parts = await request.form(max_files=1, max_fields=16, max_part_size=4096)
+        except OSError as error:
+            await incoming.drain()
+            raise storage_error(error) from error
+        except StrokeNeXtError:
+            await incoming.drain()
+            raise
+        try:
+            yield request, parts
+        finally:
+            await parts.close()
 
 
 @dataclass(frozen=True)

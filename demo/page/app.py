@@ -40,12 +40,14 @@ def build(service: Service, uploads: Uploads) -> gr.Blocks:
 
     def gone(session: str) -> None:
         handlers.gone(session)
+        uploads.leave(session)
         forget_session(page, session)
 
     store = CaseStore(settings.max_held, idle=settings.idle, gone=gone)
     service.regularly(store.sweep)
     service.regularly(uploads.sweep)
     handlers = Handlers(service, store, uploads)
+    uploads.session_of = handlers.tabs.session_of
     with gr.Blocks(title=text.TITLE, analytics_enabled=False, fill_width=True, delete_cache=DELETE_CACHE) as page:
         _parts(page, handlers, settings.idle / 60)
     page.queue(max_size=settings.queue + settings.workers, api_open=False)

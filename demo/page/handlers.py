@@ -125,7 +125,9 @@ class Handlers:
 
     def hello(self, request: gr.Request) -> dict[str, Any]:
         """The key of a page that has just been loaded, and an empty stage."""
-        return viewer.empty() | {"tab": self.tabs.new(str(request.session_hash or "")).key}
+        tab = self.tabs.new(str(request.session_hash or ""))
+        self.store.alive(tab.session, None)
+        return viewer.empty() | {"tab": tab.key}
 
     def left(self, request: gr.Request) -> None:
         """The page has closed its connection."""

@@ -8,13 +8,12 @@ from pathlib import PurePath
 from typing import Any
 
 from demo.service import Options
+from demo.storage.receive import MOST_FILES
 from strokenext import METHODS, errors
 
 from . import examples, text
 from .state import Token
 
-#: Files of one upload.
-MOST_FILES = 20_000
 Request = Mapping[str, Any]
 
 

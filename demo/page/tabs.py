@@ -185,6 +185,11 @@ class Tabs:
             self._tabs.move_to_end(key)
             return self._tabs[key]
 
+    def session_of(self, key: str) -> str:
+        """The session of the tab of that key, which is no use of it; empty where there is none."""
+        with self._lock:
+            return self._tabs[key].session if key in self._tabs else ""
+
     def forget(self, session: str) -> None:
         """The page of that session has gone."""
         with self._lock:

@@ -9,6 +9,7 @@ import json
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from strokenext.errors import InputError, TooLargeError
 from strokenext.frame.naming import file_stem
 from strokenext.overlay import COLORMAPS, STYLES
 from strokenext.types import Heat, Slice, Window
-from tests.helpers.page_desk import Desk
+from tests.helpers.page_desk import Desk, waiting
 from tests.helpers.tiny_models import save_pair
 
 STATIC = Path(viewer.__file__).parent / "static"
@@ -284,35 +285,43 @@ class TestHandlers:
             reply = app._call(name, getattr(desk.handlers, name))(sent)
             assert reply.get("error", ".").endswith("."), name
 
-    def test_an_upload_is_deleted_as_soon_as_it_is_in_memory(self, desk, tmp_path, monkeypatch):
-        root = tmp_path / "uploads"
-        inner = root / "0a1b"
-        inner.mkdir(parents=True)
-        monkeypatch.setenv("GRADIO_TEMP_DIR", str(root))
-        (inner / "IM0001").write_bytes((EXAMPLES / "normal.dcm").read_bytes())
-        sent = desk.uploads.adopt(inner / "IM0001")
-        desk.handlers.open({"tab": desk.tab.key, "generation": 1, "files": [str(sent)]})
+    def test_an_upload_is_gone_as_soon_as_it_is_in_memory(self, desk):
+        sent = waiting(desk.uploads, (EXAMPLES / "normal.dcm").read_bytes())
+        desk.handlers.open({"tab": desk.tab.key, "generation": 1, "files": sent})
         assert desk.tab.state.phase is Phase.SHOWN
-        assert list(root.iterdir()) == []
+        assert (len(desk.uploads), desk.uploads.size) == (0, 0)
         with pytest.raises(InputError, match="no longer there"):
-            desk.uploads.read([str(sent)], desk.handlers.service.decode)
+            desk.uploads.read(sent, desk.handlers.service.decode)
 
-    def test_no_name_that_is_sent_reads_or_deletes_anything_but_an_upload(self, desk, tmp_path, monkeypatch):
-        root, secret = tmp_path / "uploads", tmp_path / "secret.dcm"
-        (root / "0a1b").mkdir(parents=True)
+    def test_an_upload_is_gone_whether_it_can_be_read_or_not(self, desk, monkeypatch):
+        sent = waiting(desk.uploads, b"no picture")
+        desk.handlers.open({"tab": desk.tab.key, "generation": 1, "files": sent})
+        assert desk.tab.state.phase is Phase.FAILED
+        assert len(desk.uploads) == 0
+
+        def cancelled(*_: object, cancel: Any, **__: object) -> None:
+            assert len(desk.uploads) == 0
+            desk.close()
+            cancel.check()
+
+        monkeypatch.setattr(desk.handlers.service, "offer", cancelled)
+        sent = waiting(desk.uploads, (EXAMPLES / "normal.dcm").read_bytes())
+        desk.handlers.open({"tab": desk.tab.key, "generation": 2, "files": sent})
+        assert desk.tab.state.phase is Phase.EMPTY
+        assert len(desk.uploads) == 0
+
+    def test_no_name_that_is_sent_reads_or_deletes_anything_but_an_upload(self, desk, tmp_path):
+        secret = tmp_path / "secret.dcm"
         secret.write_bytes((EXAMPLES / "normal.dcm").read_bytes())
-        (root / "0a1b" / "link.dcm").symlink_to(secret)
-        (root / "folder").symlink_to(tmp_path)
-        (root / "bare.dcm").write_bytes(secret.read_bytes())
-        monkeypatch.setenv("GRADIO_TEMP_DIR", str(root))
-        names = [str(secret), f"{root}/0a1b/link.dcm", f"{root}/folder/secret.dcm", f"{root}/bare.dcm", "/dev/zero",
-                 f"{root}/0a1b/../../secret.dcm", f"{root}/0a1b", "", "\0", "nothing"]  # fmt: skip
+        (own,) = waiting(desk.uploads, secret.read_bytes())
+        token = own.split("/")[0]
+        names = [str(secret), f"{desk.uploads.root}/{own}", f"{token}/1", f"{token}/00", token, f"{own}/../../x",
+                 "/dev/zero", "", "\0", "nothing", own + "\0", f"./{own}"]  # fmt: skip
         for number, name in enumerate(names, 1):
             desk.handlers.open({"tab": desk.tab.key, "generation": number, "files": [name]})
             assert "no longer there" in desk.screen.answer, name
         assert secret.exists()
-        assert (root / "bare.dcm").exists()
-        assert (root / "0a1b" / "link.dcm").is_symlink()
+        assert desk.uploads.read([own], list) == [secret.read_bytes()]
 
     def test_closing_forgets(self, desk):
         desk.open(EXAMPLES / "normal.dcm")

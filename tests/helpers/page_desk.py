@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -17,6 +15,15 @@ from demo.sessions import Case, CaseStore
 from demo.storage.uploads import Uploads
 from strokenext import Slice, Volume
 from tests.helpers.places import EXAMPLES
+
+
+def waiting(uploads: Uploads, *contents: bytes, owner: str = "", declared: int = 0) -> list[str]:
+    """The names of files that have been sent in one upload."""
+    with uploads.arriving(owner, declared) as upload:
+        for content in contents:
+            upload.begin_file()
+            upload.write(content)
+    return upload.names
 
 
 class Desk:
@@ -57,11 +64,8 @@ class Desk:
         """Open an example, or any other file as an upload, or the series of that number in it."""
         source: Mapping[str, Any] = {"example": path.name.replace(".", "-")}
         if path.parent != EXAMPLES:
-            with TemporaryDirectory() as root, patch.dict(os.environ, GRADIO_TEMP_DIR=root):
-                sent = Path(root) / "0a1b" / path.name
-                sent.parent.mkdir()
-                sent.write_bytes(path.read_bytes())
-                return self._open({"files": [str(self.uploads.adopt(sent))], "series": series}, reader_first)
+            sent = waiting(self.uploads, path.read_bytes())
+            return self._open({"files": sent, "series": series}, reader_first)
         return self._open(source, reader_first)
 
     def read(self, image: Slice | Volume) -> Screen:

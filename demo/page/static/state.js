@@ -97,7 +97,7 @@
       const found = await Promise.resolve(files).catch(() => []);
       if (generation !== this.generation) return null;
       if (!found.length) throw new Error(this.says.nothing_dropped);
-      return ns.upload(found, this.upload.signal, (share) => this.sending(generation, share));
+      return ns.upload(found, this.tab, this.upload.signal, (share) => this.sending(generation, share));
     }
 
     /** Another series of what was opened last: what was open is left as for any other picture, the list stays. */

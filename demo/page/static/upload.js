@@ -3,13 +3,14 @@
   const ns = (window.StrokeNeXt = window.StrokeNeXt || {});
   const address = () => `${window.gradio_config?.root ?? ""}${window.gradio_config?.api_prefix ?? "/gradio_api"}/upload`;
 
-  /** Send files; the names that the server gave them, or an Error with a sentence or none. `sent(share)` is 0..1. */
-  ns.upload = (files, signal, sent) =>
+  /** Send the files of a page; the names that the server gave them, or an Error with a sentence or none. `sent(share)` is 0..1. */
+  ns.upload = (files, page, signal, sent) =>
     new Promise((resolve, reject) => {
       const form = new FormData();
       for (const file of files) form.append("files", file, file.name);
       const request = new XMLHttpRequest();
       request.open("POST", address());
+      if (page) request.setRequestHeader("X-StrokeNeXt-Page", page); // its uploads go when it has gone
       request.upload.onprogress = (event) => event.lengthComputable && sent(event.loaded / event.total);
       request.onload = () => (request.status === 200 ? resolve(JSON.parse(request.responseText)) : reject(new Error(refusal(request))));
       request.onerror = request.ontimeout = request.onabort = () => reject(new Error(""));

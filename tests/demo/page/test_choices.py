@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
@@ -23,7 +20,7 @@ from demo.settings import Settings
 from strokenext import errors
 from tests.helpers import places
 from tests.helpers import several_series as made
-from tests.helpers.page_desk import Desk
+from tests.helpers.page_desk import Desk, waiting
 from tests.helpers.tiny_models import save_pair
 
 DICOM = places.SHARED / "dicom"
@@ -48,15 +45,9 @@ def desk(service: Service) -> Desk:
 
 def upload(desk: Desk, *paths: Path, **more: Any) -> dict[str, Any]:
     """Open files as an upload; what the browser is told, with everything it does not know yet."""
-    with TemporaryDirectory() as root, patch.dict(os.environ, GRADIO_TEMP_DIR=root):
-        names = []
-        for number, path in enumerate(paths):
-            sent = Path(root) / f"0a{number}" / path.name
-            sent.parent.mkdir()
-            sent.write_bytes(path.read_bytes())
-            names.append(str(desk.uploads.adopt(sent)))
-        generation = desk.tab.state.token.generation + 1
-        reply = desk.handlers.open({"tab": desk.tab.key, "generation": generation, "files": names, **more})
+    names = waiting(desk.uploads, *(path.read_bytes() for path in paths))
+    generation = desk.tab.state.token.generation + 1
+    reply = desk.handlers.open({"tab": desk.tab.key, "generation": generation, "files": names, **more})
     assert "error" not in reply, reply
     return desk.tab.snapshot()
 
