@@ -170,6 +170,19 @@ _ROWS: tuple[ModelRow, ...] = (
         input_shape=RGB_256,
         classes=1,
     ),
+    ModelRow(
+        name="unet_lite",
+        title="U-Net over EfficientNet-Lite0 for lesion masks",
+        short="U-Net lite",
+        builder="strokenext.models.unet:encoder_unet",
+        arguments=MappingProxyType({"encoder": "lite0"}),
+        params=3_836_689,
+        source="Ronneberger et al., arXiv 1505.04597, down through an EfficientNet-Lite0 of Tan and Le, arXiv "
+        "1905.11946, from timm",
+        kind="segmentation",
+        input_shape=RGB_256,
+        classes=1,
+    ),
 )
 
 _BY_NAME: Mapping[str, ModelRow] = MappingProxyType({r.name: r for r in _ROWS})

@@ -1,4 +1,8 @@
-"""U-Net for lesion masks (Ronneberger et al., arXiv 1505.04597) with batch norm and padded convolutions."""
+"""U-Nets for lesion masks (Ronneberger et al., arXiv 1505.04597) with batch norm and padded convolutions.
+
+The second takes its way down from an image classifier, whose ImageNet weights it can start from (as TernausNet,
+Iglovikov and Shvets, arXiv 1801.05746).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .network import Network, double_convolution
+from .strokenext import Encoder
 
 #: Number of halvings between the input and the bottom.
 DEPTH = 4
@@ -41,6 +46,53 @@ class UNet(Network):
         return self.classifier(features[0])
 
 
+#: Channels of the decoder's maps of the U-Net over an encoder, from stride 16 up to stride 1.
+DECODER_WIDTHS = (128, 64, 48, 32, 16)
+
+
+class EncoderUNet(Network):
+    """(N, 3, H, W) -> (N, classes, H, W) logits, down through an EfficientNet-Lite; H and W of 32 or more."""
+
+    def __init__(self, encoder: Encoder, classes: int = 1) -> None:
+        super().__init__()
+        self.encoder = encoder
+        levels = _widths(encoder)
+        below = [levels[-1], *DECODER_WIDTHS]
+        beside = [*levels[-2::-1], 0]
+        self.up = nn.ModuleList(
+            double_convolution(b + s, o) for b, s, o in zip(below, beside, DECODER_WIDTHS, strict=False)
+        )
+        self.classifier = nn.Conv2d(DECODER_WIDTHS[-1], classes, 1)
+
+    def features(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(N, 3, H, W) -> the last decoder map, (N, 16, H, W)."""
+        sides = [x.shape[-2:]]
+        levels = [self.encoder.stem(x)]
+        for stage in self.encoder.stages:
+            levels.append(stage(levels[-1]))
+        out = levels.pop()
+        for block, skip in zip(self.up, [*reversed(levels), None], strict=True):
+            size = sides[0] if skip is None else skip.shape[-2:]
+            out = F.interpolate(out, size=size, mode="bilinear", align_corners=False)
+            out = block(out if skip is None else torch.cat((skip, out), dim=1))
+        return (out,)
+
+    def head(self, features: tuple[Tensor, ...]) -> Tensor:
+        """The decoder map -> (N, classes, H, W) logits."""
+        return self.classifier(features[0])
+
+
+def _widths(encoder: Encoder) -> list[int]:
+    """Channels of the stem (stride 2) and of the four stages (strides 4 to 32)."""
+    parts = [encoder.stem, *encoder.stages]
+    return [[m for m in part.modules() if isinstance(m, nn.Conv2d)][-1].out_channels for part in parts]
+
+
 def unet(classes: int = 1, width: int = 32) -> UNet:
     """U-Net of four halvings; `width` is the channel count of the first level."""
     return UNet(classes, width)
+
+
+def encoder_unet(encoder: str = "lite0", classes: int = 1, pretrained: bool = False) -> EncoderUNet:
+    """U-Net over an EfficientNet-Lite; `pretrained` starts it from timm's ImageNet weights (downloads)."""
+    return EncoderUNet(Encoder(encoder, pretrained), classes)

@@ -41,13 +41,13 @@ def write(file: Path, pixels: np.ndarray) -> None:
     cv2.imencode(".png", pixels)[1].tofile(file)
 
 
-def bright(level: float = 0.62, width: int = 4) -> nn.Module:
-    """A U-Net set by hand: above the grey level `level`, away from bone, it marks class 0; class 1 never.
+def bright(level: float = 0.62, width: int = 4, classes: int = 3) -> nn.Module:
+    """A U-Net set by hand: above the grey level `level`, away from bone, it marks class 0; the others never.
 
     Its first channel is the grey level, its second what exceeds 0.9 of it, spread by four pixels; both are carried
     through. Its input is `channels="plain"`, grey levels 0..1.
     """
-    network = build("unet", classes=2, width=width)
+    network = build("unet", classes=classes, width=width)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
@@ -61,7 +61,7 @@ def bright(level: float = 0.62, width: int = 4) -> nn.Module:
         first[0].weight[1, 0, 1, 1] = 1.0
         first[1].bias[1] = -0.9
         network.classifier.weight[0, 0], network.classifier.weight[0, 1] = 60.0, -4000.0
-        network.classifier.bias.copy_(torch.tensor([-60.0 * level, -30.0]))
+        network.classifier.bias.copy_(torch.tensor([-60.0 * level, *[-30.0] * (classes - 1)]))
     return network.eval()
 
 
@@ -83,7 +83,7 @@ def segmentation_model(folder: Path, size: int = 96) -> Path:
         experimental=True,
         masks=Masks((0.5, 0.5), (0.0, 0.0), ("Bright tissue.", "The rim, never the blood.")),
     )
-    save_model(folder, bright(), config, f"# {folder.name}\n\nSet by hand for tests.\n", half=False)
+    save_model(folder, bright(classes=2), config, f"# {folder.name}\n\nSet by hand for tests.\n", half=False)
     return folder
 
 

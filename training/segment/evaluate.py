@@ -4,7 +4,10 @@ Slices go through the reader and contract of a user's file, and masks are compar
 gate is passed by: every held-out slice counts. What is compared with what:
 - sources with outlined edema: the edema, and the hematoma derived beside it (`hematoma`);
 - evaluation-only sources with blood masks: the hematoma, as their annotators drew it;
-- slices labelled normal, and slices of infarcts (which the model has no class for): whatever is marked is wrong.
+- evaluation-only sources with infarct masks: the infarct, as their annotators drew it;
+- slices labelled normal: whatever is marked is wrong; on slices of infarcts so is what is not marked as one.
+
+A model of the first classes only is compared with those.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from strokenext.segment.segmenter import Segmenter
 from strokenext.types import Gate, Slice
 from strokenext.windows import BRAIN, grey01
 from training.data.images import open_image
-from training.data.labels import BLOOD
+from training.data.labels import EDEMA, INFARCT
 from training.data.manifest import Manifest, Record
 from training.environment import environment
 from training.measure.estimate import text
@@ -82,10 +85,10 @@ class MarkedSlice:
     marked: Mapping[str, int]
     head: int
 
-    @property
-    def any_marked(self) -> int:
-        """Pixels marked as any class."""
-        return sum(self.marked.values())
+    def wrongly_marked(self) -> int:
+        """Pixels marked on a slice without a lesion, or as another class on one with an infarct."""
+        own = {INFARCT} if self.record.subtype == 0 else set()
+        return sum(pixels for name, pixels in self.marked.items() if name not in own)
 
 
 def flags(group: argparse._ArgumentGroup) -> list[argparse.Action]:
@@ -135,7 +138,7 @@ def comparable_records(manifest: Manifest, split: Split | None, part: str) -> li
 
 def marked_slices(segmenter: Segmenter, given: Evaluation, records: Sequence[Record]) -> Iterator[MarkedSlice]:
     """Every record as the model sees it. Raises DataError for a model of other classes."""
-    if segmenter.classes != MASK_CLASSES:
+    if segmenter.classes != MASK_CLASSES[: len(segmenter.classes)]:
         raise DataError(
             f"{segmenter.name} marks {', '.join(segmenter.classes)}; the masks are of {', '.join(MASK_CLASSES)}."
         )
@@ -174,10 +177,13 @@ def metrics_of(slices: Sequence[MarkedSlice], draws: int = 1000) -> dict[str, An
             if chosen:
                 scores = lesion_scores([s.counts[name] for s in chosen], [s.record.unit for s in chosen], draws)
                 metrics[f"{title}, {_class_title(name, chosen)}"] = scores
-    for title, wanted in (("normal slices", lambda r: r.presence == 0), ("infarcts", lambda r: r.subtype == 0)):
+    for title, wanted in (
+        ("normal slices", lambda r: r.presence == 0),
+        ("infarcts, other marks", lambda r: r.subtype == 0),
+    ):
         for source, group in _groups([s for s in slices if wanted(s.record)]).items():
             units, heads = [s.record.unit for s in group], [s.head for s in group]
-            metrics[f"{title}, {source}"] = free_scores([s.any_marked for s in group], heads, units, draws)
+            metrics[f"{title}, {source}"] = free_scores([s.wrongly_marked() for s in group], heads, units, draws)
     return metrics
 
 
@@ -191,7 +197,7 @@ def _groups(slices: Sequence[MarkedSlice]) -> dict[str, list[MarkedSlice]]:
 
 def _class_title(name: str, slices: Sequence[MarkedSlice]) -> str:
     """The class, and whether somebody drew it."""
-    drawn = all(s.record.extra.get("mask_of") == BLOOD for s in slices)
+    drawn = all(s.record.extra.get("mask_of") != EDEMA for s in slices)
     return name if name != MASK_CLASSES[0] or drawn else f"{name} (derived beside the outlined edema)"
 
 
@@ -199,7 +205,7 @@ def cases_of(slices: Sequence[MarkedSlice]) -> dict[str, list[Any]]:
     """The slices as columns: pixels marked, true and both by class; None where the class was not compared."""
     columns: dict[str, list[Any]] = {"path": [s.record.path for s in slices], "unit": [s.record.unit for s in slices]}
     for name in MASK_CLASSES:
-        columns[f"{name} marked"] = [s.marked[name] for s in slices]
+        columns[f"{name} marked"] = [s.marked.get(name) for s in slices]
         for key in ("true", "both", "lesions", "found"):
             columns[f"{name} {key}"] = [getattr(s.counts[name], key) if name in s.counts else None for s in slices]
     return columns

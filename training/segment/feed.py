@@ -2,9 +2,9 @@
 
 The recipe's mixture says which examples: `real_bleed` slices with masks; `normal` ones without a lesion, from every
 source alike (labelled normal, and in training and validation unlabelled ones `away_negatives` slices or more from an
-annotated one); `bleed` the same with a bleed drawn in. Without the second a network learns that every slice has a
-lesion, without the third that blood is what one hospital outlined. Infarcts have no class here, their shares count
-for nothing. Where a class is not known, nothing is learned and nothing scored.
+annotated one); `bleed` and `infarct` the same with one drawn in. Without the second a network learns that every slice
+has a lesion, without the third that blood is what one hospital outlined. `real_infarct` counts for nothing. Where a
+class is not known, nothing is learned and nothing scored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from training.train.feed import Batch, HeldOut, parts_of, shard
 from training.train.recipe import Recipe
 
 from .augment import augmented, to_size
-from .bleeds import REAL, with_bleeds
+from .drawn import REAL, with_lesions
 from .planes import MASK_CLASSES, SEGMENTATION_PLANES
 
 K = len(MASK_CLASSES)
@@ -56,15 +56,16 @@ class MasksFeed:
             kinds, rows = zip(*(self.example_at(place) for place in places), strict=True)
             grey, inner, masks, known = self._planes(rows)
             keys = [(self.recipe.seed, place) for place in places]
-            grey, masks, known, lesions = with_bleeds(grey, inner, masks, known, kinds, keys)
+            severity = self.recipe.mixture.severity
+            grey, masks, known, lesions = with_lesions(grey, inner, masks, known, kinds, keys, severity)
             grey, masks, known = augmented(grey, inner, masks, known, self.recipe, places, self.recipe.size)
             yield self._batch(grey, masks, known, lesions)
 
     def example_at(self, place: int) -> tuple[int, int]:
-        """Kind (FREE, DRAWN, REAL) and cached row at a place of the run."""
+        """Kind (FREE, BLEED, REAL, INFARCT) and cached row at a place of the run."""
         rng = np.random.default_rng((self.recipe.seed, place))
         mixture = self.recipe.mixture
-        shares = np.cumsum([mixture.normal, mixture.bleed, mixture.real_bleed])
+        shares = np.cumsum([mixture.normal, mixture.bleed, mixture.real_bleed, mixture.infarct])
         kind = int(np.searchsorted(shares / shares[-1], rng.random(), side="right"))
         pool = self.lesions if kind == REAL else self.without[int(rng.integers(len(self.without)))]
         return kind, pool[int(rng.integers(len(pool)))]

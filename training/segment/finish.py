@@ -1,7 +1,8 @@
 """A trained U-Net calibrated and tested, for `python -m training finish`.
 
 Each class's threshold, and the smallest part that is kept, are those with the highest Dice of all validation pixels
-together; slices free of a lesion are among them, so that false alarms count.
+together; slices free of a lesion are among them, so that false alarms count. No infarct is outlined there: infarcts
+drawn on the slices free of a lesion stand in for real ones.
 """
 
 from __future__ import annotations
@@ -13,26 +14,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strokenext.preprocess.contract import on_picture
+from strokenext.preprocess.contract import Prepared, on_picture
+from strokenext.preprocess.head import well_inside
 from strokenext.record.config import ModelConfig
 from strokenext.regions import Masks, without_specks
 from strokenext.segment.segmenter import Segmenter
+from strokenext.types import Slice
 from training.data.images import open_image
 from training.data.labels import BLOOD, EDEMA, mask_of
 from training.data.manifest import Manifest, Record
 from training.splits.split import Split
 from training.train.card import source_title
 from training.train.evaluation import Evaluation
-from training.train.recipe import Recipe
+from training.train.recipe import Mixture, Recipe
 from training.train.trained import Report, TrainedRun
 
 from .card import Training
+from .drawn import INFARCT, drawn_on
 from .evaluate import comparable_records, evaluate_masks
 from .planes import MASK_CLASSES, truth_of
 
 #: What is tried on validation: thresholds on the probability, and smallest parts in pixels of the model's input.
 THRESHOLDS = tuple(round(0.2 + 0.05 * k, 2) for k in range(13))
 LEAST = (0.0, 6.0, 12.0, 24.0)
+#: Which class the drawn infarcts are of, the seed they are drawn with, and by what mixture where no recipe is at hand.
+INFARCT_CLASS, INFARCT_SEED, MIXTURE = 2, 779, Mixture()
 #: Slices without a lesion among the validation slices, at most this many for every one with a lesion.
 FREE = 1.0
 #: How slices with a mask of that are described.
@@ -50,10 +56,12 @@ def validation(manifest: Manifest, split: Split) -> list[Record]:
     return lesions + [free[i * len(free) // wanted] for i in range(wanted)]
 
 
-def choose(segmenter: Segmenter, masks: Masks, manifest: Manifest, records: Sequence[Record]) -> Masks:
+def choose(
+    segmenter: Segmenter, masks: Masks, manifest: Manifest, records: Sequence[Record], mixture: Mixture = MIXTURE
+) -> Masks:
     """The thresholds and smallest parts with the highest Dice of all validation pixels, class by class."""
     sums = np.zeros((len(MASK_CLASSES), len(THRESHOLDS), len(LEAST), 3))
-    for record in records:
+    for number, record in enumerate(records):
         image = open_image(manifest.file(record))
         truth, prepared = truth_of(manifest, record, image), segmenter.config.preprocess.apply(image)
         maps = segmenter.probabilities(prepared)
@@ -62,11 +70,27 @@ def choose(segmenter: Segmenter, masks: Masks, manifest: Manifest, records: Sequ
             if truth.known[k].any():
                 spread = on_picture(maps[k], prepared.affine, image.shape)
                 sums[k] += _tried(spread, truth.masks[k], truth.known[k], scale)
+        if mixture.infarct and record.presence != 1:
+            sums[INFARCT_CLASS] += _tried_infarct(segmenter, image, number, mixture.severity) / scale
     dice = 2 * sums[..., 0] / np.maximum(sums[..., 1] + sums[..., 2], 1)
     best = [np.unravel_index(int(d.argmax()), d.shape) for d in dice]
     return replace(
         masks, thresholds=tuple(THRESHOLDS[int(t)] for t, _ in best), least=tuple(LEAST[int(n)] for _, n in best)
     )
+
+
+def _tried_infarct(
+    segmenter: Segmenter, image: Slice, number: int, severity: tuple[float, float]
+) -> NDArray[np.float64]:
+    """As `_tried`, of an infarct drawn on a slice without a lesion, in pixels of the model's input."""
+    preprocess = segmenter.config.preprocess
+    framed, rng = preprocess.framed(image), np.random.default_rng((INFARCT_SEED, number))
+    drawn = drawn_on(rng, framed.grey, well_inside(framed.head), INFARCT, severity)
+    if drawn is None:
+        return np.zeros((len(THRESHOLDS), len(LEAST), 3))
+    pixels = preprocess.stack(replace(framed, grey=drawn.grey))
+    maps = segmenter.probabilities(Prepared(pixels, framed.affine, framed.head, None))
+    return _tried(maps[INFARCT_CLASS], drawn.mask > 0.5, np.ones(drawn.mask.shape, dtype=bool), 1.0)
 
 
 def _tried(
@@ -81,7 +105,7 @@ def _tried(
     return counts
 
 
-def meanings(derived: Sequence[str], simulated: bool, outlined: Sequence[str]) -> tuple[str, str]:
+def meanings(derived: Sequence[str], simulated: bool, outlined: Sequence[str]) -> tuple[str, str, str]:
     """What a mark of each class means; it stands on the page beside every overlay."""
     from_rule = "masks derived by threshold beside outlined edema" if derived else "masks that annotators drew"
     blood = f"Bright tissue the model takes for a hematoma. It was trained on {from_rule}"
@@ -90,7 +114,11 @@ def meanings(derived: Sequence[str], simulated: bool, outlined: Sequence[str]) -
     edema = (
         f"The darker rim around a hematoma (perihematomal edema), as annotators{who} outlined it. It is not the blood."
     )
-    return blood, edema
+    infarct = (
+        "Darker tissue the model takes for an infarct. It was trained on simulated infarcts alone; an old defect, the "
+        "edema of a tumour or wide fluid can look like it."
+    )
+    return blood, edema, infarct
 
 
 def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
@@ -109,7 +137,9 @@ def finish(run: TrainedRun, report: Report) -> tuple[ModelConfig, Training]:
     start = Masks((0.5,) * len(MASK_CLASSES), (0.0,) * len(MASK_CLASSES), says)
     config = record_of(run.name, recipe, start, trained_on(recipe, train, masked))
     report("validation")
-    masks = choose(Segmenter(run.model, config, run.device), start, manifest, validation(manifest, split))
+    masks = choose(
+        Segmenter(run.model, config, run.device), start, manifest, validation(manifest, split), recipe.mixture
+    )
     config = record_of(run.name, recipe, masks, config.trained_on)
     report("what was held back")
     result = evaluate_masks(Segmenter(run.model, config, run.device), Evaluation(manifest, split))
@@ -146,9 +176,11 @@ def trained_on(recipe: Recipe, train: Sequence[Record], masked: Mapping[str, Seq
     free = [r for r in train if r.presence == 0]
     parts = [f"{counted(records)} {OUTLINED[of]}" for of, records in masked.items() if records]
     parts.append(f"{len(free)} slices without a lesion of {len({r.unit for r in free})} patients")
-    drawn = recipe.mixture.bleed / (recipe.mixture.normal + recipe.mixture.bleed + recipe.mixture.real_bleed)
-    simulated = f" Simulated bleeds on lesion-free slices made {drawn:.0%} of the examples." if drawn else ""
-    return f"{', and '.join(parts)}.{simulated} No infarct has a class."
+    m = recipe.mixture
+    whole = m.normal + m.bleed + m.real_bleed + m.infarct
+    drawn = [f"{name} {share / whole:.0%}" for name, share in (("bleeds", m.bleed), ("infarcts", m.infarct)) if share]
+    simulated = f" Drawn on lesion-free slices: {' and '.join(drawn)} of the examples." if drawn else ""
+    return f"{', and '.join(parts)}.{simulated} No real infarct was learned from."
 
 
 def short(scores: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,10 +12,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from strokenext.errors import DataError, OptionError
 from strokenext.models import build
-from strokenext.models.unet import UNet
+from strokenext.models.unet import EncoderUNet, UNet
 from strokenext.zoo import row
 from training.train.feed import Batch, Feed, HeldOut
 from training.train.recipe import Recipe
+from training.train.run import trained_weights
+from training.train.starts import package_encoder
 
 from .planes import MASK_CLASSES
 
@@ -24,13 +28,17 @@ SMOOTH = 10.0
 
 
 class Segment:
-    """A segmentation network of the zoo on masks."""
+    """A segmentation network of the zoo on masks; its encoder from an `outline` run or from a package's weights."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    takes_encoder = True
+
+    def __init__(self, recipe: Recipe, encoder_from: Sequence[Path] = ()) -> None:
         if row(recipe.model).kind != "segmentation":
             raise OptionError(f"The objective 'segment' trains a network of masks; {recipe.model} is none.")
         self.recipe, self.held_out = recipe, cast("HeldOut | None", None)
         self.model = self.module = cast(UNet, build(recipe.model, classes=len(MASK_CLASSES), **recipe.arguments))
+        if recipe.pretrained == "package" or encoder_from:
+            _start(self.model, recipe, encoder_from)
         nn.init.constant_(cast(Tensor, self.model.classifier.bias), FIRST_LOGIT)
 
     def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
@@ -38,12 +46,12 @@ class Segment:
         masks, known = _truth(batch)
         logits = module(batch.pixels).float()
         loss = mask_loss(logits, masks, known)
-        overlap = pooled_dice(*counts(logits.detach(), masks, known))
-        return loss, {"dice": overlap.mean() * len(batch.pixels)}
+        found = counts(logits.detach(), masks, known)
+        return loss, {"dice": _mean_of_shown(pooled_dice(*found), found[2]) * len(batch.pixels)}
 
     @torch.no_grad()
     def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
-        """Loss, and Dice and IoU of all validation pixels together, of each class and their mean.
+        """Loss, and Dice and IoU of all validation pixels together, of each class and the mean of those it shows.
 
         All pixels together, so that what is marked on lesion-free slices counts against the network.
         """
@@ -61,12 +69,27 @@ class Segment:
         free = int((self.held_out.labels == 0).sum())
         return {
             "loss": round(total / len(self.held_out), 6),
-            "dice": round(float(dice.mean()), 6),
-            "iou": round(float(iou.mean()), 6),
+            "dice": round(float(_mean_of_shown(dice, sums[2])), 6),
+            "iou": round(float(_mean_of_shown(iou, sums[2])), 6),
             **{f"dice {name}": round(float(value), 6) for name, value in zip(MASK_CLASSES, dice, strict=True)},
             "false_alarms": round(marked / free, 6) if free else None,
             "images": len(self.held_out),
         }
+
+
+def _start(network: nn.Module, recipe: Recipe, encoder_from: Sequence[Path]) -> None:
+    """The encoder of an `outline` run, or ImageNet's of a package. Raises OptionError for a network without one."""
+    if not isinstance(network, EncoderUNet) or len(encoder_from) > 1:
+        raise OptionError(f"{recipe.model} has {'one encoder' if encoder_from[1:] else 'no encoder to start'}.")
+    if not encoder_from:
+        size = str(recipe.arguments.get("encoder", row(recipe.model).arguments["encoder"]))
+        network.encoder.load_state_dict(package_encoder(size).state_dict())
+        return
+    kept = {k.removeprefix("encoder."): v for k, v in trained_weights(encoder_from[0]).items()}
+    wanted = network.encoder.state_dict()
+    if not wanted.keys() <= kept.keys():
+        raise DataError(f"The run {encoder_from[0]} holds no pre-trained encoder of {recipe.model}.")
+    network.encoder.load_state_dict({k: kept[k] for k in wanted})
 
 
 def mask_loss(logits: Tensor, masks: Tensor, known: Tensor) -> Tensor:
@@ -95,6 +118,12 @@ def pooled_iou(both: Tensor, marked: Tensor, true: Tensor) -> Tensor:
     """Intersection over union of counted pixels; 1 where there is neither."""
     union = marked + true - both
     return torch.where(union > 0, both / union.clamp(1), torch.ones_like(union))
+
+
+def _mean_of_shown(values: Tensor, true: Tensor) -> Tensor:
+    """The mean over classes with a true pixel; 0 where there is none at all."""
+    shown = true > 0
+    return (values * shown).sum() / shown.sum().clamp(1)
 
 
 def _truth(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -125,7 +125,7 @@ def test_the_paper_compares_ten_models_and_states_both_accuracies() -> None:
 def test_names_are_unique_and_kinds_can_be_listed() -> None:
     assert len({r.name for r in ROWS}) == len(ROWS)
     assert [r.name for r in list_models("volume")] == ["cnn3d"]
-    assert [r.name for r in list_models("segmentation")] == ["unet"]
+    assert [r.name for r in list_models("segmentation")] == ["unet", "unet_lite"]
 
 
 @pytest.mark.parametrize(("wrong", "meant"), [("strokenext-tini", "strokenext_tiny"), ("VGG-16", "vgg16")])

@@ -20,7 +20,7 @@ from training.data.images import open_image
 from training.data.manifest import Manifest
 from training.drawing.batch_augment import Augment
 from training.segment.augment import augmented, bending, sampling
-from training.segment.bleeds import DRAWN, FREE, REAL, with_bleeds
+from training.segment.drawn import BLEED, FREE, INFARCT, REAL, with_lesions
 from training.segment.feed import MasksFeed
 from training.segment.objective import FIRST_LOGIT, Segment, counts, mask_loss, pooled_dice, pooled_iou
 from training.segment.planes import SEGMENTATION_PLANES, truth_of
@@ -109,6 +109,8 @@ class TestPlanes:
         assert rimmed.masks[1].any()
         assert rimmed.known[1].all()
         assert rimmed.known[0].mean() > 0.9
+        assert np.array_equal(rimmed.known[2], rimmed.masks[1])  # the rim is no infarct; elsewhere nobody looked
+        assert not rimmed.masks[2].any()
         assert normal.known.all()
         assert not normal.masks.any()
         assert not far.known.any()  # the feed may presume it free, the truth does not
@@ -117,8 +119,10 @@ class TestPlanes:
         record = replace(manifest.by_path()["rims/0.png"], subtype=0, extra={"mask": "masks/rims/0.png"})
         infarct = truth_of(manifest, record, open_image(manifest.file(record)))
         assert infarct.known[0].all()
-        assert not infarct.known[1].any()
-        assert not infarct.masks.any()
+        assert not infarct.known[1].any()  # what surrounds an infarct is another edema
+        assert infarct.known[2].all()
+        assert np.array_equal(infarct.masks[2], rimmed.masks[1])
+        assert not infarct.masks[:2].any()
 
     def test_masks_lie_on_their_pixels(self, cache: Cache, manifest: Manifest) -> None:
         index = next(i for i, r in enumerate(cache.rows) if r.path == "clinic/0.png")
@@ -144,9 +148,9 @@ class TestFeed:
         assert {cache.rows[i].path for i in feed.lesions} == {f"rims/{i}.png" for i in range(4)}
         assert [{cache.rows[i].source for i in rows} for rows in feed.without] == [{"heads"}, {"rims"}]
         examples = [feed.example_at(p) for p in range(400)]
-        shares = [sum(kind == k for kind, _ in examples) / 400 for k in (FREE, DRAWN, REAL)]
+        shares = [sum(kind == k for kind, _ in examples) / 400 for k in (FREE, BLEED, REAL, INFARCT)]
         mixture = feed.recipe.mixture
-        wanted = np.array([mixture.normal, mixture.bleed, mixture.real_bleed])
+        wanted = np.array([mixture.normal, mixture.bleed, mixture.real_bleed, mixture.infarct])
         assert shares == pytest.approx(wanted / wanted.sum(), abs=0.07)
         assert all((cache.rows[i].presence == 1) == (kind == REAL) for kind, i in examples)
         free = [cache.rows[i] for kind, i in examples if kind != REAL]
@@ -158,7 +162,7 @@ class TestFeed:
         rows = [next(i for i in feed.without[0] if cache.rows[i].presence == 0)] * 4
         grey, inner, masks, known = feed._planes(rows)
         keys = [(1, n) for n in range(4)]
-        new, marked, sure, lesions = with_bleeds(grey, inner, masks, known, [DRAWN, DRAWN, FREE, REAL], keys)
+        new, marked, sure, lesions = with_lesions(grey, inner, masks, known, [BLEED, BLEED, FREE, REAL], keys)
         assert lesions == [True, True, False, True]
         for n in (0, 1):
             blood = marked[n, 0] > 0.9
@@ -169,15 +173,30 @@ class TestFeed:
         assert not marked[2].any()
         assert sure[2].all()
         assert torch.equal(new[3], grey[3])
-        again = with_bleeds(grey, inner, masks, known, [DRAWN], keys[:1])
+        again = with_lesions(grey, inner, masks, known, [BLEED], keys[:1])
         assert torch.equal(again[0][0], new[0])
         assert not masks.any()  # what was given is left as it was
+
+    def test_a_drawn_infarct_is_dark_where_its_mask_is_and_nothing_else(self, feed: MasksFeed, cache: Cache) -> None:
+        rows = [next(i for i in feed.without[0] if cache.rows[i].presence == 0)] * 6
+        grey, inner, masks, known = feed._planes(rows)
+        keys = [(2, n) for n in range(6)]
+        new, marked, sure, lesions = with_lesions(grey, inner, masks, known, [INFARCT] * 6, keys, (10.0, 12.0))
+        plain = with_lesions(grey, inner, masks, known, [FREE] * 6, keys)[0]
+        assert all(lesions)
+        assert not marked[:, :2].any()
+        assert sure.all()
+        seen = [n for n in range(6) if (marked[n, 2] > 0.9).sum() > 20]
+        assert len(seen) >= 4
+        for n in seen:
+            dead = marked[n, 2] > 0.9
+            assert new[n, 0][dead].mean() < plain[n, 0][dead].mean() - 0.04  # 3 HU and more
 
     def test_a_slice_without_enclosed_brain_stays_as_it_is(self, feed: MasksFeed) -> None:
         neck = torch.zeros(1, 1, 64, 64)
         neck[..., 16:48, 16:48] = 0.5
         nothing = torch.zeros(1, 2, 64, 64)
-        new, marked, _, lesions = with_bleeds(neck, (neck > 0).float(), nothing, nothing + 1, [DRAWN], [(0, 0)])
+        new, marked, _, lesions = with_lesions(neck, (neck > 0).float(), nothing, nothing + 1, [BLEED], [(0, 0)])
         assert torch.equal(new, neck)
         assert not marked.any()
         assert lesions == [False]
@@ -200,7 +219,7 @@ class TestFeed:
         assert batch.pixels.shape == (4, 3, 64, 64)
         assert batch.dense is not None
         assert batch.known is not None
-        assert batch.dense.shape == batch.known.shape == (4, 2, 64, 64)
+        assert batch.dense.shape == batch.known.shape == (4, 3, 64, 64)
         assert set(batch.known.unique().tolist()) <= {0.0, 1.0}
         assert not batch.dense[batch.labels == 0].any()
         assert batch.known[batch.labels == 0].all()
