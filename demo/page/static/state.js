@@ -78,26 +78,26 @@
       const request = { generation, reader_first: this.parts.rail.readerFirst, ...source };
       if (source.files) {
         this.upload = new AbortController();
-        const names = await this.arrive(source.files, generation).catch((error) => error);
+        const sent = await this.arrive(source.files, generation).catch((error) => error);
         if (generation !== this.generation) return;
         this.upload = null;
-        if (names instanceof Error) {
-          this.fail(names.message || this.says.upload_failed);
+        if (sent instanceof Error) {
+          this.fail(sent.message || this.says.upload_failed);
           return;
         }
-        request.files = names;
-        request.folder = folder(source.files);
+        Object.assign(request, sent);
         this.parts.viewer.sign(this.says.reading, true);
       }
       this.command("open", request, () => this.generation === generation);
     }
 
-    /** The names under which files came to the server; `files` may be a promise. Rejects with a sentence or none. */
+    /** What a request says of files once they came to the server; `files` may be a promise. Rejects with a sentence or none. */
     async arrive(files, generation) {
       const found = await Promise.resolve(files).catch(() => []);
       if (generation !== this.generation) return null;
       if (!found.length) throw new Error(this.says.nothing_dropped);
-      return ns.upload(found, this.tab, this.upload.signal, (share) => this.sending(generation, share));
+      const names = await ns.upload(found, this.tab, this.upload.signal, (share) => this.sending(generation, share));
+      return { files: names, folder: folder(found) };
     }
 
     /** Another series of what was opened last: what was open is left as for any other picture, the list stays. */
