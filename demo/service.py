@@ -225,16 +225,23 @@ class Service:
             return self.decoders.decode([source] if isinstance(source, bytes) else source, owner, cancel)
 
     def offer(
-        self, source: Path | list[bytes], series: int | None = None, *, owner: str = "", cancel: Cancel | None = None
+        self,
+        source: Path | list[bytes],
+        series: int | None = None,
+        places: list[str] | None = None,
+        *,
+        owner: str = "",
+        cancel: Cancel | None = None,
     ) -> Offer:
         """The series of an upload and the one of them that is to be judged, decoded; `series` says which.
 
+        `places` has the folder and name of each file, which the order of pictures comes from.
         With what the files call themselves where the setting `case_names` asks for it. Raises as `decode`.
         """
         cancel = cancel or Cancel()
         with self._stopping.calling(cancel.cancel):
             options = {"labels": True} if self.settings.case_names else {}
-            return self.decoders.offer(source, series, owner, cancel, options)
+            return self.decoders.offer(source, series, owner, cancel, options, places)
 
     def predict_whole(
         self, result: Result, options: Options, *, owner: str = "", cancel: Cancel | None = None

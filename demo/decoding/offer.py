@@ -6,8 +6,9 @@ import io
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import strokenext
 from strokenext import LeftOut, SeriesFacts, Slice, Volume, errors
@@ -33,9 +34,19 @@ class Offer:
         return self.volume if self.slice is None else self.slice
 
 
+def placed(parts: list[bytes], places: list[str]) -> list[BinaryIO]:
+    """Files in memory as streams that carry their folder and name, where these are known."""
+    streams: list[BinaryIO] = []
+    for part, place in zip_longest(parts, places[: len(parts)]):
+        stream = io.BytesIO(part)
+        if place:
+            stream.name = place
+        streams.append(stream)
+    return streams
+
+
 def offer(
-    parts: list[bytes],
-    path: Path | None,
+    source: list[BinaryIO] | Path,
     number: int | None,
     alone: Callable[[], Slice | Volume],
     options: Mapping[str, Any],
@@ -45,11 +56,14 @@ def offer(
     `alone` reads a single file. Raises OptionError for a number that is not there, InputError for a series that is no
     head CT, and what surveying and reading raise.
     """
-    if len(parts) < 2 and not zipfile.is_zipfile(path or io.BytesIO(b"".join(parts))):
+    lone = source if isinstance(source, Path) else source[0] if len(source) == 1 else None
+    if not source or (lone is not None and not zipfile.is_zipfile(lone)):
         image = alone()
         if not (isinstance(image, Volume) and image.others):  # a file of many images may hold several series
             return _of(Offer(), image)
-    found = strokenext.survey(path or (parts[0] if len(parts) == 1 else parts), labels=options.get("labels", False))
+    if isinstance(lone, io.BytesIO):
+        lone.seek(0)
+    found = strokenext.survey(lone or source, labels=options.get("labels", False))
     if found.guess is None:
         raise found.without_images()
     meant = number or found.chosen

@@ -169,12 +169,14 @@ class Decoders:
         owner: str,
         cancel: Cancel,
         options: dict[str, Any] | None = None,
+        places: list[str] | None = None,
     ) -> Offer:
         """The series of an upload and the one of them that is to be judged, decoded; `series` says which.
 
-        Raises as `decode`.
+        `places` has the folder and name of each file. Raises as `decode`.
         """
-        return cast(Offer, self._ask({"options": options or {}, "offer": series}, source, owner, cancel))
+        head = {"options": options or {}, "offer": series, "places": places or []}
+        return cast(Offer, self._ask(head, source, owner, cancel))
 
     def _ask(self, head: dict[str, Any], source: Path | list[bytes], owner: str, cancel: Cancel) -> Decoded:
         parts = [] if isinstance(source, Path) else source

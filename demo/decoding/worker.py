@@ -22,7 +22,7 @@ import strokenext
 from strokenext import Slice, StrokeNeXtError, Volume, errors
 
 from . import wire
-from .offer import Offer, offer
+from .offer import Offer, offer, placed
 
 #: Loaded before the first file comes.
 DECODERS = ("numpy", "PIL.Image", "pydicom", "nibabel", "imagecodecs")
@@ -82,8 +82,8 @@ def decoded_as_asked(parts: list[bytes], head: dict[str, Any]) -> Slice | Volume
     path = head["path"]
     if "offer" not in head:
         return decode(parts, path, head["options"])
-    place = None if path is None else Path(path)
-    return offer(parts, place, head["offer"], lambda: decode(parts, path, head["options"]), head["options"])
+    source = placed(parts, head["places"]) if path is None else Path(path)
+    return offer(source, head["offer"], lambda: decode(parts, path, head["options"]), head["options"])
 
 
 def decode(parts: list[bytes], path: str | None, options: dict[str, Any]) -> Slice | Volume:

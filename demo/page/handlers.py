@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -195,8 +196,8 @@ def _reader(request: Request, uploads: Uploads) -> Read:
     example = requests.example(request)
     if example is not None:
         return lambda decode: decode(example.path)
-    files = requests.files(request)
-    return lambda decode: uploads.read(files, decode)
+    files, places = requests.files(request), requests.places(request)
+    return lambda decode: uploads.read(files, partial(decode, places=places))
 
 
 def _sentence(error: StrokeNeXtError) -> dict[str, Any]:

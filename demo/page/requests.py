@@ -14,6 +14,8 @@ from strokenext import METHODS, errors
 from . import examples, text
 from .state import Token
 
+#: Characters of a file's place that are heard.
+LONGEST_PLACE = 1024
 Request = Mapping[str, Any]
 
 
@@ -78,10 +80,18 @@ def name(request: Request) -> str:
     shown = example(request)
     if shown is not None:
         return f"{text.EXAMPLE}: {shown.label}"
-    paths, folder = files(request), request.get("folder")
+    given, count, folder = places(request), len(files(request)), request.get("folder")
     if isinstance(folder, str) and folder:
         return folder
-    return PurePath(paths[0]).name if len(paths) == 1 else text.files(len(paths))
+    return PurePath(given[0]).name if given and count == 1 else text.files(count)
+
+
+def places(request: Request) -> list[str]:
+    """Where each file of `files` lay on the reader's machine, "folder/name" with "/"; none where that is not said."""
+    names, given = files(request), request.get("places")
+    if isinstance(given, list) and len(given) == len(names) and all(isinstance(p, str) for p in given):
+        return [place[-LONGEST_PLACE:] for place in given]
+    return []
 
 
 def files(request: Request) -> list[str]:

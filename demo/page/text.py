@@ -159,7 +159,7 @@ def series_progress(done: int, total: int) -> str:
 
 def files(count: int) -> str:
     """Several files that were opened together."""
-    return f"{count} files"
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def numbered(number: int, thickness: float | None) -> str:

@@ -127,9 +127,10 @@ def _single(source: FileSource, number: int = 1) -> Bundle:
 
 
 def lone(data: bytes, name: str | None, number: int = 1) -> Bundle:
-    """One file that is in memory already, with its name where it has one."""
+    """One file that is in memory already, with its name where it has one, which may begin with its folder."""
     shown = base_name(name) if name else f"file {number}"
-    return Bundle((Member(shown, partial(bytes, data), named=bool(name)),), False)
+    folder = str(name or "").rpartition("/")[0]
+    return Bundle((Member(shown, partial(bytes, data), named=bool(name), folder=folder),), False)
 
 
 def _several(sources: Iterable[FileSource]) -> Bundle:

@@ -65,7 +65,7 @@ class Desk:
         source: Mapping[str, Any] = {"example": path.name.replace(".", "-")}
         if path.parent != EXAMPLES:
             sent = waiting(self.uploads, path.read_bytes())
-            return self._open({"files": sent, "series": series}, reader_first)
+            return self._open({"files": sent, "places": [path.name], "series": series}, reader_first)
         return self._open(source, reader_first)
 
     def read(self, image: Slice | Volume) -> Screen:

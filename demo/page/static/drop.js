@@ -39,7 +39,10 @@
   /** The files of a file, an entry or a folder, by name. Rejects where the system does not let it be read. */
   async function inside(entry) {
     if (entry instanceof File) return [entry];
-    if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+    if (entry.isFile) {
+      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+      return [Object.assign(file, { below: entry.fullPath.slice(1) })]; // webkitRelativePath is empty for what was dropped
+    }
     const reader = entry.createReader();
     const entries = [];
     for (;;) {

@@ -14,9 +14,11 @@
   const NEW_OPTIONS = { threshold: null, method: "gradcam", force: false, verdict: null, whole: false };
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
+  /** Where a file lies below what was chosen or dropped: "folder/part/name", or its name alone. */
+  const place = (file) => file.webkitRelativePath || file.below || file.name;
   /** The folder that all of these files come from, null where there is none. */
   const folder = (files) => {
-    const tops = new Set(files.map((file) => (file.webkitRelativePath || "").split("/")[0]));
+    const tops = new Set(files.map((file) => place(file).split("/").slice(0, -1)[0]));
     return tops.size === 1 ? [...tops][0] || null : null;
   };
 
@@ -97,7 +99,7 @@
       if (generation !== this.generation) return null;
       if (!found.length) throw new Error(this.says.nothing_dropped);
       const names = await ns.upload(found, this.tab, this.upload.signal, (share) => this.sending(generation, share));
-      return { files: names, folder: folder(found) };
+      return { files: names, places: found.map(place), folder: folder(found) };
     }
 
     /** Another series of what was opened last: what was open is left as for any other picture, the list stays. */

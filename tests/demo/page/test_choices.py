@@ -22,6 +22,7 @@ from tests.helpers import places
 from tests.helpers import several_series as made
 from tests.helpers.page_desk import Desk, waiting
 from tests.helpers.tiny_models import save_pair
+from tests.strokenext.io.test_resemblance import head, png_of, scan
 
 DICOM = places.SHARED / "dicom"
 
@@ -164,6 +165,53 @@ def test_what_is_lost_with_a_file_of_the_open_series_is_listed(desk: Desk, tmp_p
     assert open_rows(seen) == [1]
     assert len(seen["listed"]["left"]) == 1
     assert len(desk.case.images) == 5
+
+
+def test_pictures_come_in_the_order_of_their_names_and_apart_by_folder(desk: Desk, tmp_path: Path) -> None:
+    """As a browser sends a folder: ten before two, and two patients' folders with the same names in them."""
+    names = [f"{number}.png" for number in (1, 10, 2, 3, 4, 5, 6, 7, 8, 9)]
+    for patient in (1, 2):
+        (tmp_path / str(patient)).mkdir()
+        for number, picture in enumerate(scan(patient, 10), 1):
+            (tmp_path / str(patient) / f"{number}.png").write_bytes(png_of(picture, 10 * patient + number))
+    one = [tmp_path / "1" / name for name in names]
+    seen = upload(desk, *one, places=[f"set/1/{name}" for name in names])
+    assert [int(s.pixels[0, 0]) for s in desk.case.images] == [10 + n for n in range(1, 11)]
+    assert "pictures-joined" in {caution.code for caution in desk.case.volume.cautions}
+    assert "listed" not in seen
+    both = [tmp_path / str(patient) / name for patient in (1, 2) for name in names]
+    places = [f"set/{patient}/{name}" for patient in (1, 2) for name in names]
+    seen = upload(desk, *both, places=places)
+    assert seen["phase"] == Phase.CHOOSING
+    assert [row["words"] for row in seen["listed"]["rows"]] == ["pictures, 10 images"] * 2
+    firsts = []
+    for number in (1, 2):
+        upload(desk, *both, places=places, series=number)
+        firsts.append([int(s.pixels[0, 0]) for s in desk.case.images])
+    assert sorted(firsts) == [[10 * p + n for n in range(1, 11)] for p in (1, 2)]
+
+
+def test_pictures_of_many_patients_are_never_one_series(desk: Desk, tmp_path: Path) -> None:
+    paths = []
+    for number in range(1, 9):
+        paths.append(tmp_path / f"{number}.png")
+        paths[-1].write_bytes(png_of(head(20 + number, 0.5), number))
+    seen = upload(desk, *paths)
+    assert seen["phase"] == Phase.CHOOSING
+    assert [row["words"] for row in seen["listed"]["rows"]] == ["picture, 1 image"] * 8
+    upload(desk, *paths, series=5)
+    assert [int(s.pixels[0, 0]) for s in desk.case.images] == [5]
+    assert "pictures-apart" in {caution.code for caution in desk.case.volume.cautions}
+
+
+@pytest.mark.parametrize("places", [None, 7, ["a"], ["a", 2, "c"], [["x"]] * 3])
+def test_a_request_that_places_files_nowhere_is_opened_as_they_came(desk: Desk, tmp_path: Path, places: object) -> None:
+    paths = []
+    for number, picture in enumerate(scan(1, 3), 1):
+        paths.append(tmp_path / f"{number}.png")
+        paths[-1].write_bytes(png_of(picture, number))
+    upload(desk, *paths[::-1], places=places)
+    assert [int(s.pixels[0, 0]) for s in desk.case.images] == [3, 2, 1]
 
 
 def test_a_file_of_two_kernels_is_offered_as_two_series() -> None:

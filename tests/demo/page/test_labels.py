@@ -150,18 +150,20 @@ def test_what_a_request_says_of_itself_changes_no_label(naming: Service, scan: P
 
 
 @pytest.mark.parametrize(
-    ("files", "folder", "name"),
+    ("places", "folder", "name"),
     [
-        (["/u/x/CT7.zip"], None, "CT7.zip"),
-        (["/u/x/IM1", "/u/y/IM2"], "Kopf 2024", "Kopf 2024"),
-        (["/u/x/IM1", "/u/y/IM2"], None, "2 files"),
-        (["/u/x/IM1"], ["no", "text"], "IM1"),
+        (["CT7.zip"], None, "CT7.zip"),
+        (["Kopf 2024/IM1", "Kopf 2024/IM2"], "Kopf 2024", "Kopf 2024"),
+        (["IM1", "IM2"], None, "2 files"),
+        (["x/IM1"], ["no", "text"], "IM1"),
+        ([7], None, "1 file"),
     ],
 )
-def test_what_is_opened_has_a_name(files: list[str], folder: Any, name: str) -> None:
+def test_what_is_opened_has_a_name(places: list[Any], folder: Any, name: str) -> None:
     from demo.page import requests
 
-    assert requests.name({"files": files, "folder": folder}) == name
+    files = [f"token/{number}" for number in range(len(places))]
+    assert requests.name({"files": files, "places": places, "folder": folder}) == name
 
 
 @pytest.mark.parametrize(
