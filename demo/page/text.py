@@ -66,12 +66,15 @@ SLICE_LOST = "Slice {slice} could not be fetched. Trying again."
 SLICE_READING = "Reading slice {slice}."
 SLICE_PENDING = "Slice {slice}: the answer follows when you rest on it."
 SLICE_PROGRESS = "The model is looking at slice {done} of {total}."
+EVIDENCE_OFF = "Decided against: not drawn."
+EVIDENCE_FAINT = "Not decided for: drawn faint."
 PREPARING = "Preparing the file."
 MOVED_ON = "You went on before the file was ready. It was not saved."
 SAVED = "{name} is in your downloads."
 DOWNLOAD_LOST = "The file could not be fetched. Check the connection and try again."
 #: What the page says by itself, while the server cannot be asked or has not answered yet.
 IN_THE_BROWSER = (
+    "EVIDENCE_OFF", "EVIDENCE_FAINT",
     "DROP_HERE", "NOTHING_DROPPED",
     "READING", "EMPTY_ANSWER", "CANCELLED", "COMMIT_MISSING", "HIDDEN", "SENDING", "UPLOAD_FAILED", "LINE_LOST",
     "SLICE_LOST", "SLICE_READING", "SLICE_PENDING", "SLICE_PROGRESS", "PREPARING", "MOVED_ON", "SAVED", "DOWNLOAD_LOST",

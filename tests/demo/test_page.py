@@ -29,7 +29,7 @@ from demo.settings import Settings
 from demo.storage.uploads import Uploads
 from strokenext.errors import InputError, TooLargeError
 from strokenext.frame.naming import file_stem
-from strokenext.overlay import COLORMAPS, STYLES
+from strokenext.overlay import COLORMAPS, STYLES, render
 from strokenext.types import Heat, Slice, Window
 from tests.helpers.page_desk import Desk, waiting
 from tests.helpers.tiny_models import save_pair
@@ -369,6 +369,29 @@ class TestTakeaway:
         for wrong in ({"width": 0}, {"opacity": 7}, {"colours": "jet"}, {"width": "wide"}):
             reply = takeaway.reply(desk.handlers.shown, desk.named(kind="png", view=view | wrong))
             assert reply["error"].endswith(".")
+
+    def test_the_overlay_has_the_evidence_that_the_reader_sees(self, desk):
+        """As the answer says; not where it was decided against or asked away; at least faint where asked for."""
+        from PIL import Image
+
+        desk.open(EXAMPLES / "hemorrhage.dcm")
+        plain = render(desk.case.images[0], window=Window(80, 40))
+
+        def glow(**view: object) -> int:
+            view = {"width": 80, "level": 40, "opacity": 1.0} | view
+            reply = takeaway.reply(desk.handlers.shown, desk.named(kind="png", view=view))
+            drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(reply["data"]))))
+            return int(np.abs(cut_out(drawn, plain).astype(int) - plain).sum())
+
+        desk.ask(threshold=0.01)
+        assert desk.case.answer.presence.decision == "stroke"
+        whole = glow()
+        assert whole > 0
+        assert glow(evidence=False) == 0
+        desk.ask(threshold=0.99)
+        assert desk.case.answer.presence.decision == "non-stroke"
+        assert glow() == glow(evidence=None) == glow(evidence="yes") == 0
+        assert 0 < glow(evidence=True) < whole
 
     def test_nothing_to_take_before_the_reader_commits(self, desk):
         desk.open(EXAMPLES / "hemorrhage.dcm", reader_first=True)

@@ -118,7 +118,8 @@
       const place = state.count > 1 ? `Slice ${state.index + 1} / ${state.count}` : state.title;
       this.find(".v-tl").textContent = open ? `${place}\n${state.label}` : "";
       this.find(".v-tr").textContent = open ? window : "";
-      const evidence = state.heat() ? ", with the model's evidence" : "";
+      this.lit();
+      const evidence = state.glowing() ? ", with the model's evidence" : "";
       const label = open ? `${state.label}, ${state.title}, slice ${state.index + 1} of ${state.count}, ${window}${evidence}` : "No slice open";
       this.find(".v-canvas").setAttribute("aria-label", label);
       this.find(".v-stage").setAttribute("aria-label", label);
@@ -183,6 +184,7 @@
       click(".v-in", () => this.zoom(1.25));
       click(".v-out", () => this.zoom(0.8));
       click(".v-fit", () => this.fit());
+      click(".v-heat-on", () => this.light());
       click(".v-marks-on", () => this.marks(!this.state.marking));
       click(".v-probe-on", () => this.probe(!this.state.probe));
     }
@@ -229,6 +231,25 @@
       this.readout(state.probe);
       if (state.probe) this.find(".v-stage").focus();
       this.redraw();
+    }
+
+    /** Evidence on where it is off, off where it is on, for this case. */
+    light() {
+      const { state } = this;
+      if (!state.heat()) return;
+      state.lit = !(state.strength() > 0);
+      this.texts();
+      this.viewer.flags();
+      this.redraw();
+    }
+
+    /** Whether the evidence is drawn, and why it is not, or faintly. */
+    lit() {
+      const { state } = this;
+      const strength = state.strength();
+      const { evidence_off: off, evidence_faint: faint } = this.viewer.page.says;
+      this.find(".v-heat-on").setAttribute("aria-pressed", String(!state.heat() || strength > 0));
+      this.find(".v-heat-says").textContent = !state.heat() || state.lit === false || strength === 1 ? "" : strength ? faint : off;
     }
 
     marks(on) {

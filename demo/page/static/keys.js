@@ -65,7 +65,7 @@
       o: () => controls.pick("mode", state.mode === "overlay" ? "slice" : "overlay"), d: () => controls.pick("mode", "side"),
       w: () => controls.pick("mode", "swipe"), c: () => controls.pick("style", NEXT_STYLE[state.style]),
       e: () => controls.pick("encoder", NEXT_ENCODER[state.encoder]), p: () => controls.probe(!state.probe),
-      m: () => controls.marks(!state.marking),
+      m: () => controls.marks(!state.marking), h: () => controls.light(),
     };
     return actions[key.length === 1 ? key.toLowerCase() : key];
   }

@@ -55,9 +55,9 @@
       const base = ns.pixels.grey(state.picture, width, height, low, high);
       this.layers.base = toCanvas(base, this.layers.base);
       this.layers.mixed = this.layers.base;
-      const heat = state.heat();
+      const heat = state.glowing();
       if (!heat || state.mode === "slice" || state.style === "contour") return;
-      const mixed = ns.pixels.blend(base, this.field(), heat.full_scale, ns.luts[state.colours], state.opacity);
+      const mixed = ns.pixels.blend(base, this.field(), heat.full_scale, ns.luts[state.colours], state.opacity * state.strength());
       this.layers.mixed = toCanvas(mixed, this.layers.mixed === this.layers.base ? null : this.layers.mixed);
     }
 
@@ -77,7 +77,7 @@
       const { state, box } = this;
       const [w, h] = [box.clientWidth, box.clientHeight];
       const whole = { x: 0, y: 0, w, h, clip: [0, w] };
-      if (state.mode === "slice" || !(state.heat() || state.marks())) return [{ ...whole, evidence: false }];
+      if (state.mode === "slice" || !(state.glowing() || state.marks())) return [{ ...whole, evidence: false }];
       if (state.mode === "overlay") return [{ ...whole, evidence: true }];
       if (state.mode === "side") {
         return [
@@ -123,7 +123,7 @@
       context.imageSmoothingEnabled = kx * ratio < 4; // from 4x up, show the pixels themselves
       context.imageSmoothingQuality = "high";
       context.drawImage(pane.evidence ? this.layers.mixed : this.layers.base, x, y, width * kx, height * ky);
-      if (pane.evidence && state.heat() && state.style === "contour") this.lines(x, y, kx, ky);
+      if (pane.evidence && state.glowing() && state.style === "contour") this.lines(x, y, kx, ky);
       if (pane.evidence && state.marking && state.marks()) this.regions(x, y, kx, ky);
       if (state.probe) this.cross(x + (state.probe[0] + 0.5) * kx, y + (state.probe[1] + 0.5) * ky);
       context.restore();
@@ -143,7 +143,7 @@
           context.lineTo(x + (path[i + 2] + 0.5) * kx, y + (path[i + 3] + 0.5) * ky);
         }
         const k = 3 * Math.round((0.4 + 0.6 * level) * 255);
-        context.globalAlpha = Math.min(1, 2 * state.opacity);
+        context.globalAlpha = Math.min(1, 2 * state.opacity * state.strength());
         context.lineWidth = 3.5;
         context.strokeStyle = "#000";
         context.stroke();
@@ -204,7 +204,7 @@
       });
       this.scaleBar(open);
       this.root.classList.toggle("has-evidence", open && Boolean(state.heat()));
-      const evidence = open && state.mode !== "slice" && Boolean(state.heat());
+      const evidence = open && state.mode !== "slice" && Boolean(state.glowing());
       this.legend(evidence);
       this.key(open && state.mode !== "slice" && state.marking);
       const divider = this.find(".v-divider");

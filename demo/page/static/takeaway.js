@@ -47,8 +47,8 @@
     }
 
     view() {
-      const { width, level, brightness, contrast, opacity, colours, encoder, style, marking } = ns.viewer.state;
-      return { width, level, brightness, contrast, opacity, colours, encoder, style, marking };
+      const { width, level, brightness, contrast, opacity, colours, encoder, style, marking, lit } = ns.viewer.state;
+      return { width, level, brightness, contrast, opacity, colours, encoder, style, marking, evidence: lit };
     }
 
     async save(kind) {

@@ -14,7 +14,7 @@
     close() {
       Object.assign(this, { key: null, count: 0, index: 0, title: "", label: "", picture: null, shape: [1, 1], unit: "grey", spacing: null, edges: null });
       Object.assign(this, { windows: [], width: 80, level: 40, brightness: 0, contrast: 1, zoom: 1, pan: [0, 0], probe: null });
-      Object.assign(this, { evidence: null, pictures: new Map(), curve: null, hidden: false, why: null, opening: false });
+      Object.assign(this, { evidence: null, pictures: new Map(), curve: null, lit: null, hidden: false, why: null, opening: false });
     }
 
     range() {
@@ -25,6 +25,18 @@
     /** The model's evidence on this slice, null where it is not known or the reader looks first. */
     heat() {
       return this.about("heat");
+    }
+
+    /** How strongly the evidence is drawn, 0..1: as the answer says, unless the reader asked for it or asked it away. */
+    strength() {
+      const heat = this.heat();
+      if (!heat || this.lit === false) return 0;
+      return this.lit ? heat.asked : heat.strength;
+    }
+
+    /** The evidence that is drawn, null for none. */
+    glowing() {
+      return this.strength() > 0 ? this.heat() : null;
     }
 
     /** What the segmentation model marks on this slice, null as `heat`. */
@@ -99,6 +111,7 @@
     /** What the slice on the stage has, for style sheets and tests. */
     flags() {
       this.root.dataset.heat = this.state.heat() ? "yes" : "no";
+      this.root.dataset.lit = String(this.state.strength());
       this.root.dataset.marks = this.state.marks() ? "yes" : "no";
     }
 

@@ -99,7 +99,7 @@ def test_the_browser_draws_what_the_library_draws(tab):
     drawn = tab.page.evaluate(
         """() => { const s = window.StrokeNeXt.viewer.stage, c = s.layers.mixed;
         const bytes = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
-        return [Array.from(bytes), s.state.heat(), s.state.opacity]; }"""
+        return [Array.from(bytes), s.state.heat(), s.state.opacity * s.state.strength()]; }"""
     )
     pixels = np.array(drawn[0], np.uint8).reshape(512, 512, 4)[:, :, :3]
     message, opacity = drawn[1], drawn[2]
