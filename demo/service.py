@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,6 +44,14 @@ KEEPER_SECONDS = 5.0
 Source: TypeAlias = Slice | Volume | bytes | list[bytes] | Path | BinaryIO
 Progress: TypeAlias = Callable[[int, int], None]  # (slices done, slices in all)
 Answer: TypeAlias = Prediction | Triage | SeriesPrediction | SeriesTriage
+#: Why a model cannot be used, in words that name no file.
+_REASONS: dict[type[StrokeNeXtError], str] = {
+    errors.ModelNotFoundError: "It was not found",
+    errors.ModelMismatchError: "Its weights are damaged or not those of its record",
+    errors.HubUnavailableError: "It could not be downloaded",
+    StrokeNeXtError: "It cannot be used",
+}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 log = logging.getLogger("strokenext.service")
 
 
@@ -51,7 +61,10 @@ class NotReadyError(errors.BusyError):
 
 @dataclass(frozen=True)
 class ServiceState:
-    """Which models answer; `absent` says of each that should and does not, why. `error` is why loading failed."""
+    """Which models answer; `absent` says of each that should and does not, why, without naming a place of the server.
+
+    `error` is why loading failed, in the words for the server's own terminal.
+    """
 
     status: Literal["loading", "ready", "failed"]
     presence: bool = False
@@ -68,10 +81,14 @@ class ServiceState:
         """The state in words, for a person."""
         if self.status == "loading":
             return "The models are loading. This takes a few seconds."
-        if self.error is not None:
+        if self.error is not None and not self.absent:
             return str(self.error)
-        absences = (f"The {model} model is not available. {reason}" for model, reason in self.absent.items())
-        return " ".join(absences) or "The models are ready."
+        return " ".join(self.absent.values()) or "The models are ready."
+
+    @property
+    def health(self) -> Literal["loading", "ready", "degraded", "failed"]:
+        """The state in a word: degraded where some questions are answered and others are not."""
+        return "degraded" if self.status == "ready" and self.absent else self.status
 
 
 @dataclass(frozen=True)
@@ -308,19 +325,38 @@ class Service:
             self._load_models()
         except StrokeNeXtError as error:
             self._state = replace(self._state, status="failed", error=error)
-        except Exception:
-            # The thread ends here whatever happened; the page must say so, and the log keep the details.
-            log.exception("loading the models failed")
+        except Exception as error:
+            # The thread ends here whatever happened; the page must say so.
+            log.error("loading the models failed: %s", _unforeseen(error))
             failure = errors.ModelError("The models could not be loaded. The server's log says why.")
             self._state = replace(self._state, status="failed", error=failure)
         finally:
             self._loaded.set()
 
+    def _load_one(self, name: str, load: Callable[..., Any]) -> None:
+        """Raises StrokeNeXtError, whatever a loader raised: a file of weights can be broken in any way."""
+        try:
+            self._models[name] = load(getattr(self.settings, name), device=self.settings.device)
+        except StrokeNeXtError:
+            raise
+        except Exception as error:
+            raise errors.ModelError(f"Its files cannot be read: {_unforeseen(error)}.") from None
+
+    def _absent(self, name: str, error: StrokeNeXtError) -> str:
+        """Log why a model cannot be used; the sentence for everybody else."""
+        wanted = getattr(self.settings, name)
+        log.error("the %s model (%s) cannot be used: %s", name, wanted or "the bundled one", error)
+        return _absence(name, wanted, error)
+
     def _load_models(self) -> None:
         settings, absent = self.settings, dict[str, str]()
-        presence = strokenext.load(settings.presence, task="presence", device=settings.device, kind="slice")
-        self._models["presence"] = presence
-        self._state = replace(self._state, presence=True, device=str(presence.device))
+        try:
+            self._load_one("presence", partial(strokenext.load, task="presence", kind="slice"))
+        except StrokeNeXtError as error:
+            if isinstance(error, errors.ModelError):
+                self._state = replace(self._state, absent={"presence": self._absent("presence", error)})
+            raise
+        self._state = replace(self._state, presence=True, device=str(self._models["presence"].device))
         others: dict[str, Callable[..., Any]] = {
             "subtype": partial(strokenext.load, task="subtype", kind="slice"),
             "volume": partial(strokenext.load, kind="series"),
@@ -329,14 +365,26 @@ class Service:
         for name, load in others.items():
             wanted = getattr(settings, name)
             try:
-                self._models[name] = load(wanted, device=settings.device)
+                self._load_one(name, load)
             except StrokeNeXtError as error:
                 # A repository without a volume or segmentation model is as it should be; one asked for must be there.
                 if name == "subtype" or wanted is not None or not isinstance(error, errors.ModelNotFoundError):
-                    log.warning("the %s model is not available: %s", name, error)
-                    absent[name] = str(error)
+                    absent[name] = self._absent(name, error)
         titles = {row.name: row.title for row in strokenext.list_models()}
         built = {name: model.config.architecture for name, model in self._models.items()}
         named = {name: titles.get(architecture, architecture) for name, architecture in built.items()}
         loaded: dict[str, Any] = dict.fromkeys(self._models, True)
         self._state = replace(self._state, status="ready", architectures=named, absent=absent, **loaded)
+
+
+def _absence(name: str, wanted: str | None, error: StrokeNeXtError) -> str:
+    """That a model does not answer, and why, for those who may not know where the server keeps it."""
+    reason = next(sentence for kind, sentence in _REASONS.items() if isinstance(error, kind))
+    named = f" '{wanted}'" if wanted and _PLAIN_NAME.fullmatch(wanted) and not Path(wanted).exists() else ""
+    return f"The {name} model{named} is not available. {reason}; the server's log says more."
+
+
+def _unforeseen(error: Exception) -> str:
+    """What an exception was and where it came up; its text may quote a file."""
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    return f"unforeseen {type(error).__name__}" + "".join(f" in {Path(p.filename).name}:{p.lineno}" for p in place)

@@ -6,12 +6,18 @@ about it. The page, the API and the command line print that sentence and nothing
 
 from __future__ import annotations
 
+from .visible import visible
+
 
 class StrokeNeXtError(Exception):
     """Base of every error the library raises on purpose."""
 
     http_status = 400
     exit_code = 2
+
+    def __init__(self, sentence: str = "") -> None:
+        # It may quote a name from outside, and is printed, logged and answered.
+        super().__init__(visible(sentence))
 
 
 class InputError(StrokeNeXtError):

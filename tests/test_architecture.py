@@ -21,7 +21,7 @@ from tests.helpers.places import ROOT
 #: Rooms and root files in the order of the data flow.
 ORDER: dict[str, tuple[str, ...]] = {
     "strokenext": (
-        "errors", "types", "version", "windows", "saving", "io", "preprocess", "zoo", "regions", "gate",
+        "visible", "errors", "types", "version", "windows", "saving", "io", "preprocess", "zoo", "regions", "gate",
         "models", "record", "explain", "overlay", "frame", "answer", "slice", "volume", "segment", "loader", "cascade",
         "show", "cli", "__init__", "__main__",
     ),

@@ -83,7 +83,7 @@ def _open_routes(service: Service) -> APIRouter:
         models = {"presence": state.presence, "subtype": state.subtype}
         optional = {"volume": state.volume, "segmentation": state.segmentation}
         body = {
-            "status": state.status,
+            "status": state.health,
             "ready": state.status == "ready",
             "message": state.message,
             "models": models | {name: True for name, loaded in optional.items() if loaded},

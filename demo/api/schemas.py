@@ -177,7 +177,9 @@ class SeriesAnswer(Common):
 class Health(Answer):
     """State of the service. Answered with 200 while models load, so that a host sees the page is up."""
 
-    status: Literal["loading", "ready", "failed"]
+    status: Literal["loading", "ready", "degraded", "failed"] = Field(
+        description="degraded: presence is answered, another question is not; the message says which."
+    )
     ready: bool
     message: str
     models: dict[str, bool]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 
 from strokenext.io.read import describe
+from strokenext.visible import visible
 
 
 def run(options: argparse.Namespace) -> int:
     """Print a line per fact; returns 0."""
     for key, value in describe(options.file).items():
-        print(f"{key.replace('_', ' ')}: {_plain(value)}")
+        print(visible(f"{key.replace('_', ' ')}: {_plain(value)}"))
     return 0
 
 

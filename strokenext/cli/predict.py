@@ -17,6 +17,7 @@ from strokenext.frame.framed import Caption, framed_slice
 from strokenext.overlay import png
 from strokenext.slice.prediction import Prediction, SeriesPrediction
 from strokenext.types import CLASSES, Caution, Heat, Progress, Slice, Volume
+from strokenext.visible import visible
 from strokenext.volume.prediction import VolumePrediction
 
 from .exits import INTERRUPTED, NO_READER, exit_code, silence_stdout
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             for done in _each(items, predictors, options, failures, unused):
                 outcomes.append(done)
                 if STDOUT not in (options.json, options.csv):
-                    tqdm.write(f"{done.title}: {sentence(done.prediction)}", file=sys.stdout)
+                    tqdm.write(visible(f"{done.title}: {sentence(done.prediction)}"), file=sys.stdout)
     except KeyboardInterrupt:
         stopped = INTERRUPTED
     except BrokenPipeError:
@@ -51,9 +52,9 @@ def run(options: argparse.Namespace) -> int:
         stopped = NO_READER
     finally:  # even when the program itself fails, what was answered is kept
         for line in not_used(unused):
-            print(line, file=sys.stderr)
+            print(visible(line), file=sys.stderr)
         for failure in failures:
-            print(f"{failure.path}: {failure.error}", file=sys.stderr)
+            print(visible(f"{failure.path}: {failure.error}"), file=sys.stderr)
         if options.json:
             write(options.json, to_json(outcomes, failures, task, stopped == INTERRUPTED, unused))
         if options.csv:
@@ -110,7 +111,7 @@ def not_used(unused: list[Unused]) -> Iterator[str]:
 
 def _steps(bar: Any, item: Item) -> Progress:
     def progress(done: int, total: int) -> None:
-        bar.set_postfix_str(f"{item.path.name} slice {done}/{total}")
+        bar.set_postfix_str(visible(f"{item.path.name} slice {done}/{total}"))
 
     return progress
 

@@ -16,6 +16,7 @@ from strokenext.segment.segmenter import Segmenter
 from strokenext.show import words
 from strokenext.types import Slice
 from strokenext.version import __version__
+from strokenext.visible import visible
 
 from .exits import exit_code
 from .inputs import Failure, Item, collected, find
@@ -40,9 +41,9 @@ def run(options: argparse.Namespace) -> int:
                     with collected(Item(reading.path, reading.name), failures):
                         _mark(reading, segmenter, options, outcomes)
     for line in not_used(unused):
-        print(line, file=sys.stderr)
+        print(visible(line), file=sys.stderr)
     for failure in failures:
-        print(f"{failure.path}: {failure.error}", file=sys.stderr)
+        print(visible(f"{failure.path}: {failure.error}"), file=sys.stderr)
     if options.json:
         write(options.json, _json(outcomes, failures, unused))
     return exit_code(outcomes, failures)
@@ -59,7 +60,7 @@ def _mark(reading: Reading, segmenter: Segmenter, options: argparse.Namespace, o
         outcomes.append(Outcome(str(reading.path), "slice", body, *place_of, names, label=reading.label))
         line = f"{place}: {words.marked(marked)}"
         if options.json != STDOUT:
-            tqdm.write(" ".join(filter(None, (line, words.warning(marked.cautions)))), file=sys.stdout)
+            tqdm.write(visible(" ".join(filter(None, (line, words.warning(marked.cautions))))), file=sys.stdout)
 
 
 def _each(reading: Reading, segmenter: Segmenter, force: bool) -> Iterator[tuple[str, Segmentation]]:

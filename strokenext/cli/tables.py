@@ -15,6 +15,7 @@ from typing import Any
 from strokenext.errors import OptionError, OutputError
 from strokenext.saving import write_file
 from strokenext.version import __version__
+from strokenext.visible import visible
 
 from .inputs import Failure
 from .readings import Unused
@@ -168,9 +169,9 @@ def _row(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cell(value: object) -> object:
-    """Numbers as they are; a text that a spreadsheet would take for a formula gets an apostrophe."""
+    """Numbers as they are, text safe to print; what a spreadsheet would take for a formula gets an apostrophe."""
     if value is None:
         return ""
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
-        return "'" + value
-    return value
+        return "'" + visible(value)
+    return visible(value) if isinstance(value, str) else value

@@ -19,7 +19,7 @@ from pydicom.uid import UID
 
 from strokenext.types import NEUTRAL_MODALITIES, Edges, Header, Window
 
-from . import numbers
+from . import numbers, terms
 from .frames.codecs import syntax_name
 
 #: An image is axial when its normal is within this angle of the feet-head axis; gantries tilt up to 30 degrees.
@@ -99,9 +99,9 @@ def frame(ds: Dataset, index: int) -> Frame:
     spacing = _numbers(layers, "PixelSpacing", 2)
     facts = Frame(
         header=Header(
-            modality=_code(ds, "Modality") or ("CT" if "CT Image" in sop_class.name else None),
-            image_type=_codes(layers, "FrameType") or _codes(layers, "ImageType"),
-            body_part=_code(ds, "BodyPartExamined"),
+            modality=terms.modality(_code(ds, "Modality")) or ("CT" if "CT Image" in sop_class.name else None),
+            image_type=terms.only_known(_codes(layers, "FrameType") or _codes(layers, "ImageType")),
+            body_part=next(iter(terms.only_known(_codes((ds,), "BodyPartExamined"))), None),
             burned_in_text={"YES": True, "NO": False}.get(_code(ds, "BurnedInAnnotation") or ""),
             slice_thickness=thickness if thickness and 0 < thickness < 1000 else None,
             transfer_syntax=syntax_name(str(ds.file_meta.TransferSyntaxUID)),
@@ -111,7 +111,7 @@ def frame(ds: Dataset, index: int) -> Frame:
         index=index,
         slope=_first(layers, "RescaleSlope"),
         intercept=_first(layers, "RescaleIntercept"),
-        rescale_type=next((t for t in (_code(layer, "RescaleType") for layer in layers) if t), ""),
+        rescale_type=terms.unit(next((t for t in (_code(layer, "RescaleType") for layer in layers) if t), "")),
         position=_numbers(layers, "ImagePositionPatient", 3),
         cosines=cosines,
         spacing=(spacing[0], spacing[1]) if spacing and all(0 < s < 100 for s in spacing) else None,
@@ -220,7 +220,8 @@ def _codes(layers: tuple[Dataset, ...], keyword: str) -> tuple[str, ...]:
 def _windows(layers: tuple[Dataset, ...]) -> tuple[Window, ...]:
     """The file's own windows, in order, without repeats and without impossible ones."""
     stated = _values(layers, "WindowCenterWidthExplanation")
-    names = chain((re.sub(r"[^\w .,+/()-]", "", str(v)).strip()[:32] for v in stated), repeat(""))
+    texts = (str(v) if terms.known(str(v)) else "" for v in stated)
+    names = chain((re.sub(r"[^\w .,+/()-]", "", text).strip()[:32] for text in texts), repeat(""))
     triples = zip(_floats(layers, "WindowWidth"), _floats(layers, "WindowCenter"), names, strict=False)
     possible = (Window(*t) for t in triples if 1 <= t[0] <= 1e5 and abs(t[1]) <= 1e5)  # NaN fails both
     return tuple(dict.fromkeys(possible))[:16]
