@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from demo.api.problems import problem, refusal
 from demo.guard import bodies, replies
+from demo.guard.visitors import Entry, Visitors
 from demo.storage.receive import Incoming, take_in
 from demo.storage.uploads import GONE, Uploads
 from strokenext import StrokeNeXtError, errors
@@ -36,9 +37,15 @@ OPEN: tuple[tuple[str, str], ...] = (
 )
 _OPEN = tuple((frozenset(methods.split("|")), re.compile(path)) for methods, path in OPEN)
 UPLOAD, LOGIN_CHECK = "/gradio_api/upload", "/gradio_api/login_check"
+HEARTBEAT = "/gradio_api/heartbeat/"
+OTHER_PAGE = "This page belongs to another login. Reload it."
+CROWDED = "Too many pages are open from this address. Close some, or try again in a few minutes."
+RETRY = "180"
 #: Bodies in which Gradio looks for files and addresses.
 COMPONENT = "/gradio_api/component_server"
 BODIES = frozenset({"/gradio_api/run/predict", COMPONENT})
+#: What asks for a login, where there is one; the rest is looks, which the form needs too.
+CALLS = (UPLOAD, HEARTBEAT, *BODIES)
 #: Bytes of such a body: a folder of thousands of names is far below.
 BODY_BYTES = 4 * 2**20
 
@@ -60,6 +67,7 @@ class Door:
     def __init__(self, app: App, uploads: Uploads) -> None:
         self.app = app
         self.uploads = uploads
+        self.visitors = Visitors()
         self._gradio = replies.Sentences(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,8 +77,14 @@ class Door:
             await send({"type": "websocket.close", "code": 1008})
         elif not is_open(scope["method"], scope["path"]):
             await problem(404, "not_found", "There is nothing at this address.")(scope, receive, send)
+        elif scope["path"].startswith(CALLS) and not self._is_known(scope):
+            await problem(401, "http_401", replies.SENTENCES[401])(scope, receive, send)
         elif scope["path"] == UPLOAD:
             await self._upload(scope, receive, send)
+        elif scope["path"].startswith(HEARTBEAT):
+            session = scope["path"].removeprefix(HEARTBEAT)
+            if await self._enters(session, scope, receive, send):
+                await self._gradio(scope, receive, send)
         elif scope["path"].rstrip("/") in BODIES:
             await self._body(scope, receive, send)
         else:
@@ -124,7 +138,31 @@ class Door:
         except bodies.BodyError as error:
             await problem(400, "invalid", str(error))(scope, receive, send)
         else:
-            await self._gradio(*_with_body(scope, receive, json.dumps(body).encode()), send)
+            if await self._enters(body["session_hash"], scope, receive, send):
+                await self._gradio(*_with_body(scope, receive, json.dumps(body).encode()), send)
+
+    def _token(self, scope: Scope) -> str:
+        """What proves the login of a request, "" without one."""
+        cookies = Request(scope).cookies
+        names = (f"access-token-{self.app.cookie_id}", f"access-token-unsecure-{self.app.cookie_id}")
+        return next((cookies[name] for name in names if cookies.get(name) in self.app.tokens), "")
+
+    def _is_known(self, scope: Scope) -> bool:
+        """Whether a request is of somebody who has logged in, where that is asked for; Gradio asks on some routes."""
+        return self.app.auth is None or self._token(scope) != ""
+
+    async def _enters(self, session: str, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether the page of that name may be asked for by this request; if not, it has been answered."""
+        host = str((scope.get("client") or ("",))[0])
+        if not bodies.is_session(session):
+            await problem(400, "invalid", bodies.NO_CALL)(scope, receive, send)
+            return False
+        entry = self.visitors.enter(session, self._token(scope), host)
+        if entry is Entry.FOREIGN:
+            await problem(403, "other_page", OTHER_PAGE)(scope, receive, send)
+        elif entry is Entry.CROWDED:
+            await problem(429, "too_many_pages", CROWDED, {"Retry-After": RETRY})(scope, receive, send)
+        return entry is Entry.WELCOME
 
 
 def _with_body(scope: Scope, receive: Receive, content: bytes) -> tuple[Scope, Receive]:

@@ -20,6 +20,7 @@ from strokenext import StrokeNeXtError
 
 from . import zerogpu
 from .guard import names
+from .login import Password
 from .service import Service
 from .settings import Settings, parse
 from .storage.limits import Limits
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PORT_TAKEN = 9
+#: Pages of which Gradio keeps what it sent last; ours are kept apart, so that one more forgotten costs nothing.
+SESSIONS = 256
 HUB_FRAMES = "'self' https://huggingface.co https://*.hf.space"
 
 
@@ -197,8 +200,14 @@ def build(settings: Settings) -> tuple[FastAPI, Service]:
 
     uploads = Uploads(Limits.of(settings))
     app, service = build_api(settings, uploads)
-    options = {**page.page_options(), "auth": settings.auth, "max_file_size": settings.max_upload, "mcp_server": False}
+    options = {
+        **page.page_options(),
+        "auth": None if settings.auth is None else Password(*settings.auth).matches,
+        "max_file_size": settings.max_upload,
+        "mcp_server": False,
+    }
     blocks = page.build(service, uploads)
+    blocks.state_session_capacity = SESSIONS
     gradio.mount_gradio_app(app, blocks, path="/", **options)
     blocks.has_launched = True  # launch() was never called, and without it Gradio checks no path that it is given
     for mount in app.routes:
@@ -213,7 +222,7 @@ def build_api(settings: Settings, uploads: Uploads | None = None) -> tuple[FastA
     from starlette.middleware.cors import CORSMiddleware
 
     from .api import routes as api
-    from .guard import headers, hosts, limits, replies
+    from .guard import headers, hosts, limits, login, replies
 
     service = Service(replace(settings, case_names=shows_names(settings, os.environ)))
     uploads = Uploads(Limits.of(settings)) if uploads is None else uploads
@@ -230,6 +239,8 @@ def build_api(settings: Settings, uploads: Uploads | None = None) -> tuple[FastA
     # The last one added is the first to be asked.
     app.add_middleware(CORSMiddleware, allow_origins=())  # no other site; also keeps Gradio from allowing any
     app.add_middleware(limits.BodyLimit, limit=settings.max_upload)
+    if settings.auth is not None:
+        app.add_middleware(login.LoginGuard, password=Password(*settings.auth), embedded="SPACE_ID" in os.environ)
     app.add_middleware(hosts.OwnPages, hosts=trusted)
     app.add_middleware(hosts.TrustedHosts, hosts=trusted)
     app.add_middleware(replies.Unforeseen)

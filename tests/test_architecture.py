@@ -31,7 +31,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "publish", "__main__",
     ),
     "demo": ("__init__", "settings", "zerogpu", "cancel", "turns", "decoding", "service", "presence",
-             "sessions", "storage", "api", "guard", "door", "page", "server"),
+             "sessions", "storage", "login", "api", "guard", "door", "page", "server"),
 }  # fmt: skip
 #: The front door: it offers names that live elsewhere, each resolved when first used.
 FRONT_DOOR = "strokenext"

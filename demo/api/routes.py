@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -22,6 +20,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 import strokenext
 from demo.cancel import Cancel
+from demo.login import Password
 from demo.service import Options, Result, Service
 from demo.storage.receive import Incoming, declared
 from demo.storage.scratch import storage_error
@@ -248,12 +247,10 @@ def _form_schema() -> dict[str, Any]:
 
 def _password(auth: tuple[str, str] | None) -> Callable[[Request], None]:
     """HTTP Basic, compared in constant time; nothing is asked when there is no password."""
-    expected = b"" if auth is None else base64.b64encode(":".join(auth).encode())
+    expected = None if auth is None else Password(*auth)
 
     def check(request: Request) -> None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        right = scheme.lower() == "basic" and secrets.compare_digest(token.strip().encode(), expected)
-        if auth is not None and not right:
+        if expected is not None and not expected.matches_basic(request.headers.get("authorization", "")):
             raise HTTPException(401, headers=BASIC)
 
     return check

@@ -100,8 +100,8 @@ def frame(ds: Dataset, index: int) -> Frame:
     facts = Frame(
         header=Header(
             modality=terms.modality(_code(ds, "Modality")) or ("CT" if "CT Image" in sop_class.name else None),
-            image_type=terms.only_known(_codes(layers, "FrameType") or _codes(layers, "ImageType")),
-            body_part=next(iter(terms.only_known(_codes((ds,), "BodyPartExamined"))), None),
+            image_type=_codes(layers, "FrameType") or _codes(layers, "ImageType"),
+            body_part=_code(ds, "BodyPartExamined"),
             burned_in_text={"YES": True, "NO": False}.get(_code(ds, "BurnedInAnnotation") or ""),
             slice_thickness=thickness if thickness and 0 < thickness < 1000 else None,
             transfer_syntax=syntax_name(str(ds.file_meta.TransferSyntaxUID)),
@@ -123,7 +123,10 @@ def frame(ds: Dataset, index: int) -> Frame:
     )
     stated = replace(facts.header, axial=None if cosines is None else facts.tilt <= AXIAL_WITHIN_DEGREES)
     unfit = _unfit(stated)
-    return replace(facts, header=replace(stated, scope_problem=unfit or _other_part(stated)), unfit=unfit)
+    problem = unfit or _other_part(stated)
+    part = next(iter(terms.only_known((stated.body_part or "",))), "") or None
+    told = replace(stated, scope_problem=problem, image_type=terms.only_known(stated.image_type), body_part=part)
+    return replace(facts, header=told, unfit=unfit)
 
 
 def edges(cosines: tuple[float, ...] | None) -> Edges | None:

@@ -1,0 +1,70 @@
+"""Pages by the name that Gradio's script gives them: whose they are, and how many there may be.
+
+Such a name can be made up: Gradio would keep a state for each, and who knows another page's name could end its work.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+#: Seconds since its last request for which a page counts as there.
+THERE = 180.0
+#: Pages that may be there of one address, and that are remembered of all.
+MOST_OF_ADDRESS, MOST = 300, 4096
+
+
+class Entry(Enum):
+    """Whether a request of a page may pass."""
+
+    WELCOME = "welcome"
+    FOREIGN = "foreign"  # the page is another login's
+    CROWDED = "crowded"  # its address has too many pages
+
+
+@dataclass(frozen=True)
+class _Page:
+    owner: str
+    host: str
+    used: float
+
+
+class Visitors:
+    """The pages that are there; any thread may call any method."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._pages: OrderedDict[str, _Page] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    def enter(self, session: str, owner: str, host: str) -> Entry:
+        """A request of the page `session` by the login `owner` ("" without one) from `host`; its first one binds it."""
+        with self._lock:
+            self._sweep()
+            page = self._pages.get(session)
+            if page is None:
+                if Counter(p.host for p in self._pages.values())[host] >= MOST_OF_ADDRESS:
+                    return Entry.CROWDED
+                page = _Page(owner, host, 0.0)
+            elif not secrets.compare_digest(page.owner.encode(), owner.encode()):
+                return Entry.FOREIGN
+            self._pages[session] = replace(page, used=self._clock())
+            self._pages.move_to_end(session)
+            while len(self._pages) > MOST:
+                self._pages.popitem(last=False)
+            return Entry.WELCOME
+
+    def _sweep(self) -> None:
+        while self._pages:
+            session, oldest = next(iter(self._pages.items()))
+            if self._clock() - oldest.used < THERE:
+                return
+            del self._pages[session]

@@ -1,0 +1,181 @@
+"""The password: who waits, what the log says, which cookies are set, and that every route asks."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from starlette.routing import BaseRoute, Mount
+from starlette.testclient import TestClient
+
+from demo.guard.visitors import MOST_OF_ADDRESS, THERE, Entry, Visitors
+from demo.login import FREE, LONGEST, MOST, WINDOW, Password, Throttle
+from demo.server import build
+from demo.settings import Settings
+
+#: What a visitor without the password may see: that the service is there, and what the form is made of.
+OPEN = {"/", "/health", "/login", "/login/", "/logout", "/theme.css", "/gradio_api/theme.css", "/favicon.ico",
+        "/robots.txt", "/manifest.json", "/static/{path:path}", "/assets/{path:path}"}  # fmt: skip
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setattr("demo.service.Service.start", lambda _self: None)
+    return build(Settings(auth=("reader", "pass:wörd")))[0]
+
+
+def basic(text: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(text.encode()).decode()}
+
+
+def login(client: TestClient, password: str = "pass:wörd", **headers: str):
+    return client.post("/login", data={"username": "reader", "password": password}, headers=headers)
+
+
+def test_every_route_but_the_form_asks(app):
+    def inner(given: list[BaseRoute]) -> Iterator[tuple[str, str]]:
+        for route in given:
+            router = getattr(route, "original_router", None)
+            if router is not None:
+                yield from inner(router.routes)
+            elif isinstance(route, Mount):
+                yield from inner(route.app.app.routes)
+            else:
+                yield from ((method, route.path) for method in route.methods or ())
+
+    with TestClient(app) as client:
+        for method, path in {*inner(app.routes)}:
+            if path not in OPEN:
+                reply = client.request(method, path.replace("{session_hash}", "abc"), follow_redirects=False)
+                # 404: shut for everybody, 405: the route does not know the method
+                assert reply.status_code in (401, 404, 405), (method, path)
+        assert "auth_required" in client.get("/").text
+        for path in ("/predict", "/gradio_api/upload", "/gradio_api/run/predict", "/gradio_api/component_server"):
+            assert client.post(path).status_code == 401, path
+        for path in ("/models", "/docs", "/openapi.json", "/config", "/gradio_api/heartbeat/abc"):
+            assert client.get(path).status_code == 401, path
+
+
+def test_the_form_and_the_routes_share_one_throttle(app, caplog):
+    with TestClient(app) as client:
+        for number in range(FREE + 1):
+            wrong = login(client, "wrong") if number % 2 else client.get("/models", headers=basic("reader:guess"))
+            assert wrong.status_code in (400, 401)
+        for reply in (login(client), client.get("/models", headers=basic("reader:pass:wörd"))):
+            assert reply.status_code == 429  # the right one too: who guesses must not learn which it was
+            assert int(reply.headers["retry-after"]) >= 1
+            assert reply.json()["error"]["message"].endswith(".")
+    lines = [record.getMessage() for record in caplog.records if record.name == "strokenext.login"]
+    assert len(lines) == FREE + 1
+    assert lines[-1].startswith("a wrong password, 5 ")
+    for secret in ("guess", "reader", "testclient", "pass:w"):
+        assert secret not in caplog.text
+
+
+def test_the_right_password_is_never_slowed_down(app):
+    with TestClient(app) as client:
+        for _ in range(FREE * 3):
+            assert client.get("/models", headers=basic("reader:pass:wörd")).status_code == 200
+            assert login(client).status_code == 200
+
+
+@pytest.mark.parametrize(("scheme", "more"), [("http", set()), ("https", {"secure"})])
+def test_one_cookie_that_stays_on_this_site(app, scheme, more):
+    with TestClient(app, base_url=f"{scheme}://localhost") as client:
+        cookies = login(client).headers.get_list("set-cookie")
+        assert len(cookies) == 1
+        assert {part.strip().lower() for part in cookies[0].split(";")[1:]} == {
+            "httponly",
+            "path=/",
+            "samesite=lax",
+        } | more
+        assert client.get("/config").status_code == 200
+        assert client.get("/logout", follow_redirects=False).status_code == 302
+        assert client.get("/config").status_code == 401
+
+
+def test_a_page_belongs_to_the_login_that_used_it_first(app):
+    call = {"data": {}, "component_id": 0, "fn_name": "", "session_hash": "0a1b2c"}
+    blocks = next(route.app for route in app.routes if isinstance(route, Mount)).app.get_blocks()
+    for number, block in blocks.blocks.items():
+        if hasattr(block, "page_look"):
+            call |= {"component_id": number, "fn_name": "page_look"}
+    with TestClient(app) as first, TestClient(app) as second:
+        assert login(first).status_code == login(second).status_code == 200
+        assert first.post("/gradio_api/component_server", json=call).status_code == 200
+        foreign = second.post("/gradio_api/component_server", json=call)
+        assert foreign.status_code == 403
+        assert "another login" in foreign.json()["error"]["message"]
+        assert second.get("/gradio_api/heartbeat/0a1b2c").status_code == 403
+        assert second.post("/gradio_api/component_server", json=call | {"session_hash": "other"}).status_code == 200
+        assert first.post("/gradio_api/component_server", json=call).status_code == 200
+
+
+class TestThrottle:
+    def test_each_further_wrong_one_doubles_the_wait(self):
+        clock = Clock()
+        throttle, waits = Throttle(clock), []
+        for _ in range(FREE + 12):
+            assert throttle.begin("192.0.2.1") == 0
+            if (wait := throttle.begin("192.0.2.1")) > 0:
+                waits.append(wait)
+                clock.now += wait
+        assert waits[:6] == [1, 2, 4, 8, 16, 32]
+        assert waits[-1] == LONGEST
+        assert throttle.begin("192.0.2.2") == 0
+
+    def test_many_at_once_gain_nothing(self):
+        throttle = Throttle(Clock())
+        with ThreadPoolExecutor(16) as pool:
+            waits = list(pool.map(throttle.begin, ["192.0.2.1"] * 200))
+        assert sum(wait == 0 for wait in waits) == FREE + 1
+
+    def test_many_addresses_are_bounded_together_and_a_reader_still_gets_in(self):
+        clock = Clock()
+        throttle = Throttle(clock)
+        throttle.begin("198.51.100.1")
+        throttle.passed("198.51.100.1")
+        tried = sum(throttle.begin(f"10.0.{n // 250}.{n % 250}") == 0 for n in range(500))
+        assert tried == MOST
+        assert throttle.begin("198.51.100.1") == 0
+        throttle.passed("198.51.100.1")
+        clock.now += WINDOW + 1
+        assert throttle.begin("10.9.9.9") == 0
+
+    def test_one_network_of_ipv6_is_one_address(self):
+        throttle = Throttle(Clock())
+        assert sum(throttle.begin(f"2001:db8::{n:x}") == 0 for n in range(1, 100)) == FREE + 1
+
+    @pytest.mark.parametrize("wrong", ["reader:x", "x:pass", "reader", ":", "", "reader:pass:"])
+    def test_user_and_password_are_both_compared(self, wrong):
+        password = Password("reader", "pass")
+        assert password.matches_basic(basic("reader:pass")["authorization"])
+        assert not password.matches_basic(basic(wrong)["authorization"])
+        for header in ("Bearer x", "Basic \xff", "Basic ====", "basic"):
+            assert not password.matches_basic(header)
+        assert not password.matches("\ud800", "\ud800")
+
+
+class TestVisitors:
+    def test_invented_names_are_bounded_and_end(self):
+        clock = Clock()
+        visitors = Visitors(clock)
+        entries = [visitors.enter(f"made{n}", "", "192.0.2.1") for n in range(MOST_OF_ADDRESS + 50)]
+        assert entries.count(Entry.WELCOME) == MOST_OF_ADDRESS
+        assert entries.count(Entry.CROWDED) == 50
+        assert visitors.enter("real", "", "192.0.2.2") is Entry.WELCOME
+        assert visitors.enter("made0", "", "192.0.2.1") is Entry.WELCOME
+        clock.now += THERE + 1
+        assert visitors.enter("new", "", "192.0.2.1") is Entry.WELCOME
+        assert len(visitors) == 1
