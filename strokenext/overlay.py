@@ -121,7 +121,7 @@ def colors(colormap: str) -> ByteArray:
 
 
 def colorbar(heat: Heat | None, colormap: str = "inferno", *, height: int = 256, dark: bool = True) -> ByteArray:
-    """(height, 104, 3) uint8: the colours with ticks at 0, 25, 50, 75 and 100 % of the full scale, in logit units.
+    """(height, 104, 3) uint8: the colours with ticks at 0, 25, 50, 75 and 100 % of the full scale.
 
     A method whose scale holds within one image only is labelled so. `dark`: light letters on black.
     """
@@ -136,13 +136,12 @@ def colorbar(heat: Heat | None, colormap: str = "inferno", *, height: int = 256,
     font, small = ImageFont.load_default(12), ImageFont.load_default(11)
     absolute = heat is None or heat.absolute
     draw.text((8, 4), "evidence", fill=ink, font=font)
-    draw.text((8, 17), "(logit)" if absolute else "(this image only)", fill=ink, font=small)
-    full = heat.full_scale if heat is not None else 1.0
+    draw.text((8, 17), "(% of scale)" if absolute else "(this image only)", fill=ink, font=small)
     for part in (0.0, *LEVELS, 1.0):
         y = round(bottom - part * (bottom - top))
         draw.line([(27, y), (32, y)], fill=ink)
         beyond = "+" if part == 1.0 else ""  # stronger evidence has this colour too
-        draw.text((36, y - 7), f"{tick(part * full, full)}{beyond}", fill=ink, font=small)
+        draw.text((36, y - 7), f"{part * 100:.0f} %{beyond}", fill=ink, font=small)
     return np.asarray(canvas, dtype=np.uint8).copy()
 
 
@@ -187,12 +186,6 @@ def _outlined(picture: ByteArray, region: Region, color: tuple[int, int, int], f
     alpha = np.where(inner, fill, np.where(region.mask, 1.0, 0.0))[:, :, None]
     mixed = picture * (1 - alpha) + np.array(color) * alpha
     return np.where(alpha > 0, np.rint(mixed), picture).astype(np.uint8)
-
-
-def tick(value: float, full: float) -> str:
-    """A number of the colour bar with as many digits as its full scale deserves."""
-    digits = 0 if full >= 40 else 1 if full >= 4 else 2 if full >= 0.4 else 3
-    return f"{value:.{digits}f}"
 
 
 def _one_of(what: str, given: str, known: tuple[str, ...]) -> None:

@@ -19,13 +19,17 @@ def note(sentence: str, kind: str = "wait") -> str:
 
 
 def state(models: ServiceState) -> str:
-    """The state of the models, for the bar at the top."""
+    """The state of the models, for the bar at the top; a click says which they are."""
     sentence = {
         "loading": text.MODELS_LOADING,
         "ready": text.models_ready(models.architectures) + (f". {models.message}" if models.absent else ""),
         "failed": models.message,
     }[models.status]
-    return f'<p class="s-state s-{models.status}" role="status" title="{escape(models.device)}">{escape(sentence)}</p>'
+    said = escape(sentence)
+    if models.status == "ready":
+        named = escape(text.models_named(models.architectures, models.device))
+        said = f"<details><summary>{said}</summary><p>{named}</p></details>"
+    return f'<div class="s-state s-{models.status}" role="status">{said}</div>'
 
 
 def progress(done: int, total: int) -> str:
@@ -151,15 +155,9 @@ def _evidence(presence: Prediction) -> str:
     heat = presence.heat
     if heat is None:
         return ""
-    shares = "".join(
-        f'<span class="e-share e-{escape(name)}" style="flex-grow:{max(share, 0.001):.3f}">'
-        f"{escape(name)} {share * 100:.0f} %</span>"
-        for name, share in heat.share.items()
-    )
     return (
-        '<section class="a-card a-minor"><h2>Evidence</h2>'
-        f'<div class="e-shares" role="img" aria-label="Share of the evidence by encoder">{shares}</div>'
-        f'<p class="a-dim">{escape(words.evidence(heat))} {words.EVIDENCE}</p></section>'
+        f'<section class="a-card a-minor"><h2>Evidence</h2><p>{escape(words.evidence(heat))}</p>'
+        f'<p class="a-dim">{words.EVIDENCE}</p></section>'
     )
 
 
@@ -234,7 +232,9 @@ def _provenance(presence: Prediction) -> str:
         ("Device", source.device),
         ("Time", source.time),
         ("Raw logit", f"{presence.logit:.3f}" if presence.logit is not None else "none"),
+        *(() if presence.heat is None else (("Evidence", words.evidence_measured(presence.heat)),)),
         *((name, version) for name, version in source.versions.items()),
     )
     cells = "".join(f"<tr><th scope=row>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows)
-    return f'<details class="a-more"><summary>Provenance</summary><table>{cells}</table></details>'
+    head = "Technical: model, numbers, versions"
+    return f'<details class="a-more"><summary>{head}</summary><table>{cells}</table></details>'

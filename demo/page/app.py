@@ -156,5 +156,5 @@ def _side() -> str:
         f'<option value="{m.name}">{escape(m.title)}{", slow" if m.slow else ""}</option>' for m in METHODS.values()
     )
     values = _texts("CANCEL", "AGAIN", "COMMIT", "COMMIT_LABEL", "FORCE")
-    values |= _texts("THRESHOLD_LABEL", "THRESHOLD_RESET", "METHOD_LABEL")
+    values |= _texts("THRESHOLD_LABEL", "THRESHOLD_RESET", "METHOD_LABEL", "TECHNICAL")
     return _filled("side.html", values | {"VERDICTS": verdicts, "METHODS": methods})

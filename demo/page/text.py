@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from strokenext import Slice, Volume
 
@@ -94,9 +94,10 @@ VERDICTS = ("No stroke seen", "Ischemic stroke", "Hemorrhagic stroke", "Cannot t
 FORCE = "Judge anyway"
 FORCED = "Judged on your request although the picture was refused. Read the numbers with that in mind."
 
-THRESHOLD_LABEL = "Decision threshold (presence)"
+THRESHOLD_LABEL = "Decision threshold (stroke or not)"
 THRESHOLD_RESET = "Stored threshold"
 METHOD_LABEL = "Evidence method"
+TECHNICAL = "Technical"
 
 FEEDBACK = "Do you agree with the model?"
 FEEDBACK_NOTE = "Goes into the files you download and nowhere else."
@@ -117,16 +118,22 @@ WHOLE = "Whole series, 3-D model"
 WHOLE_TAG = "All slices at once"
 MARKED = "Marked on this slice"
 MARKED_NOTHING = "Nothing is marked on this slice."
-NO_SUBTYPE = "Subtype is asked only when presence is positive or indeterminate."
+NO_SUBTYPE = "The type is asked only when a stroke is marked or nothing is decided."
 
 
-def models_ready(architectures: Mapping[str, str]) -> str:
-    """What the bar says once the models are there: which architecture answers which question."""
+def models_ready(questions: Iterable[str]) -> str:
+    """What the bar says once the models are there: which questions they answer."""
+    named = " and ".join(QUESTIONS[question] for question in questions)
+    return f"{MODELS_READY}: {named}" if named else MODELS_READY
+
+
+def models_named(architectures: Mapping[str, str], device: str) -> str:
+    """The architecture that answers each question, and where it computes."""
     questions: dict[str, list[str]] = {}
     for question, title in architectures.items():
         questions.setdefault(title, []).append(QUESTIONS[question])
-    named = ", ".join(f"{title} ({' and '.join(names)})" for title, names in questions.items())
-    return f"{MODELS_READY}: {named}" if named else MODELS_READY
+    named = [f"{title} ({' and '.join(names)})" for title, names in questions.items()]
+    return ", ".join([*named, device])
 
 
 def threshold(value: float, band: tuple[float, float], stored: float | None) -> str:

@@ -226,7 +226,7 @@ class _Page:
         x = self.left + self.width + self.margin
         for number, text in enumerate(("Evidence for", heat.class_name)):
             self._write(x, top + number * self.line, text, INK)
-        unit = "log-odds" if heat.absolute else "this slice only"
+        unit = "% of scale" if heat.absolute else "this slice only"
         self._write(x, top + 2 * self.line, unit, DIM)
         above, wide = top + round(3.6 * self.line), self.size
         high = max(6 * self.size, min(self.height - round(4.2 * self.line), 24 * self.size))
@@ -236,7 +236,7 @@ class _Page:
         for part in (0.0, *overlay.LEVELS, 1.0):
             y = above + round((1 - part) * (high - 1))
             self.pen.line([(x + wide, y), (x + wide + self.size // 3, y)], fill=INK)
-            text = overlay.tick(part * heat.full_scale, heat.full_scale) + ("+" if part == 1 else "")
+            text = f"{part * 100:.0f} %" + ("+" if part == 1 else "")
             self._write(x + wide + self.size // 2, y, text, INK, anchor="lm")
         y = above + round((1 - min(heat.peak / heat.full_scale, 1.0)) * (high - 1))
         half = self.size // 3

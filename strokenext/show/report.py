@@ -13,6 +13,7 @@ from html import escape
 from typing import Any
 
 from strokenext import overlay
+from strokenext.answer.provenance import Provenance
 from strokenext.cascade import SeriesTriage, Triage
 from strokenext.frame.framed import Caption, Place, framed_slice
 from strokenext.frame.naming import case_title
@@ -185,11 +186,11 @@ def _whole(answer: VolumePrediction) -> str:
         caption = f"Slice {answer.peak + 1}, where the evidence of the volume model is highest. {words.EVIDENCE}"
         pictures = f'<div class="pictures">{figures.figure(drawn, "The slice with evidence", caption)}</div>'
     source = answer.provenance
-    trained = f"The model {source.model} was trained on: {source.trained_on.rstrip('.')}."
+    trained = f"The model was trained on: {source.trained_on.rstrip('.')}."
     return (
         f'<section><h2>The whole series at once</h2><p class="decision">{_text(words.decision(answer))}</p>'
         f"{figures.line(answer)}{''.join(f'<p>{_text(line)}</p>' for line in lines)}<p>{_text(trained)}</p>{pictures}"
-        f"<p>Weights, SHA-256: {_text(source.weights_sha256)}</p></section>"
+        f"{_technical(_model(source))}</section>"
     )
 
 
@@ -206,10 +207,10 @@ def _marks(segmentation: Segmentation, drawing: _Drawing) -> str:
             name = f'<span style="color:#1a1d21;border-left:.8rem solid rgb{color};padding-left:.4rem">'
             rows += f"<tr><th>{name}{_text(region.name)}</span></th><td>{_text(words.size(region))}. "
             rows += f"{_text(region.says)}</td></tr>"
-    trained = f"The model {source.model} (experimental) was trained on: {source.trained_on.rstrip('.')}."
+    trained = f"The model (experimental) was trained on: {source.trained_on.rstrip('.')}."
     return (
         f'<section><h2>Marked regions</h2><p class="decision">{_text(words.marked(segmentation))}</p>{pictures}'
-        f"<table>{rows}</table><p>{_text(trained)}</p><p>Weights, SHA-256: {_text(source.weights_sha256)}</p></section>"
+        f"<table>{rows}</table><p>{_text(trained)}</p>{_technical(_model(source))}</section>"
     )
 
 
@@ -235,11 +236,8 @@ def _pictures(answer: Prediction, image: Slice, drawing: _Drawing, plain: bool) 
 def _provenance(answer: Prediction) -> str:
     source, given = answer.provenance, answer.input
     low, high = answer.band
-    rows = {
-        "Model": source.model + (" (experimental)" if source.experimental else ""),
-        "Architecture": source.architecture,
-        "Revision": source.revision or "bundled or local",
-        "Weights, SHA-256": source.weights_sha256,
+    rows = _model(source) | {
+        "Evidence": "none" if answer.heat is None else words.evidence_measured(answer.heat),
         "Threshold and band": f"{answer.threshold:.4f}; {low:.4f} to {high:.4f}",
         "Probability and raw logit": "none" if answer.refused else f"{answer.probability:.6f}; {answer.logit:.6f}",
         "Input": f"{given.kind}, {given.shape[1]} × {given.shape[0]} pixels, {given.unit}",
@@ -250,7 +248,22 @@ def _provenance(answer: Prediction) -> str:
         "Device": f"{source.device}, {source.precision}",
         "Time (UTC)": source.time,
     }
-    return f"<h3>Where the numbers come from</h3>{_table(rows)}"
+    return _technical(rows)
+
+
+def _model(source: Provenance) -> dict[str, str]:
+    """Which model it was, to find it again."""
+    return {
+        "Model": source.model + (" (experimental)" if source.experimental else ""),
+        "Architecture": source.architecture,
+        "Revision": source.revision or "bundled or local",
+        "Weights, SHA-256": source.weights_sha256,
+    }
+
+
+def _technical(rows: Mapping[str, str]) -> str:
+    """What a specialist asks for, a click away on the screen and open on paper."""
+    return f"<details class=technical><summary>Technical: where the numbers come from</summary>{_table(rows)}</details>"
 
 
 def _reader(reader: Reader) -> str:

@@ -26,9 +26,10 @@ figure img{display:block;background:#000;width:100%}
 table{border-collapse:collapse;width:100%;font-size:.85rem}th{text-align:left;font-weight:500;color:#4b535d;
 width:13rem;vertical-align:top}td,th{padding:.2rem .5rem .2rem 0;border-bottom:1px solid #e6eaef}
 td{overflow-wrap:anywhere}.blank{border-bottom:1px solid #1a1d21;height:1.8rem}
+summary{cursor:pointer;font-weight:600;margin:.6rem 0}
 @media print{body{margin:0;padding:0;max-width:none;font-size:10.5pt}h2,h3{break-after:avoid}
 figure,.curve,.notice,tr,.scale,.key{break-inside:avoid}figure{min-width:40%}.pictures figure:only-child{max-width:55%}
-details:not([open]){display:none}
+details:not([open],.technical){display:none}.technical::details-content{content-visibility:visible;display:block}
 h2{margin-top:1.1rem}table{font-size:8.5pt}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 _PAGES = """

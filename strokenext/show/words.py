@@ -91,17 +91,23 @@ def gate(answer: Prediction) -> str:
 
 
 def evidence(heat: Heat) -> str:
-    """The map in numbers: peak, scale, grid and each encoder's share."""
+    """How strong the evidence is, as a part of the colour scale."""
+    if heat.peak <= 0:
+        return f"No part of this image raises the model's score of {heat.class_name}."
+    if not heat.absolute:
+        return f"Where this image raises the model's score of {heat.class_name}, not comparable with another image."
+    part = min(heat.peak / heat.full_scale, 1.0)
+    reach = f"reaches {percent(part)} of" if part < 1 else "goes beyond"
+    return f"The evidence for {heat.class_name} {reach} the colour scale, which is the same for every image."
+
+
+def evidence_measured(heat: Heat) -> str:
+    """The map in technical terms: method, grid, peak and full scale in logits, each encoder's share."""
     method = METHODS[heat.method].title if heat.method in METHODS else heat.method
     rows, columns = heat.grid
-    if heat.peak <= 0:
-        return f"{method}: no cell of this image raises the score of {heat.class_name}."
-    if heat.absolute:
-        scale = f"peak {heat.peak:.2f} logits on a fixed scale to {heat.full_scale:.2f}"
-    else:
-        scale = "on a scale of this image alone, not comparable with another image"
-    share = ", ".join(f"encoder {name} {percent(part)}" for name, part in heat.share.items())
-    return f"{method} for {heat.class_name}, {rows} × {columns} cells: {scale}; {share}."
+    scale = f"; peak {heat.peak:.3g}, full scale {heat.full_scale:.3g} logits" if heat.absolute else ""
+    share = "".join(f"; encoder {name} {percent(part)}" for name, part in heat.share.items()) if heat.peak > 0 else ""
+    return f"{method}, {rows} × {columns} cells{scale}{share}."
 
 
 def size(region: Region) -> str:
@@ -141,7 +147,7 @@ def warning(given: Iterable[Caution]) -> str:
 
 def trained(answer: Prediction) -> str:
     """What the model learned from."""
-    sentence = f"The model {answer.provenance.model} was trained on: {answer.provenance.trained_on.rstrip('.')}."
+    sentence = f"The model was trained on: {answer.provenance.trained_on.rstrip('.')}."
     return f"{sentence} It is experimental." if answer.provenance.experimental else sentence
 
 

@@ -153,7 +153,8 @@ def test_a_subtype_model_of_ones_own_beside_a_presence_model(folders: dict[str, 
         body = client.post("/predict?task=triage&threshold=0&force=1", files={"file": DICOM.read_bytes()}).json()
     assert body["subtype"]["provenance"]["architecture"] == "custom_cnn"
     bar = answer.state(service.state())
-    assert "Models ready: Small CNN (183,682 parameters) (presence), Custom CNN" in bar
+    assert "Models ready: presence and type" in bar
+    assert "<p>Small CNN (183,682 parameters) (presence), Custom CNN" in bar
     assert "(type)" in bar
 
 
@@ -165,7 +166,7 @@ def test_the_page_names_the_architecture_it_was_started_with(folders: dict[str, 
         service.wait(60)
         assert client.get("/").status_code == 200
         desk = Desk(service)
-        assert "Models ready: Custom CNN with batch norm and dropout (presence)" in desk.handlers.status()[0]
+        assert "<p>Custom CNN with batch norm and dropout (presence), cpu</p>" in desk.handlers.status()[0]
         last = desk.open(DICOM)
     assert "<th scope=row>Architecture</th><td>custom_cnn</td>" in last.answer
 

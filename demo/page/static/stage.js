@@ -250,17 +250,15 @@
         for (let x = 0; x < 12; x += 1) image.data.set([lut[3 * (255 - y)], lut[3 * (255 - y) + 1], lut[3 * (255 - y) + 2], 255], 4 * (12 * y + x));
       }
       bar.getContext("2d").putImageData(image, 0, 0);
-      bar.setAttribute("aria-label", `Colour bar, 0 to ${heat.full_scale.toPrecision(2)} in logit units`);
-      const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => `<span style="bottom:${t * 100}%">${tick(t * heat.full_scale, heat.full_scale)}</span>`);
-      this.find(".v-legend-title").textContent = heat.absolute ? "logit" : "this image";
+      bar.setAttribute("aria-label", heat.absolute ? "Colour bar, 0 to 100 % of a scale that is the same for every picture" : "Colour bar, 0 to 100 % of this picture alone");
+      const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => `<span style="bottom:${t * 100}%">${100 * t} %</span>`);
+      this.find(".v-legend-title").textContent = heat.absolute ? "Evidence" : "Evidence, this image";
+      this.find(".v-scale-says").textContent = heat.absolute
+        ? `100 % is ${heat.full_scale.toPrecision(2)} logits; this slice reaches ${state.peak().toPrecision(2)}.`
+        : "This method has no unit: 100 % is the highest value of this picture.";
       const peak = Math.min(state.peak() / heat.full_scale, 1);
-      this.find(".v-legend-ticks").innerHTML = `${ticks.join("")}<b style="bottom:${peak * 100}%" title="Peak of this slice: ${state.peak().toPrecision(2)}"></b>`;
+      this.find(".v-legend-ticks").innerHTML = `${ticks.join("")}<b style="bottom:${peak * 100}%" title="Highest on this slice"></b>`;
     }
-  }
-
-  /** As many digits as the full scale deserves, the same as on the library's colour bar. */
-  function tick(value, full) {
-    return value.toFixed(full >= 40 ? 0 : full >= 4 ? 1 : full >= 0.4 ? 2 : 3);
   }
 
   function toCanvas(image, reuse) {

@@ -50,9 +50,9 @@ def test_everything_is_legible_on_pictures_of_every_size(side: int) -> None:
         "stroke (probability of stroke 0.83)",
         "5 cm",
         "Evidence for",
-        "log-odds",
-        "0.00",
-        "2.00+",
+        "% of scale",
+        "0 %",
+        "100 %+",
         "Caution: Contrast medium was given.",
         NOTICE,
     ):
@@ -139,7 +139,7 @@ def test_evidence_that_the_answer_is_against_is_not_drawn_and_that_is_said() -> 
     slice_ = image(512)
     drawn = framed_slice(slice_, CAPTION, heat=heat(512), strength=0.0)
     assert stands_on(drawn, "Evidence is not drawn, since the model did not decide for stroke.", 14)
-    assert not stands_on(drawn, "log-odds", 14)
+    assert not stands_on(drawn, "% of scale", 14)
     plain = overlay.render(slice_, window=Window(80, 40))
     np.testing.assert_array_equal(cut_out(drawn, plain), plain)
     lit = [framed_slice(slice_, CAPTION, heat=heat(512), strength=strength) for strength in (0.1, 0.5, 1.0)]

@@ -88,8 +88,8 @@ def test_a_prediction_is_told_whole() -> None:
     pixels = overlay.render(head(), window=Window(80, 40))
     np.testing.assert_array_equal(cut_out(plain, pixels), pixels)
     assert (cut_out(drawn, pixels) != pixels).any()
-    assert stands_on(drawn, "log-odds", LETTERS)
-    assert not stands_on(plain, "log-odds", LETTERS)
+    assert stands_on(drawn, "% of scale", LETTERS)
+    assert not stands_on(plain, "% of scale", LETTERS)
 
 
 def test_nothing_runs_and_nothing_is_loaded() -> None:
