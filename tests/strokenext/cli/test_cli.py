@@ -89,7 +89,7 @@ class TestTables:
     def test_a_file_name_is_never_a_formula(self, name):
         table = tables.to_csv([], [inputs.Failure(name, DamagedFileError("=HYPERLINK()"))])
         row = next(csv.DictReader(io.StringIO(table)))
-        assert row["path"] == "'" + name
+        assert row["path"] == "'" + name.replace("\t", "\\t")  # control characters are escaped as well
         assert row["error"] == "'=HYPERLINK()"
 
     def test_a_negative_logit_stays_a_number(self):
