@@ -108,7 +108,9 @@ def message(key: str, case: Case, evidence: bool = True) -> dict[str, Any]:
         "why": None if image.unit == "HU" else text.NO_HU,
         "hidden": case.hidden,
         "about": case.index if evidence else None,
-        "heat": None if presence is None or presence.heat is None else _heat(presence, presence.heat, case.index),
+        "heat": None
+        if presence is None or presence.heat is None
+        else _heat(presence.heat, case.index) | _strength(presence),
         "curve": None if presence is None else curve(case, presence),
         "marks": None if presence is None or case.marked is None else _marks(case.marked, case.index),
     }
@@ -171,8 +173,12 @@ def _marks(marks: Segmentation, index: int) -> dict[str, Any]:
     return {"index": index, "regions": regions, "note": words.MARKS}
 
 
-def _heat(presence: Prediction, heat: Heat, index: int) -> dict[str, Any]:
-    """The maps, and how strongly they are drawn: as the answer says, and where the reader asks for them."""
+def _strength(presence: Prediction) -> dict[str, float]:
+    """How strongly the evidence is drawn: as the answer says, and where the reader asks for it."""
+    return {"strength": presence.lit(presence.heat), "asked": presence.lit(presence.heat, asked=True)}
+
+
+def _heat(heat: Heat, index: int) -> dict[str, Any]:
     return {
         "index": index,
         "maps": [[round(float(v), 5) for v in one.ravel()] for one in heat.maps],
@@ -182,6 +188,4 @@ def _heat(presence: Prediction, heat: Heat, index: int) -> dict[str, Any]:
         "input_size": heat.input_size,
         "full_scale": heat.full_scale,
         "absolute": heat.absolute,
-        "strength": presence.lit(heat),
-        "asked": presence.lit(heat, asked=True),
     }

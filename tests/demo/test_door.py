@@ -199,10 +199,16 @@ def test_gradio_is_asked_who_is_logged_in_and_never_handed_an_upload(site, monke
     seen: list[str] = []
     app = site.door.app
 
-    async def noted(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(scope["path"])
-        await app(scope, receive, send)
+    class Noted:
+        """Gradio's app, and a note of what it is asked for."""
 
-    monkeypatch.setattr(site.door, "app", noted)
+        def __getattr__(self, name: str) -> Any:
+            return getattr(app, name)
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope["path"])
+            await app(scope, receive, send)
+
+    monkeypatch.setattr(site.door, "app", Noted())
     upload(site, b"x")
     assert seen == ["/gradio_api/login_check"]

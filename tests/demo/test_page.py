@@ -8,6 +8,7 @@ import io
 import json
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -383,13 +384,20 @@ class TestTakeaway:
             drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(reply["data"]))))
             return int(np.abs(cut_out(drawn, plain).astype(int) - plain).sum())
 
-        desk.ask(threshold=0.01)
-        assert desk.case.answer.presence.decision == "stroke"
+        def judge(threshold: float) -> str:
+            """The decision; the evidence gets a colour scale on which that of the tiny model can be seen."""
+            desk.ask(threshold=threshold)
+            presence = desk.case.answer.presence
+            bright = replace(presence, heat=replace(presence.heat, full_scale=presence.heat.peak))
+            triage = replace(desk.case.answer, presence=bright)
+            desk.store.change(desk.tab.state.case, lambda c: c.with_answer(desk.case.index, desk.case.options, triage))
+            return presence.decision
+
+        assert judge(0.01) == "stroke"
         whole = glow()
         assert whole > 0
         assert glow(evidence=False) == 0
-        desk.ask(threshold=0.99)
-        assert desk.case.answer.presence.decision == "non-stroke"
+        assert judge(0.99) == "non-stroke"
         assert glow() == glow(evidence=None) == glow(evidence="yes") == 0
         assert 0 < glow(evidence=True) < whole
 

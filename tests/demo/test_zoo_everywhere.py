@@ -108,7 +108,7 @@ def check(found: strokenext.Prediction, r: ModelRow) -> None:
 
 def test_no_row_is_forgotten() -> None:
     """Segmentation and volume models have tests of their own; everything else is here, in files or in memory."""
-    assert {r.name for r in list_models()} - {r.name for r in LIGHT + HEAVY} == {"cnn3d", "unet"}
+    assert {r.name for r in list_models()} - {r.name for r in LIGHT + HEAVY} == {"cnn3d", "unet", "unet_lite"}
     assert {r.name for r in HEAVY} == ON_REQUEST | {"strokenext_tiny", "vgg16", "resnet152", "convnext_base"}
 
 
