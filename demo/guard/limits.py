@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import anyio
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo.api.problems import problem
-
-#: Bytes of form fields and part headers allowed on top of the files.
-FORM_BYTES = 64 * 1024
-DRAIN_SECONDS = 10.0
+from demo.storage.receive import Incoming, declared
+from demo.storage.uploads import FORM_BYTES
 
 
 class BodyLimit:
@@ -28,29 +25,26 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        declared = headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > self.limit:
-            if "expect" not in headers:  # a client that asks first has sent nothing to read away
-                await self._drain(receive)
+        incoming = Incoming(scope, receive)
+        if declared(Headers(scope=scope)) > self.limit:
+            await incoming.drain(self.limit)
             await self._refuse(scope, receive, send)
             return
-        await self._count(scope, receive, send)
+        await self._count(scope, incoming, send)
 
-    async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _count(self, scope: Scope, incoming: Incoming, send: Send) -> None:
         seen, started, refused = 0, False, False
 
         async def counted() -> Message:
             nonlocal seen, refused
-            message = await receive()
+            message = await incoming()
             seen += len(message.get("body", b""))
             if seen <= self.limit or refused:
                 return message
             refused = True
             if not started:
-                if message.get("more_body"):
-                    await self._drain(receive)
-                await self._refuse(scope, receive, send)
+                await incoming.drain(self.limit)
+                await self._refuse(scope, incoming, send)
             return {"type": "http.disconnect"}
 
         async def watched(message: Message) -> None:
@@ -61,16 +55,6 @@ class BodyLimit:
 
         with suppress(ClientDisconnect):  # refused, or gone by itself: nobody is left to answer
             await self.app(scope, counted, watched)
-
-    async def _drain(self, receive: Receive) -> None:
-        """Read a bounded amount away: a client still sending would see a broken connection, not the answer."""
-        left = self.limit
-        with anyio.move_on_after(DRAIN_SECONDS):
-            while left > 0:
-                message = await receive()
-                left -= len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body"):
-                    return
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         await problem(413, "too_large", self.sentence, {"Connection": "close"})(scope, receive, send)

@@ -37,9 +37,9 @@ class Incoming:
         self.more = message["type"] == "http.request" and bool(message.get("more_body"))
         return message
 
-    async def drain(self) -> None:
-        """Read a bounded amount away: a client still sending would see a broken connection, not the answer."""
-        left = DRAIN_BYTES
+    async def drain(self, most: int = DRAIN_BYTES) -> None:
+        """Read `most` bytes away at most: a client still sending would see a broken connection, not the answer."""
+        left = most
         with anyio.move_on_after(DRAIN_SECONDS):
             while self.more and left > 0:
                 left -= len((await self()).get("body", b""))
