@@ -44,16 +44,12 @@ RETRY = "180"
 #: Bodies in which Gradio looks for files and addresses.
 COMPONENT = "/gradio_api/component_server"
 BODIES = frozenset({"/gradio_api/run/predict", COMPONENT})
-#: What asks for a login, where there is one; the rest is looks, which the form needs too.
-CALLS = (UPLOAD, HEARTBEAT, *BODIES)
+#: What asks for a login, where there is one, beside an upload; the rest is looks, which the form needs too.
+CALLS = (HEARTBEAT, *BODIES)
+#: Headers of a body that is not handed on.
+OF_BODY = frozenset({b"content-length", b"content-type"})
 #: Bytes of such a body: a folder of thousands of names is far below.
 BODY_BYTES = 4 * 2**20
-
-
-class LoginError(StrokeNeXtError):
-    """An upload of somebody who is not logged in where there is a login."""
-
-    http_status = 401
 
 
 def is_open(method: str, path: str) -> bool:
@@ -78,7 +74,7 @@ class Door:
         elif not is_open(scope["method"], scope["path"]):
             await problem(404, "not_found", "There is nothing at this address.")(scope, receive, send)
         elif scope["path"].startswith(CALLS) and not self._is_known(scope):
-            await problem(401, "http_401", replies.SENTENCES[401])(scope, receive, send)
+            await _logged_out()(scope, receive, send)
         elif scope["path"] == UPLOAD:
             await self._upload(scope, receive, send)
         elif scope["path"].startswith(HEARTBEAT):
@@ -93,8 +89,11 @@ class Door:
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The names under which the files wait; Gradio, which would leave what is cut short, is not asked."""
         incoming = Incoming(scope, receive)
+        if not await self._is_logged_in(scope):
+            await incoming.drain()
+            await _logged_out()(scope, receive, send)
+            return
         try:
-            await self._require_login(scope)
             if not bodies.FORM.fullmatch(Headers(scope=scope).get("content-type", "").strip()):
                 raise errors.InputError(bodies.NO_FORM)
             reply: Response = JSONResponse(await take_in(scope, incoming, self.uploads))
@@ -104,10 +103,10 @@ class Door:
             reply.headers["Connection"] = "close"
         await reply(scope, receive, send)
 
-    async def _require_login(self, scope: Scope) -> None:
-        """Raises LoginError where Gradio, which keeps the login, does not know who asks."""
-        kept = [(k, v) for k, v in Headers(scope=scope).raw if k not in {b"content-length", b"content-type"}]
-        asked = {**scope, "method": "GET", "path": LOGIN_CHECK, "raw_path": LOGIN_CHECK.encode(), "headers": kept}
+    async def _is_logged_in(self, scope: Scope) -> bool:
+        """Whether Gradio, which keeps the login, knows who sends this, or asks nobody."""
+        asked = {**scope, "method": "GET", "path": LOGIN_CHECK, "raw_path": LOGIN_CHECK.encode()}
+        asked["headers"] = _without_body(scope)
         status = 0
 
         async def nothing() -> Message:
@@ -118,8 +117,7 @@ class Door:
             status = message.get("status", status)
 
         await self.app(asked, nothing, note)
-        if status != 200:
-            raise LoginError("Log in first: the password is no longer known here. Reload the page.")
+        return status == 200
 
     async def _body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gradio is handed what has been looked at, written anew, so that both have read the same."""
@@ -165,9 +163,21 @@ class Door:
         return entry is Entry.WELCOME
 
 
+def _logged_out() -> Response:
+    return problem(401, "http_401", replies.SENTENCES[401])
+
+
+def _without_body(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The headers of a request but for those that describe its body."""
+    return [(name, value) for name, value in Headers(scope=scope).raw if name not in OF_BODY]
+
+
 def _with_body(scope: Scope, receive: Receive, content: bytes) -> tuple[Scope, Receive]:
-    kept = [(k, v) for k, v in Headers(scope=scope).raw if k not in {b"content-length", b"content-type"}]
-    headers = [*kept, (b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    headers = [
+        *_without_body(scope),
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+    ]
     given = False
 
     async def once() -> Message:
