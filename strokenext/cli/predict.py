@@ -51,10 +51,7 @@ def run(options: argparse.Namespace) -> int:
         silence_stdout()
         stopped = NO_READER
     finally:  # even when the program itself fails, what was answered is kept
-        for line in not_used(unused):
-            print(visible(line), file=sys.stderr)
-        for failure in failures:
-            print(visible(f"{failure.path}: {failure.error}"), file=sys.stderr)
+        complain(unused, failures)
         if options.json:
             write(options.json, to_json(outcomes, failures, task, stopped == INTERRUPTED, unused))
         if options.csv:
@@ -100,7 +97,13 @@ def _outcome(
     )
 
 
-def not_used(unused: list[Unused]) -> Iterator[str]:
+def complain(unused: list[Unused], failures: list[Failure]) -> None:
+    """What was not used, and what failed, on standard error."""
+    for line in (*_not_used(unused), *(f"{failure.path}: {failure.error}" for failure in failures)):
+        print(visible(line), file=sys.stderr)
+
+
+def _not_used(unused: list[Unused]) -> Iterator[str]:
     """A line for each reason, with every file that it holds for."""
     by_reason: dict[str, list[str]] = {}
     for one in unused:

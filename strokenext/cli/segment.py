@@ -20,7 +20,7 @@ from strokenext.visible import visible
 
 from .exits import exit_code
 from .inputs import Failure, Item, collected, find
-from .predict import not_used
+from .predict import complain
 from .readings import Reading, Unused, readings
 from .tables import STDOUT, Outcome, check_target, write
 
@@ -40,10 +40,7 @@ def run(options: argparse.Namespace) -> int:
                 for reading in readings(item, failures, unused, lambda done, total: None, options.case_names):
                     with collected(Item(reading.path, reading.name), failures):
                         _mark(reading, segmenter, options, outcomes)
-    for line in not_used(unused):
-        print(visible(line), file=sys.stderr)
-    for failure in failures:
-        print(visible(f"{failure.path}: {failure.error}"), file=sys.stderr)
+    complain(unused, failures)
     if options.json:
         write(options.json, _json(outcomes, failures, unused))
     return exit_code(outcomes, failures)
