@@ -7,7 +7,7 @@ from html import escape
 
 from demo.service import ServiceState
 from demo.sessions import Case, Reading
-from strokenext import Caution, Prediction, Rule, Segmentation, SeriesPrediction, VolumePrediction, words
+from strokenext import Caution, Prediction, Segmentation, SeriesPrediction, VolumePrediction, words
 
 from . import text
 from .viewer import region_color
@@ -126,7 +126,7 @@ def _series(series: SeriesPrediction, presence: Prediction) -> str:
     line = escape(words.series(series))
     if series.probability is None:
         return f'<section class="a-card a-minor a-series"><h2>Series</h2><p>{line}</p></section>'
-    decision = Rule(presence.threshold, presence.band, presence.classes).decision(series.probability)
+    decision = series.under(presence.rule).decision
     return (
         f'<section class="a-card a-minor a-series" data-decision="{escape(decision)}"><h2>Series</h2>'
         f'<p class="a-pair"><span>{escape(text.SHORT[decision])}</span><b>{words.percent(series.probability)}</b></p>'

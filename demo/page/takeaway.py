@@ -18,7 +18,6 @@ from strokenext import (
     COLORMAPS,
     Caution,
     Place,
-    Rule,
     SeriesTriage,
     StrokeNeXtError,
     Triage,
@@ -189,9 +188,7 @@ def _series(case: Case, triage: Triage) -> SeriesTriage | None:
     """The answer about the series at the threshold of the slice's answer, which the reader may have moved since."""
     if case.series is None:
         return None
-    of_slice = triage.presence
-    rule = Rule(of_slice.threshold, of_slice.band, of_slice.classes)
-    return replace(case.series, presence=case.series.presence.under(rule))
+    return replace(case.series, presence=case.series.presence.under(triage.presence.rule))
 
 
 def _cautions(case: Case, triage: Triage) -> tuple[Caution, ...]:

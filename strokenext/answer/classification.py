@@ -11,6 +11,7 @@ from typing import Any
 from strokenext.types import Gate, Heat
 
 from .answer import Answer
+from .decision import Rule
 from .provenance import InputFacts, Provenance
 
 #: How strongly evidence is drawn, 0..1, for a class that was just not decided for.
@@ -39,6 +40,11 @@ class Classification(Answer):
         if self.probability is None:
             return None
         return {self.classes[0]: 1.0 - self.probability, self.classes[1]: self.probability}
+
+    @property
+    def rule(self) -> Rule:
+        """What it was decided by."""
+        return Rule(self.threshold, self.band, self.classes)
 
     @property
     def refused(self) -> bool:
