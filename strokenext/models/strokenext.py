@@ -42,7 +42,18 @@ class Encoder(nn.Module):
         if whole is None:
             scale: dict[str, Any] = {} if lite else {"ls_init_value": layer_scale}
             whole = timm.create_model(ENCODERS[size], pretrained=pretrained, num_classes=0, **scale)
-        self.stem, self.stages, self.width = _lite_parts(whole) if lite else _convnext_parts(whole)
+        self.stem, self.stages = _lite_parts(whole) if lite else _convnext_parts(whole)
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels that the stem and each of the four stages give: those of its last convolution over the picture."""
+        parts = [self.stem, *self.stages]
+        return [[m for m in part.modules() if isinstance(m, nn.Conv2d)][-1].out_channels for part in parts]
+
+    @property
+    def width(self) -> int:
+        """Channels of the last feature map."""
+        return self.widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.stages(self.stem(x))
@@ -56,22 +67,20 @@ class Encoder(nn.Module):
         return out
 
 
-def _convnext_parts(whole: nn.Module) -> tuple[nn.Module, nn.Sequential, int]:
-    """Stem, four stages and width of timm's ConvNeXt."""
-    return whole.get_submodule("stem"), cast(nn.Sequential, whole.get_submodule("stages")), int(whole.num_features)  # type: ignore[arg-type]
+def _convnext_parts(whole: nn.Module) -> tuple[nn.Module, nn.Sequential]:
+    """Stem and four stages of timm's ConvNeXt."""
+    return whole.get_submodule("stem"), cast(nn.Sequential, whole.get_submodule("stages"))
 
 
-def _lite_parts(whole: nn.Module) -> tuple[nn.Module, nn.Sequential, int]:
-    """Stem, four stages (strides 4 to 32) and width of timm's EfficientNet-Lite, without its last 1 x 1 convolution.
+def _lite_parts(whole: nn.Module) -> tuple[nn.Module, nn.Sequential]:
+    """Stem and four stages (strides 4 to 32) of timm's EfficientNet-Lite, without its last 1 x 1 convolution.
 
     That convolution widens 320 channels to 1,280 for a thousand classes; two classes do not need it, and without it
     the fusion decoder has a sixteenth of the weights.
     """
     blocks = cast(nn.Sequential, whole.get_submodule("blocks"))
     stages = nn.Sequential(blocks[:2], blocks[2:3], blocks[3:5], blocks[5:])
-    stem = nn.Sequential(whole.get_submodule("conv_stem"), whole.get_submodule("bn1"))
-    last = [m for m in stages.modules() if isinstance(m, nn.Conv2d)][-1]
-    return stem, stages, last.out_channels
+    return nn.Sequential(whole.get_submodule("conv_stem"), whole.get_submodule("bn1")), stages
 
 
 def _block(inputs: int, outputs: int, kernel: int = 1) -> nn.Sequential:

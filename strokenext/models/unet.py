@@ -56,7 +56,7 @@ class EncoderUNet(Network):
     def __init__(self, encoder: Encoder, classes: int = 1) -> None:
         super().__init__()
         self.encoder = encoder
-        levels = _widths(encoder)
+        levels = encoder.widths
         below = [levels[-1], *DECODER_WIDTHS]
         beside = [*levels[-2::-1], 0]
         self.up = nn.ModuleList(
@@ -66,13 +66,13 @@ class EncoderUNet(Network):
 
     def features(self, x: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) -> the last decoder map, (N, 16, H, W)."""
-        sides = [x.shape[-2:]]
+        whole = x.shape[-2:]
         levels = [self.encoder.stem(x)]
         for stage in self.encoder.stages:
             levels.append(stage(levels[-1]))
         out = levels.pop()
         for block, skip in zip(self.up, [*reversed(levels), None], strict=True):
-            size = sides[0] if skip is None else skip.shape[-2:]
+            size = whole if skip is None else skip.shape[-2:]
             out = F.interpolate(out, size=size, mode="bilinear", align_corners=False)
             out = block(out if skip is None else torch.cat((skip, out), dim=1))
         return (out,)
@@ -80,12 +80,6 @@ class EncoderUNet(Network):
     def head(self, features: tuple[Tensor, ...]) -> Tensor:
         """The decoder map -> (N, classes, H, W) logits."""
         return self.classifier(features[0])
-
-
-def _widths(encoder: Encoder) -> list[int]:
-    """Channels of the stem (stride 2) and of the four stages (strides 4 to 32)."""
-    parts = [encoder.stem, *encoder.stages]
-    return [[m for m in part.modules() if isinstance(m, nn.Conv2d)][-1].out_channels for part in parts]
 
 
 def unet(classes: int = 1, width: int = 32) -> UNet:

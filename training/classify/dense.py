@@ -53,11 +53,7 @@ class DenseEncoder(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
-        with torch.no_grad():
-            encoder.eval()  # a batch norm that trains would take this blank picture into its statistics
-            widths = [m.shape[1] for m in encoder.maps(torch.zeros(1, 3, 32, 32))]
-            encoder.train()
-        self.decoder = Decoder(widths)
+        self.decoder = Decoder(encoder.widths[1:])
         self.classifier = nn.Sequential(nn.BatchNorm1d(encoder.width), nn.Dropout(0.2), nn.Linear(encoder.width, 3))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from strokenext.errors import HubUnavailableError, ModelNotFoundError, OptionError
 from strokenext.models import build
+from strokenext.models.strokenext import ENCODERS, Encoder
 from strokenext.zoo import ModelRow, row
 
 
@@ -114,3 +115,12 @@ def test_pretrained_without_a_network_is_a_sentence(
     with pytest.raises(HubUnavailableError, match=r"ImageNet weights .* pretrained=False .*--set pretrained=false"):
         build("resnet50", pretrained=True)
     assert not caplog.records  # said once, by the error
+
+
+@pytest.mark.parametrize("size", ENCODERS)
+def test_an_encoder_states_the_channels_of_its_maps(size: str) -> None:
+    with torch.device("meta"):
+        encoder, x = Encoder(size).eval(), torch.empty(1, 3, 64, 64)
+        given = [encoder.stem(x).shape[1], *(m.shape[1] for m in encoder.maps(x))]
+    assert encoder.widths == given
+    assert encoder.width == given[-1]
