@@ -7,7 +7,7 @@ by the corners of the picture: a head, however tightly cropped, leaves them free
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -102,23 +102,34 @@ def _candidates(grey: FloatArray) -> Iterator[BoolArray | None]:
 
 def _like_head(mask: BoolArray) -> bool:
     """Whether a mask has the size and shape of a head that lies free in the picture."""
-    solid, box, sides = _shape(mask)
+    shape = _shape(mask)
     free = _in_corners(mask) < FREE and HEAD_AREA[0] < mask.mean() < HEAD_AREA[1]
-    return free and solid > SOLID and box < WINDOW and max(sides) < ELONGATED * min(sides)
+    return free and shape.solid > SOLID and shape.box < WINDOW and max(shape.sides) < ELONGATED * min(shape.sides)
 
 
 def _cut_head(mask: BoolArray) -> bool:
     """Whether a mask may be a head that the picture cuts: solid, and out of the corners."""
-    return _in_corners(mask) < FREE and _shape(mask)[0] > SOLID
+    return _in_corners(mask) < FREE and _shape(mask).solid > SOLID
 
 
-def _shape(mask: BoolArray) -> tuple[float, float, tuple[float, float]]:
-    """Shares of a mask in its convex hull and in the closest box around it, and the sides of that box in pixels."""
+class _Shape(NamedTuple):
+    """Shares of a mask in its convex hull and in the closest box around it; that box's sides in pixels, its angle."""
+
+    solid: float
+    box: float
+    sides: tuple[float, float]
+    degrees: float
+
+
+def _shape(mask: BoolArray) -> _Shape:
+    """That of the largest part of a mask."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = max(contours, key=cv2.contourArea)
     area = max(float(cv2.contourArea(points)), 1.0)
-    width, height = (max(float(side), 1.0) for side in cv2.minAreaRect(points)[1])
-    return area / max(float(cv2.contourArea(cv2.convexHull(points))), 1.0), area / (width * height), (width, height)
+    _, sides, degrees = cv2.minAreaRect(points)
+    width, height = (max(float(side), 1.0) for side in sides)
+    hull = max(float(cv2.contourArea(cv2.convexHull(points))), 1.0)
+    return _Shape(area / hull, area / (width * height), (width, height), float(degrees))
 
 
 def border(picture: NDArray[Any]) -> NDArray[Any]:
@@ -154,11 +165,10 @@ def _inset(grey: FloatArray) -> Region:
 
 def _window(mask: BoolArray) -> Region | None:
     """The inside of a rectangle, a little askew or not, that is not the whole picture; None where it is none."""
-    _, box, (width, height) = _shape(mask)
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    turned = cv2.minAreaRect(max(contours, key=cv2.contourArea))[2] % 90
+    shape = _shape(mask)
+    turned = shape.degrees % 90
     askew = min(turned, 90 - turned)
-    if box < WINDOW or askew > ASKEW or min(width, height) < 32:
+    if shape.box < WINDOW or askew > ASKEW or min(shape.sides) < 32:
         return None
     x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
     if width * height > 0.98 * mask.size:
