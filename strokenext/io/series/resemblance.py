@@ -48,7 +48,8 @@ def parts(pictures: list[FloatArray]) -> list[range]:
     """
     if len(pictures) < 3:
         return [range(n, n + 1) for n in range(len(pictures))]
-    distance = np.maximum(0.0, 1.0 - np.stack(pictures) @ np.stack(pictures).T).astype(np.float64)
+    stacked = np.stack(pictures)
+    distance = np.maximum(0.0, 1.0 - stacked @ stacked.T).astype(np.float64)
     cuts = [n + 1 for n in range(len(pictures) - 1) if _breaks(distance, n)]
     least = FEW if cuts else 3  # among many pictures a few resemble each other by chance
     found: list[range] = []

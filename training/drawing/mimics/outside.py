@@ -18,9 +18,8 @@ def scalp_hematoma(rng: np.random.Generator, canvas: Canvas, grey: FloatArray) -
     seen = ((grey > 0.12) | (canvas.depth > 0)).astype(np.uint8)
     solid = cv2.morphologyEx(seen, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     outside = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 3)
-    x, y = canvas.axes
     angle, half = rng.uniform(-180, 180), rng.uniform(12, 45)
-    turn = np.abs((np.degrees(np.arctan2(y, x)) - angle + 180) % 360 - 180)
+    turn = _turned_from(canvas, angle)
     high = size * rng.uniform(0.015, 0.06) * np.clip(1 - (turn / half) ** 2, 0, 1)
     swelling = soft(np.asarray(high * (1 + 0.2 * smooth_noise(rng, size, 9)) - outside, dtype=np.float32), 2.0)
     scalp = (cv2.GaussianBlur(solid.astype(np.float32), (0, 0), size / 50) < 0.97) & (grey < BONE)
@@ -32,7 +31,7 @@ def burr_hole(rng: np.random.Generator, canvas: Canvas, grey: FloatArray) -> Flo
     """A gap in the skull, 4 to 14 % of its way round, filled as soft as a scar."""
     x, y = canvas.axes
     angle, half = rng.uniform(-180, 180), rng.uniform(3, 14)
-    turn = np.abs((np.degrees(np.arctan2(y, x)) - angle + 180) % 360 - 180)
+    turn = _turned_from(canvas, angle)
     gap = (
         soft(np.asarray(half - turn, dtype=np.float32), 2.0)
         * (grey > 0.8)
@@ -45,7 +44,6 @@ def burr_hole(rng: np.random.Generator, canvas: Canvas, grey: FloatArray) -> Flo
 def shunt(rng: np.random.Generator, canvas: Canvas, grey: FloatArray) -> FloatArray:
     """A catheter from the skull into a ventricle: a straight line of 60 HU and up, two pixels wide."""
     size = canvas.size
-    ys, xs = np.nonzero(canvas.depth > 0)
     side, back = float(rng.choice([-1, 1])), rng.uniform(-0.6, 0.9)
     x, y = canvas.axes
     start = int(np.argmin((x - side * 0.8) ** 2 + (y - back) ** 2))
@@ -53,7 +51,7 @@ def shunt(rng: np.random.Generator, canvas: Canvas, grey: FloatArray) -> FloatAr
     line = np.zeros((size, size), np.float32)
     one, two = (tuple(int(v) for v in np.unravel_index(at, (size, size))[::-1]) for at in (start, end))
     cv2.line(line, one, two, 1.0, max(1, round(size / 110)), cv2.LINE_AA)
-    return put(grey, line * canvas.brain, rng.uniform(60, 110) * HU) if len(xs) and len(ys) else grey
+    return put(grey, line * canvas.brain, rng.uniform(60, 110) * HU)
 
 
 def old_defect(rng: np.random.Generator, canvas: Canvas, grey: FloatArray) -> FloatArray:
@@ -66,3 +64,9 @@ def old_defect(rng: np.random.Generator, canvas: Canvas, grey: FloatArray) -> Fl
     )
     mask = soft(np.asarray(line, dtype=np.float32), 0.04)
     return fill(grey, mask * canvas.brain * (grey < 0.8), rng.uniform(6, 22) * HU)
+
+
+def _turned_from(canvas: Canvas, angle: float) -> FloatArray:
+    """(S, S) 0..180: by how many degrees a pixel lies off a direction, seen from the middle of the brain."""
+    x, y = canvas.axes
+    return np.asarray(np.abs((np.degrees(np.arctan2(y, x)) - angle + 180) % 360 - 180))
