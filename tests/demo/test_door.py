@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from demo.door import Door, is_open
@@ -16,6 +16,7 @@ from demo.server import build
 from demo.settings import Settings
 from demo.storage.uploads import GONE
 from strokenext import errors
+from tests.helpers.sites.live_site import routes_of
 
 #: Every route that the mounted Gradio has and the page does without. A route an update adds is in neither list:
 #: look at what it does, then name it here, or in door.OPEN where the page needs it.
@@ -61,15 +62,7 @@ def site(tmp_path, monkeypatch) -> Iterator[Site]:
 def routes(door: Door) -> set[tuple[str, str]]:
     """(method, path) of all that Gradio would answer."""
 
-    def inner(given: list[BaseRoute]) -> Iterator[tuple[str, str]]:
-        for route in given:
-            router = getattr(route, "original_router", None)
-            if router is not None:
-                yield from inner(router.routes)
-            else:
-                yield from ((method, route.path) for method in route.methods or ())
-
-    return set(inner(door.app.routes))
+    return set(routes_of(door.app.routes))
 
 
 def file_data(path: object, **more: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from strokenext.frame.naming import file_stem
 from strokenext.overlay import COLORMAPS, STYLES, render
 from strokenext.types import Heat, Slice, Window
 from tests.helpers.page_desk import Desk, waiting
-from tests.helpers.tiny_models import save_pair
+from tests.helpers.tiny_models import started
 
 STATIC = Path(viewer.__file__).parent / "static"
 
@@ -47,15 +47,9 @@ def case(side: int = 8, count: int = 1, **more: object) -> Case:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
+def service(tiny_assets):
     """A service on two tiny random models."""
-    folder = save_pair(tmp_path_factory.mktemp("assets"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STROKENEXT_ASSETS", str(folder))
-        service = Service(Settings(device="cpu"))
-        service.start()
-        assert service.wait(60).status == "ready", service.state().message
-        yield service
+    return started(device="cpu")
 
 
 @pytest.fixture

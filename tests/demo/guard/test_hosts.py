@@ -6,13 +6,12 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from starlette.routing import BaseRoute, Mount
 
 from demo.guard.hosts import SAFE_METHODS
 from demo.guard.names import authority, hosts
 from demo.server import UnprotectedError, main, require_password
 from demo.settings import Settings, parse
-from tests.helpers.sites.live_site import Live, serving
+from tests.helpers.sites.live_site import Live, routes_of, serving
 
 FOREIGN = "evil.example"
 
@@ -29,17 +28,7 @@ def live(tmp_path_factory) -> Iterator[Live]:
 def routes(app) -> set[tuple[str, str]]:
     """(method, path) of every route of the app and of what is mounted in it, and one that is not there."""
 
-    def inner(given: list[BaseRoute]) -> Iterator[tuple[str, str]]:
-        for route in given:
-            router = getattr(route, "original_router", None)
-            if router is not None:
-                yield from inner(router.routes)
-            elif isinstance(route, Mount):
-                yield from inner(route.app.app.routes)
-            else:
-                yield from ((method, route.path) for method in route.methods or ())
-
-    return {*inner(app.routes), ("GET", "/nothing"), ("POST", "/nothing")}
+    return {*routes_of(app.routes), ("GET", "/nothing"), ("POST", "/nothing")}
 
 
 def test_every_route_asks_for_a_name_of_ours_and_a_page_of_ours(live):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from demo.guard.visitors import MOST_OF_ADDRESS, THERE, Entry, Visitors
 from demo.login import FREE, LONGEST, MOST, WINDOW, Password, Throttle
 from demo.server import build
 from demo.settings import Settings
+from tests.helpers.sites.live_site import routes_of
 
 #: What a visitor without the password may see: that the service is there, and what the form is made of.
 OPEN = {"/", "/health", "/login", "/login/", "/logout", "/theme.css", "/gradio_api/theme.css", "/favicon.ico",
@@ -44,18 +44,8 @@ def login(client: TestClient, password: str = "pass:wörd", **headers: str):
 
 
 def test_every_route_but_the_form_asks(app):
-    def inner(given: list[BaseRoute]) -> Iterator[tuple[str, str]]:
-        for route in given:
-            router = getattr(route, "original_router", None)
-            if router is not None:
-                yield from inner(router.routes)
-            elif isinstance(route, Mount):
-                yield from inner(route.app.app.routes)
-            else:
-                yield from ((method, route.path) for method in route.methods or ())
-
     with TestClient(app) as client:
-        for method, path in {*inner(app.routes)}:
+        for method, path in {*routes_of(app.routes)}:
             if path not in OPEN:
                 reply = client.request(method, path.replace("{session_hash}", "abc"), follow_redirects=False)
                 # 404: shut for everybody, 405: the route does not know the method

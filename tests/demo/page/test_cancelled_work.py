@@ -27,12 +27,11 @@ from demo.page import examples
 from demo.page.handlers import on_thread
 from demo.page.state import Phase
 from demo.service import Service
-from demo.settings import Settings
 from strokenext import Volume
 from tests.helpers import dicom_files
 from tests.helpers.page_desk import Desk
 from tests.helpers.places import EXAMPLES
-from tests.helpers.tiny_models import save_pair
+from tests.helpers.tiny_models import started
 
 PATIENCE = 60.0
 FILES, FRAMES = 60, 250
@@ -40,15 +39,11 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tiny_assets: None) -> Iterator[Service]:
     """One place to judge in, two processes to read in, so that one page may use one."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("STROKENEXT_ASSETS", str(save_pair(tmp_path_factory.mktemp("assets"))))
-        service = Service(Settings(device="cpu", workers=1, decoders=2, queue=2))
-        service.start()
-        assert service.wait(PATIENCE).status == "ready", service.state().message
-        yield service
-        service.stop()
+    service = started(device="cpu", workers=1, decoders=2, queue=2)
+    yield service
+    service.stop()
 
 
 @pytest.fixture(scope="module")

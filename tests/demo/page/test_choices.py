@@ -21,22 +21,17 @@ from strokenext import errors
 from tests.helpers import places
 from tests.helpers import several_series as made
 from tests.helpers.page_desk import Desk, waiting
-from tests.helpers.tiny_models import save_pair
+from tests.helpers.tiny_models import started
 from tests.strokenext.io.test_resemblance import head, png_of, scan
 
 DICOM = places.SHARED / "dicom"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = save_pair(tmp_path_factory.mktemp("assets"))
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("STROKENEXT_ASSETS", str(folder))
-        service = Service(Settings(device="cpu"))
-        service.start()
-        assert service.wait(60).status == "ready", service.state().message
-        yield service
-        service.stop()
+def service(tiny_assets: None) -> Iterator[Service]:
+    service = started(device="cpu")
+    yield service
+    service.stop()
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from starlette.routing import BaseRoute, Mount
+
 from demo import server
 from demo.settings import Settings
 
@@ -74,6 +76,18 @@ def _joined(body: bytes) -> bytes:
         size, _, body = body.partition(b"\r\n")
         whole, body = whole + body[: int(size, 16)], body[int(size, 16) + 2 :]
     return whole
+
+
+def routes_of(given: list[BaseRoute]) -> Iterator[tuple[str, str]]:
+    """(method, path) of all of these routes, of routers among them and of what is mounted behind a door."""
+    for route in given:
+        router = getattr(route, "original_router", None)
+        if router is not None:
+            yield from routes_of(router.routes)
+        elif isinstance(route, Mount):
+            yield from routes_of(route.app.app.routes)  # type: ignore[attr-defined]
+        else:
+            yield from ((method, route.path) for method in route.methods or ())  # type: ignore[attr-defined]
 
 
 @contextmanager
