@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, build, serve until stopped; the exit code that --help documents."""
     settings = parse(arguments)
     try:
+        require_password(settings, os.environ)
         serve(settings, prepare_process(settings))
     except StrokeNeXtError as error:
         print(error, file=sys.stderr)
@@ -97,11 +98,10 @@ def scratch_folder(data_dir: Path | None) -> Scratch:
 def serve(settings: Settings, scratch: Scratch) -> None:
     """Open the port, build, and answer until the process is told to stop.
 
-    Raises UnprotectedError, PortError, and DeviceError or ModelError when a device was named and is not there.
+    Raises PortError, and DeviceError or ModelError when a device was named and is not there.
     """
     import uvicorn
 
-    require_password(settings, os.environ)
     listener = open_port(settings.host, settings.port)
     with listener:
         app, service = build(settings)

@@ -156,6 +156,7 @@ class TestPassword:
     def test_the_start_is_refused_with_one_sentence_and_nothing_listens(self, flags, monkeypatch, capsys):
         for name in ("SPACE_ID", "STROKENEXT_AUTH", "STROKENEXT_WITHOUT_PASSWORD", "GRADIO_SERVER_NAME"):
             monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr("demo.server.prepare_process", lambda *_: pytest.fail("the process was prepared"))
         monkeypatch.setattr("demo.server.open_port", lambda *_: pytest.fail("a port was opened"))
         assert main([*flags, "--port", "0"]) == 2
         said = capsys.readouterr()
