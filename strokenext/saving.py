@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from .errors import OutputError
 
 #: How many folders of one name are counted up before giving up.
 MAX_COPIES = 10_000
+#: What is being written has such a name; after so many seconds nobody writes it any more: its process was killed.
+WORKING, STALE = re.compile(r"\.[0-9a-f]{16}\.part"), 86_400.0
 
 
 def write_file(path: str | Path, data: str | bytes) -> None:
@@ -26,7 +31,7 @@ def write_file(path: str | Path, data: str | bytes) -> None:
 
 def write_files(files: Mapping[Path, str | bytes]) -> None:
     """As `write_file` for files that belong together: none gets its name before the content of all is written."""
-    working = {target: target.parent / f".{secrets.token_hex(8)}.part" for target in files}
+    working = {target: _working(target) for target in files}
     try:
         for target, data in files.items():
             working[target].write_bytes(data.encode() if isinstance(data, str) else data)
@@ -46,7 +51,7 @@ def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> Path:
     """
     target = Path(folder)
     made = [p for p in (target.parent, *target.parent.parents) if not p.exists()]
-    working = target.parent / f".{secrets.token_hex(8)}.part"  # short: a name may be as long as the system allows
+    working = _working(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         working.mkdir()
@@ -64,6 +69,29 @@ def write_folder(folder: str | Path, files: Mapping[str, bytes]) -> Path:
             with suppress(OSError):  # in use by now
                 for parent in made:  # innermost first
                     parent.rmdir()
+
+
+def _working(target: Path) -> Path:
+    """A new name beside the target; a short one, for the target's may be as long as the system allows."""
+    _remove_stale(target.absolute().parent)
+    return target.parent / f".{secrets.token_hex(8)}.part"
+
+
+@cache
+def _remove_stale(folder: Path) -> None:
+    """Remove, once in a process, what killed ones left half written in a folder."""
+    try:
+        found = [path for path in folder.iterdir() if WORKING.fullmatch(path.name)]
+    except OSError:
+        return  # not there yet, or not ours to list
+    for path in found:
+        with suppress(OSError):  # another process was faster, or it is not ours to remove
+            if time.time() - path.lstat().st_mtime <= STALE:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
 
 
 def _settle(working: Path, target: Path) -> Path:

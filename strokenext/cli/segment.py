@@ -33,16 +33,18 @@ def run(options: argparse.Namespace) -> int:
     items, failures = find(options.paths)
     outcomes: list[Outcome] = []
     unused: list[Unused] = []
-    if items:
-        segmenter = load(options.model, device=options.device, kind="segmentation")
-        for item in tqdm(items, unit="input", disable=None, file=sys.stderr):
-            with collected(item, failures):
-                for reading in readings(item, failures, unused, lambda done, total: None, options.case_names):
-                    with collected(Item(reading.path, reading.name), failures):
-                        _mark(reading, segmenter, options, outcomes)
-    complain(unused, failures)
-    if options.json:
-        write(options.json, _json(outcomes, failures, unused))
+    try:
+        if items:
+            segmenter = load(options.model, device=options.device, kind="segmentation")
+            for item in tqdm(items, unit="input", disable=None, file=sys.stderr):
+                with collected(item, failures):
+                    for reading in readings(item, failures, unused, lambda done, total: None, options.case_names):
+                        with collected(Item(reading.path, reading.name), failures):
+                            _mark(reading, segmenter, options, outcomes)
+    finally:  # also when it is told to end: what has been marked is accounted for
+        complain(unused, failures)
+        if options.json:
+            write(options.json, _json(outcomes, failures, unused))
     return exit_code(outcomes, failures)
 
 

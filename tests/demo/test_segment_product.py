@@ -77,6 +77,19 @@ class TestCommandLine:
         assert "x.png" in capsys.readouterr().err
         assert cli.main(["segment", "--device", "cpu", "--out", str(tmp_path / "p"), str(BLEED)]) == 4  # none bundled
 
+    def test_told_to_end_it_still_accounts_for_what_it_marked(self, folder, tmp_path, monkeypatch):
+        mark, record = strokenext.Segmenter.segment, tmp_path / "all.json"
+
+        def twice(*arguments, **more):
+            if (tmp_path / "out").exists():
+                raise KeyboardInterrupt
+            return mark(*arguments, **more)
+
+        monkeypatch.setattr(strokenext.Segmenter, "segment", twice)
+        flags = ["--model", str(folder), "--device", "cpu", "--out", str(tmp_path / "out"), "--json", str(record)]
+        assert cli.main(["segment", *flags, str(BLEED), str(NORMAL)]) == 130
+        assert [Path(one["path"]) for one in json.loads(record.read_text())["results"]] == [BLEED]
+
 
 class TestService:
     def test_the_setting_has_a_flag_and_a_variable(self):

@@ -19,7 +19,7 @@ from PIL import Image
 
 from strokenext import cli
 from strokenext.cli import inputs, tables
-from strokenext.cli.exits import exit_code
+from strokenext.cli.exits import exit_code, signals_interrupt
 from strokenext.cli.predict import sentence
 from strokenext.errors import DamagedFileError, NotFoundError, OutputError
 from tests.helpers.places import ROOT
@@ -337,16 +337,17 @@ def test_help_documents_exit_codes_and_loads_nothing_heavy():
 
 @pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
 class TestBeingStopped:
-    def test_interrupt_keeps_what_was_judged(self, tmp_path):
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_keeps_what_was_judged_and_leaves_nothing_half_written(self, tmp_path, number):
         many = tmp_path / "in"
         many.mkdir()
-        for number in range(400):
-            (many / f"case{number}a{number}.png").write_bytes((EXAMPLES / "hemorrhage.png").read_bytes())
+        for count in range(400):
+            (many / f"case{count}a{count}.png").write_bytes((EXAMPLES / "hemorrhage.png").read_bytes())
         process = start("predict", many, "--json", tmp_path / "o.json", "--force", stdout=subprocess.PIPE, bufsize=0)
         assert process.stdout is not None
         first = process.stdout.readline()
         assert b"case0a0.png" in first
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         process.communicate(timeout=PATIENCE)
         document = json.loads((tmp_path / "o.json").read_text())
         assert process.returncode == 130
@@ -362,3 +363,29 @@ class TestBeingStopped:
         assert process.stderr.read() == b""
         process.stderr.close()
         assert process.wait(timeout=PATIENCE) == 141
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+    def test_a_full_disk_behind_the_output_is_a_sentence(self):
+        with open("/dev/full", "wb") as full:
+            process = start("models", stdout=full, stderr=subprocess.PIPE)
+            said = process.communicate(timeout=PATIENCE)[1].decode()
+        assert process.returncode == 8
+        reason = "No space left on device"
+        assert said == f"The results could not be written: {reason}. Free some space, or write them elsewhere.\n"
+
+    def test_a_closed_output_is_no_failure(self):
+        command = f"{sys.executable} -m strokenext models >&- 2>&-"
+        assert subprocess.run(["sh", "-c", command], cwd=ROOT, timeout=PATIENCE).returncode == 0
+
+    def test_a_caller_s_own_handler_stays(self):
+        seen: list[int] = []
+        before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+        try:
+            with signals_interrupt():
+                signal.raise_signal(signal.SIGTERM)
+            assert seen == [signal.SIGTERM]
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        with pytest.raises(KeyboardInterrupt), signals_interrupt():
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == before
