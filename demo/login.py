@@ -10,7 +10,8 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+
+from .addresses import party
 
 #: Wrong tries of one address that cost nothing; each further one doubles the wait, from one second to LONGEST.
 FREE, LONGEST = 4, 300.0
@@ -94,18 +95,9 @@ class Throttle:
                 self._recent.pop()
 
     def _one(self, host: str) -> _Address:
-        key = _network(host)
+        key = party(host)
         one = self._known.setdefault(key, _Address())
         self._known.move_to_end(key)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return one
-
-
-def _network(host: str) -> str:
-    """The address; of IPv6 the network that one customer is given."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    return str(int(address) >> 64) if isinstance(address, IPv6Address) and not address.ipv4_mapped else str(address)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from strokenext import StrokeNeXtError
 
 from . import zerogpu
+from .addresses import as_seen
 from .guard import names
 from .login import Password
 from .service import Service
@@ -133,14 +134,13 @@ def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """How connections are held."""
     import uvicorn
 
-    space = "SPACE_ID" in os.environ
     return uvicorn.Config(
         app,
         access_log=False,  # its lines hold the names of uploaded files
         log_level="warning",
         ws="none",
-        proxy_headers=space,
-        forwarded_allow_ips="*" if space else None,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=as_seen(settings.trusted_proxies),  # not FORWARDED_ALLOW_IPS of the environment
         timeout_graceful_shutdown=3,  # the page keeps event streams open
     )
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .addresses import networks
+
 MEBI = 1024 * 1024
 TRUE = frozenset({"1", "true", "yes", "on"})
 
@@ -28,6 +30,7 @@ class Settings:
     auth: tuple[str, str] | None = None  # user, password
     without_password: bool = False  # other machines may connect though there is no password
     allow_host: tuple[str, ...] = ()  # names under which the service may be asked, beside its own
+    trusted_proxies: tuple[str, ...] = ()  # networks of proxies that say whose request they hand on
     case_names: bool | None = None  # whether cases are called by their files; None: where this machine alone may ask
     data_dir: Path | None = None  # None makes the folder for uploads among the temporary files
     max_upload: int = 256 * MEBI
@@ -52,6 +55,7 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         values[name] = int(values[name] * MEBI)
     values["idle"] *= 60
     values["allow_host"] = tuple(values["allow_host"])
+    values["trusted_proxies"] = values["trusted_proxies"] or ()
     return Settings(**values)
 
 
@@ -96,6 +100,13 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
         default=[_name(text) for text in environment.get("STROKENEXT_ALLOW_HOST", "").replace(",", " ").split()],
         help="another name under which browsers may ask for the page, a proxy's for one; may be given several times "
         "(STROKENEXT_ALLOW_HOST, separated by commas)",
+    )
+    option(
+        "--trusted-proxies",
+        _proxies,
+        "private" if "SPACE_ID" in environment else None,
+        "addresses or networks of proxies in front, separated by commas, 'private' for every private one: who asks is "
+        "whom their X-Forwarded-For names; of all others such headers are ignored",
     )
     parser.add_argument(
         "--case-names",
@@ -148,6 +159,15 @@ def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9a-f:]+", text):
         raise argparse.ArgumentTypeError(f"give a host's name alone, as in stroke.example.org, not '{text}'")
     return text.lower()
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    try:
+        return networks(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"give addresses or networks, as in 10.0.0.5,10.1.0.0/16, or the word private, not '{text}'"
+        ) from None
 
 
 def _size(text: str) -> float:

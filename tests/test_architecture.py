@@ -30,7 +30,7 @@ ORDER: dict[str, tuple[str, ...]] = {
         "gate", "inputs", "classify", "segment", "volumes", "systems", "commands", "experiments", "results", "report",
         "publish", "__main__",
     ),
-    "demo": ("__init__", "settings", "zerogpu", "cancel", "turns", "decoding", "service", "presence",
+    "demo": ("__init__", "addresses", "settings", "zerogpu", "cancel", "turns", "decoding", "service", "presence",
              "sessions", "storage", "login", "api", "guard", "door", "page", "server"),
 }  # fmt: skip
 #: The front door: it offers names that live elsewhere, each resolved when first used.

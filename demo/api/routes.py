@@ -19,6 +19,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import HTMLResponse, JSONResponse
 
 import strokenext
+from demo.addresses import party
 from demo.cancel import Cancel
 from demo.login import Password
 from demo.service import Options, Result, Service
@@ -115,7 +116,7 @@ def _predict_routes(service: Service, uploads: Uploads) -> APIRouter:
         async with _sent(request, uploads) as (request, parts):
             upload = _upload(parts)
             form = _form({**request.query_params, **{k: v for k, v in parts.items() if k not in FIELDS}})
-            who = Client(request.client.host if request.client else "", Cancel())
+            who = Client(party(request.client.host) if request.client else "", Cancel())
             leaving = asyncio.create_task(_cancel_when_gone(request, who.cancel))
             try:
                 body = await anyio.to_thread.run_sync(_body, service, upload.file, form, who, limiter=limiter)
@@ -177,7 +178,7 @@ async def _sent(request: Request, uploads: Uploads) -> AsyncIterator[tuple[Reque
 
 @dataclass(frozen=True)
 class Client:
-    """Who asked: whose turn it is by `owner`, its address; `cancel` is given when its connection closes."""
+    """Who asked: whose turn it is by `owner`, who is at its address; `cancel` is given when its connection closes."""
 
     owner: str
     cancel: Cancel

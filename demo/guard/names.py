@@ -6,12 +6,10 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TypeAlias
 
+from demo.addresses import Address, address
 from demo.settings import Settings
 
-Address: TypeAlias = IPv4Address | IPv6Address
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>\d{1,5}))?", re.ASCII)
 
 
@@ -25,7 +23,7 @@ class Authority:
     @property
     def address(self) -> Address | None:
         """The host as an address, None where it is a name."""
-        return _address(self.host)
+        return address(self.host)
 
 
 @dataclass(frozen=True)
@@ -43,10 +41,10 @@ class Hosts:
 
     def holds(self, host: Authority, arrived: str) -> bool:
         """Whether a request may name that host; `arrived` is the address at which its connection came in."""
-        address = host.address
-        if address is not None:
-            ours = address in {_address(arrived), *map(_address, self.names)}
-            return address.is_loopback or (not address.is_unspecified and (self.addresses or ours))
+        named = host.address
+        if named is not None:
+            ours = named in {address(arrived), *map(address, self.names)}
+            return named.is_loopback or (not named.is_unspecified and (self.addresses or ours))
         return host.host in {"localhost", arrived.lower(), *self.names} or host.host.endswith(self.endings)
 
 
@@ -70,8 +68,8 @@ def is_loopback(host: str) -> bool:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0][4][0]
     except (OSError, UnicodeError):
         return True
-    address = _address(str(found))
-    return address is not None and address.is_loopback
+    heard = address(str(found))
+    return heard is not None and heard.is_loopback
 
 
 def authority(text: str) -> Authority | None:
@@ -81,11 +79,3 @@ def authority(text: str) -> Authority | None:
         return None
     host = found["host"].strip("[]").rstrip(".")
     return Authority(host, int(found["port"]) if found["port"] else None) if host else None
-
-
-def _address(text: str) -> Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address

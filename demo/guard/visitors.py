@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from demo.addresses import party
+
 #: Seconds since its last request for which a page counts as there.
 THERE = 180.0
 #: Pages that may be there of one address, and that are remembered of all.
@@ -30,7 +32,7 @@ class Entry(Enum):
 @dataclass(frozen=True)
 class _Page:
     owner: str
-    host: str
+    whose: str  # the party at its address
     used: float
 
 
@@ -51,9 +53,10 @@ class Visitors:
             self._sweep()
             page = self._pages.get(session)
             if page is None:
-                if Counter(p.host for p in self._pages.values())[host] >= MOST_OF_ADDRESS:
+                whose = party(host)
+                if Counter(p.whose for p in self._pages.values())[whose] >= MOST_OF_ADDRESS:
                     return Entry.CROWDED
-                page = _Page(owner, host, 0.0)
+                page = _Page(owner, whose, 0.0)
             elif not secrets.compare_digest(page.owner.encode(), owner.encode()):
                 return Entry.FOREIGN
             self._pages[session] = replace(page, used=self._clock())

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope
 
+from demo.addresses import party
 from strokenext import errors
 
 from .uploads import Upload, Uploads
@@ -79,8 +80,8 @@ async def take_in(scope: Scope, incoming: Incoming, uploads: Uploads) -> list[st
 
 def _owner(request: Request, uploads: Uploads) -> str:
     """Whose upload it is: the page's, or where none is named, whoever is at that address."""
-    host = request.client.host if request.client else ""
-    return uploads.session_of(request.headers.get(PAGE, "")) or f"at {host}"
+    whose = party(request.client.host) if request.client else ""
+    return uploads.session_of(request.headers.get(PAGE, "")) or f"at {whose}"
 
 
 class _Form:
