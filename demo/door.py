@@ -17,7 +17,8 @@ from demo.api.problems import problem, refusal
 from demo.guard import bodies, replies
 from demo.guard.visitors import Entry, Visitors
 from demo.storage.receive import Incoming, take_in
-from demo.storage.uploads import GONE, Uploads
+from demo.storage.upload import GONE
+from demo.storage.uploads import Uploads
 from strokenext import StrokeNeXtError, errors
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ class Settings:
     max_stored: int = 2048 * MEBI  # bytes of uploads that wait to be opened, of all readers together
     max_stored_each: int = 512 * MEBI  # of one reader; never less than `max_upload`
     uploads_each: int = 16  # uploads of one reader that may wait
-    upload_seconds: float = 180.0  # without being opened, after which an upload is gone
+    upload_seconds: float = 180.0  # without being opened, for the first time or again, after which an upload is gone
     idle: float = 30 * 60.0  # seconds without use after which an opened picture is forgotten
 
 
@@ -127,7 +127,12 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
     option("--max-stored", _held, base.max_stored // MEBI, "uploads that wait to be opened, of all readers, in MiB")
     option("--max-stored-each", _held, base.max_stored_each // MEBI, "of one reader, in MiB; at least --max-upload")
     option("--uploads-each", _count, base.uploads_each, "uploads of one reader that may wait to be opened")
-    option("--upload-seconds", _seconds, base.upload_seconds, "seconds after which an upload nobody opens is gone")
+    option(
+        "--upload-seconds",
+        _seconds,
+        base.upload_seconds,
+        "seconds after which an upload nobody opens, or opens again, is gone",
+    )
     option("--idle", _minutes, base.idle / 60, "minutes without use after which an opened picture is forgotten")
     return parser
 

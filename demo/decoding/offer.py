@@ -33,6 +33,11 @@ class Offer:
         """What was decoded."""
         return self.volume if self.slice is None else self.slice
 
+    @property
+    def several(self) -> bool:
+        """Whether there is a choice: more than one series that can be judged."""
+        return sum(one.usable for one in self.series) > 1
+
 
 def placed(parts: list[bytes], places: list[str]) -> list[BinaryIO]:
     """Files in memory as streams that carry their folder and name, where these are known."""

@@ -14,6 +14,7 @@ import gradio as gr
 
 from demo.service import Service
 from demo.sessions import CaseStore
+from demo.settings import Settings
 from demo.storage.uploads import Uploads
 from strokenext import METHODS
 
@@ -49,7 +50,7 @@ def build(service: Service, uploads: Uploads) -> gr.Blocks:
     handlers = Handlers(service, store, uploads)
     uploads.session_of = handlers.tabs.session_of
     with gr.Blocks(title=text.TITLE, analytics_enabled=False, fill_width=True, delete_cache=DELETE_CACHE) as page:
-        _parts(page, handlers, settings.idle / 60)
+        _parts(page, handlers, _privacy(settings))
     page.queue(max_size=settings.queue + settings.workers, api_open=False)
     return page
 
@@ -80,14 +81,19 @@ def page_options() -> dict[str, Any]:
     }
 
 
-def _parts(page: gr.Blocks, handlers: Handlers, minutes: float) -> None:
+def _privacy(settings: Settings) -> str:
+    """For how long what a reader opens is kept."""
+    return text.NOTICE_LONG.format(minutes=settings.idle / 60, wait=round(settings.upload_seconds / 60, 1))
+
+
+def _parts(page: gr.Blocks, handlers: Handlers, privacy: str) -> None:
     clock = gr.Timer(0.8)
     with gr.Row(elem_id="bar"):
         gr.HTML(theme.brand(), elem_id="brand", apply_default_css=False, js_on_load=None)
         status = gr.HTML("", elem_id="status", apply_default_css=False, js_on_load=None)
     with gr.Row(elem_id="desk"):
         with gr.Column(elem_id="rail"):
-            _part("rail", _rail(minutes))
+            _part("rail", _rail(privacy))
         with gr.Column(elem_id="centre"):
             names = ("open", "ask", "stop", "close", "look", "pixels")
             centre = viewer.component([_call(f"page_{name}", getattr(handlers, name)) for name in names])
@@ -135,7 +141,7 @@ def _texts(*names: str) -> dict[str, str]:
     return {name: escape(getattr(text, name)) for name in names}
 
 
-def _rail(minutes: float) -> str:
+def _rail(privacy: str) -> str:
     buttons = "".join(
         f'<button type="button" id="example-{escape(one.element)}" data-example="{escape(one.element)}">'
         f"{escape(one.label)}</button>"
@@ -143,8 +149,8 @@ def _rail(minutes: float) -> str:
     )
     values = _texts("OPEN_LABEL", "OPEN_HINT", "DROP", "FOLDER", "CLOSE", "SERIES", "NOT_USED", "EXAMPLES")
     values |= _texts("READER_FIRST", "READER_FIRST_INFO")
-    privacy = escape(text.NOTICE_LONG.format(minutes=minutes))
-    return _filled("rail.html", values | {"NOTE": escape(examples.note()), "BUTTONS": buttons, "PRIVACY": privacy})
+    values |= {"NOTE": escape(examples.note()), "BUTTONS": buttons, "PRIVACY": escape(privacy)}
+    return _filled("rail.html", values)
 
 
 def _side() -> str:

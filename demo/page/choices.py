@@ -28,7 +28,7 @@ def listed(offer: Offer) -> dict[str, Any] | None:
     ]
     reasons = Counter(left.reason for left in offer.left_out)
     return {
-        "lead": question(offer) if offer.chosen is None else text.OTHER_SERIES if _others(offer) else "",
+        "lead": question(offer) if offer.chosen is None else text.OTHER_SERIES if offer.several else "",
         "rows": rows,
         "studies": _studies(offer),
         "left": [text.left_out(count, reason) for reason, count in reasons.most_common()],
@@ -43,7 +43,3 @@ def question(offer: Offer) -> str:
 
 def _studies(offer: Offer) -> int:
     return len({one.study for one in offer.series if one.study and one.usable})
-
-
-def _others(offer: Offer) -> bool:
-    return sum(one.usable for one in offer.series) > 1

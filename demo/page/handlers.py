@@ -5,26 +5,37 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from demo.cancel import CancelledError
+from demo.decoding.offer import Offer
 from demo.service import Service
 from demo.sessions import Case, CaseStore, ExpiredError
+from demo.storage.upload import GoneError
 from demo.storage.uploads import Uploads
 from strokenext import StrokeNeXtError, errors
 
 from . import answer, requests, text, viewer
-from .judging import Judging, Read
+from .judging import Judging
 from .requests import Request
 from .state import Phase
-from .tabs import Screen, Tab, Tabs, Work
+from .tabs import Decode, Screen, Sent, Tab, Tabs, Work
 
 log = logging.getLogger("strokenext.page")
 Run = Callable[[Callable[[], None]], None]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What an opening reads for its work, how it is called, and whether the page sent it for an opening before."""
+
+    name: str
+    read: Callable[[Work, Decode], Offer]
+    again: bool = False
 
 
 def on_thread(work: Callable[[], None]) -> None:
@@ -44,17 +55,20 @@ class Handlers:
         self.tabs, self.judging = Tabs(), Judging(service, store)
 
     def open(self, request: Request) -> dict[str, Any]:
-        """Another picture: an example, or files that were uploaded. What was open is forgotten, its work ends."""
+        """Another picture: an example, files that were sent, or another series of them. What was open is forgotten.
+
+        {"gone": True} where the files have to be sent again; nothing has changed then.
+        """
 
         def begin(tab: Tab) -> None:
-            read, generation = _reader(request, self.uploads), requests.number(request, "generation")
-            series, name = requests.series(request), requests.name(request)
-            work = tab.anew(lambda s: s.opening(generation), lambda _: Screen(answer.note(text.READING)))
+            source, generation = self._source(tab, request), requests.number(request, "generation")
+            series, first = requests.series(request), request.get("reader_first") is True
+            reading = Screen(answer.note(text.READING))
+            work = tab.anew(lambda s: s.opening(generation), lambda _: reading, keep=source.again)
             if work is not None:
                 self.store.drop(work.left)
-                self._start(
-                    work, lambda: self.judging.open(work, read, series, name, request.get("reader_first") is True)
-                )
+                read = partial(source.read, work)
+                self._start(work, lambda: self.judging.open(work, read, series, source.name, first))
 
         return self._do(request, begin)
 
@@ -90,12 +104,12 @@ class Handlers:
         return self._do(request, end)
 
     def close(self, request: Request) -> dict[str, Any]:
-        """Forget the case."""
+        """Forget the case; `keep` where its series was chosen of a list that stays."""
 
         def end(tab: Tab) -> None:
-            generation = requests.number(request, "generation")
+            generation, keep = requests.number(request, "generation"), request.get("keep") is True
             empty = Screen(answer.note(text.EMPTY_ANSWER, "empty"))
-            work = tab.anew(lambda s: s.closed(generation), lambda _: empty)
+            work = tab.anew(lambda s: s.closed(generation), lambda _: empty, keep)
             if work is not None:
                 self.store.drop(work.left)
 
@@ -112,6 +126,7 @@ class Handlers:
                 note = answer.note(str(error), "error")
                 tab.stop(lambda s: s.lost(str(case)), lambda _: Screen(note))
                 tab.listed = None
+                tab.forget_sent()
 
         return self._do(request, see)
 
@@ -154,6 +169,24 @@ class Handlers:
             raise errors.InputError(text.NOT_YET)
         return replace(self.store.get(state.case), index=state.index, options=state.options)
 
+    def _source(self, tab: Tab, request: Request) -> _Source:
+        """What is to be opened. Raises OptionError, and GoneError for files that have to be sent again."""
+        example, chosen = requests.example(request), requests.series(request) is not None
+        if example is not None:
+            return _Source(requests.name(request), lambda _work, decode: decode(example.path))
+        before = requests.sent(request)
+        if before is not None:
+            sent = tab.sent_for(before)
+            return _Source(sent.name, lambda _work, decode: sent.read(decode, chosen), again=True)
+        files, places, name = requests.files(request), requests.places(request), requests.name(request)
+
+        def read(work: Work, decode: Decode) -> Offer:
+            sent = Sent(work.token.generation, self.uploads.keep(files, tab.session), places, name)
+            tab.hold(work, sent)
+            return sent.read(decode, chosen)
+
+        return _Source(name, read)
+
     def _do(self, request: Request, action: Callable[[Tab], None]) -> dict[str, Any]:
         try:
             tab = self.tabs.get(request.get("tab"))
@@ -191,17 +224,8 @@ def _without_answer(screen: Screen, note: str) -> Screen:
     return Screen(note, screen.viewer, again=screen.viewer is not None)
 
 
-def _reader(request: Request, uploads: Uploads) -> Read:
-    """What an opening reads, given how it is decoded. Raises OptionError."""
-    example = requests.example(request)
-    if example is not None:
-        return lambda decode: decode(example.path)
-    files, places = requests.files(request), requests.places(request)
-    return lambda decode: uploads.read(files, partial(decode, places=places))
-
-
 def _sentence(error: StrokeNeXtError) -> dict[str, Any]:
-    return {"error": str(error), "expired": isinstance(error, ExpiredError)}
+    return {"error": str(error), "expired": isinstance(error, ExpiredError), "gone": isinstance(error, GoneError)}
 
 
 def _unexpected(error: Exception) -> str:

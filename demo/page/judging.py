@@ -14,11 +14,11 @@ from demo.sessions import Case, CaseStore, Reading
 from strokenext import SeriesTriage, Slice, Triage, Volume, case_label
 
 from . import answer, choices, text, viewer
-from .tabs import Screen, Work
+from .tabs import Decode, Screen, Work
 
 #: Seconds that an open picture waits for models which are still loading, and between two looks whether they are.
 LOADING_PATIENCE, LOADING_STEP = 300.0, 0.2
-Read = Callable[[Callable[..., Offer]], Offer]
+Read = Callable[[Decode], Offer]
 
 
 class Judging:

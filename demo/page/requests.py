@@ -75,6 +75,11 @@ def series(request: Request) -> int | None:
     return value
 
 
+def sent(request: Request) -> int | None:
+    """The opening for which the files were sent that are to be opened again; None where they come with this request."""
+    return None if request.get("sent") is None else number(request, "sent")
+
+
 def name(request: Request) -> str:
     """What is opened: the example, the file, the folder as the browser calls it, or how many files."""
     shown = example(request)

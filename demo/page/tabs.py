@@ -7,10 +7,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from demo.cancel import Cancel
+from demo.decoding.offer import Offer
 from demo.sessions import ExpiredError
+from demo.storage.upload import GONE, GoneError
+from demo.storage.uploads import Kept
 
 from . import text
 from .state import PageState, Token
@@ -19,6 +23,7 @@ from .state import PageState, Token
 MOST_TABS = 2048
 Transition = Callable[[PageState], PageState]
 Redraw = Callable[["Screen"], "Screen"]
+Decode = Callable[..., Offer]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,31 @@ class Screen:
     tuning: bool = False  # threshold and method
     threshold: float | None = None
     again: bool = False  # "Judge" after a judgement that was cancelled or failed
+
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """The files that a page sent for its opening `generation`, where they lay, and what they are called."""
+
+    generation: int
+    files: Kept
+    places: list[str]
+    name: str
+
+    def read(self, decode: Decode, chosen: bool) -> Offer:
+        """What `decode` makes of them; they are gone then, unless another of their series may be opened.
+
+        `chosen` where a series was chosen of a list, which stays whatever becomes of this one. Raises GoneError, and
+        what decoding raises.
+        """
+        several = chosen
+        try:
+            offer = self.files.read(partial(decode, places=self.places))
+            several = offer.several
+            return offer
+        finally:
+            if not several:
+                self.files.forget()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +95,7 @@ class Tab:
     state: PageState = field(default_factory=PageState)
     screen: Screen = field(default_factory=Screen)
     listed: Mapping[str, Any] | None = None  # the series of the upload, for a list; None where there is no choice
+    sent: Sent | None = None  # that upload, until something else is opened
     _drawn: int = 0  # the version in which the screen was set
     _listed: int = 0  # and the list
     _cases: int = 0  # how many have been opened
@@ -87,15 +118,43 @@ class Tab:
                 self.listed, self._listed = listed, after.version
             return True
 
-    def anew(self, transition: Transition, redraw: Redraw) -> Work | None:
-        """Begin with another picture, or none: all work for the one before ends. None where that came too late."""
+    def anew(self, transition: Transition, redraw: Redraw, keep: bool = False) -> Work | None:
+        """Begin with another picture, or none: all work for the one before ends. None where that came too late.
+
+        What was sent for the one before is forgotten, unless it is to `keep` for another of its series.
+        """
         with self._lock:
             left = self.state.case
             if not self.move(transition, redraw):
                 return None
             self._renew()
             self.listed = None
+            if not keep:
+                self.forget_sent()
             return Work(self, self.state, self._case, left)
+
+    def hold(self, work: Work, sent: Sent) -> None:
+        """Keep what was sent for this work while it is on the page, to open another series of it."""
+        with self._lock:
+            if self.state.token.generation == work.token.generation:
+                self.sent = sent
+            else:
+                sent.files.forget()
+
+    def sent_for(self, generation: int) -> Sent:
+        """What was sent for that opening, which is about to be read again. Raises GoneError."""
+        with self._lock:
+            if self.sent is None or self.sent.generation != generation:
+                raise GoneError(GONE)
+            self.sent.files.ask()
+            return self.sent
+
+    def forget_sent(self) -> None:
+        """Nothing that was sent is to be opened again."""
+        with self._lock:
+            if self.sent is not None:
+                self.sent.files.forget()
+            self.sent = None
 
     def ask(self, transition: Transition, redraw: Redraw) -> Work | None:
         """A newer question about the open case: work for the one before ends. None where nothing is to be done."""

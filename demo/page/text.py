@@ -11,7 +11,8 @@ TAGLINE = "Stroke on non-contrast head CT"
 NOTICE_LONG = (
     "For research and education. Not for diagnosis or treatment. Nothing you open here is stored: pictures stay in "
     "this server's memory. They are forgotten when you close them, within a minute after this page is closed, after "
-    "a few minutes without a connection, and after {minutes:g} minutes without use."
+    "a few minutes without a connection, and after {minutes:g} minutes without use. Files that hold several series "
+    "wait {wait:g} minutes at most for you to choose another."
 )
 
 OPEN_LABEL = "Open a picture or series"

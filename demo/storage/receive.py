@@ -14,7 +14,8 @@ from starlette.types import Message, Receive, Scope
 from demo.addresses import party
 from strokenext import errors
 
-from .uploads import Upload, Uploads
+from .upload import Upload
+from .uploads import Uploads
 
 #: Files of one upload.
 MOST_FILES = 20_000
@@ -63,7 +64,8 @@ async def take_in(scope: Scope, incoming: Incoming, uploads: Uploads) -> list[st
     boundary = options.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:
         raise errors.InputError(BROKEN)
-    with uploads.arriving(_owner(request, uploads), declared(request.headers)) as upload:
+    session = uploads.session_of(request.headers.get(PAGE, ""))
+    with uploads.arriving(session or _address(request), declared(request.headers), session) as upload:
         form = _Form(upload)
         parser = MultipartParser(boundary, form.callbacks)
         try:
@@ -78,10 +80,9 @@ async def take_in(scope: Scope, incoming: Incoming, uploads: Uploads) -> list[st
     return upload.names
 
 
-def _owner(request: Request, uploads: Uploads) -> str:
-    """Whose upload it is: the page's, or where none is named, whoever is at that address."""
-    whose = party(request.client.host) if request.client else ""
-    return uploads.session_of(request.headers.get(PAGE, "")) or f"at {whose}"
+def _address(request: Request) -> str:
+    """Whose room an upload takes where no page is named: whoever is at that address."""
+    return f"at {party(request.client.host) if request.client else ''}"
 
 
 class _Form:

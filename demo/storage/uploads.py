@@ -1,4 +1,4 @@
-"""The files a browser has sent: each waits under a name nobody can guess, is read once by that name, and is gone.
+"""The files a browser has sent: each waits under a name nobody can guess, and by that name can be asked for once.
 
 They lie in files without a name on the disk, in the folder of this process: the system frees one as soon as it is
 closed, also when the process is killed. Small uploads stay in memory.
@@ -8,82 +8,61 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from demo.settings import MEBI
 from strokenext import errors
 
-from .limits import Limits
+from .limits import CrowdedError, Limits, QuotaError
 from .scratch import storage_error
+from .upload import GONE, GoneError, Upload
 
 T = TypeVar("T")
 
 #: Bytes of an upload up to which it stays in memory, and of the form around its files.
 IN_MEMORY, FORM_BYTES = MEBI, 64 * 1024
-GONE = "The uploaded file is no longer there. Open it again."
 
 
-class Upload:
-    """One request's files on their way into one unnamed file; made by `Uploads.arriving`, for one thread at a time."""
+class Kept:
+    """Files that one page may open as often as it likes until it forgets them; made by `Uploads.keep`.
 
-    def __init__(self, file: IO[bytes], owner: str, grow: Callable[[Upload, int], None]) -> None:
-        self.owner, self.token, self.size = owner, secrets.token_urlsafe(24), 0
-        self.since: float | None = None  # when it had arrived
-        self.sizes: list[int] = []  # bytes of each file
-        self._starts: list[int] = []  # and where they begin
-        self._file, self._grow, self._lock = file, grow, threading.Lock()
+    It is all that is left of their names, so nobody can ask for them who has not been handed this. They go with the
+    page, after the lifetime of an upload since they were last asked for, and where their room is needed.
+    """
 
-    def begin_file(self) -> None:
-        """What is written from here on is another file."""
-        self.sizes.append(0)
-        self._starts.append(self.size)
+    def __init__(self, uploads: Uploads, parts: list[tuple[Upload, int]]) -> None:
+        self._uploads, self._parts = uploads, parts
+        self._of = {upload for upload, _ in parts}
 
-    def write(self, data: bytes) -> None:
-        """Write a piece of the file begun last. Raises QuotaError, CrowdedError, OSError."""
-        self._grow(self, len(data))
-        self._file.write(data)
-        self.sizes[-1] += len(data)
+    def ask(self) -> None:
+        """They are going to be read: their room is not given away before. Raises GoneError."""
+        self._uploads._mark(self._of, spare=False)
 
-    def flush(self) -> None:
-        """Hand all of it to the system. Raises OSError."""
-        self._file.flush()
+    def read(self, decode: Callable[[list[bytes]], T]) -> T:
+        """What `decode` makes of them. Raises GoneError, and what decoding raises."""
+        self.ask()
+        contents = [upload.content(number) for upload, number in self._parts]
+        self._uploads._mark(self._of, spare=True)
+        return decode(contents)
 
-    @property
-    def names(self) -> list[str]:
-        """The name of each file."""
-        return [f"{self.token}/{number}" for number in range(len(self.sizes))]
-
-    def content(self, number: int) -> bytes:
-        """The bytes of one file. Raises NotFoundError when they are gone."""
-        try:
-            with self._lock:
-                self._file.seek(self._starts[number])
-                content = self._file.read(self.sizes[number])
-        except (OSError, ValueError) as error:  # ValueError: it is closed
-            raise errors.NotFoundError(GONE) from error
-        if len(content) != self.sizes[number]:
-            raise errors.NotFoundError(GONE)
-        return content
-
-    def close(self) -> None:
-        """Free what it takes on the disk."""
-        with self._lock, suppress(OSError):  # what a full disk did not take is not missed
-            self._file.close()
+    def forget(self) -> None:
+        """They are gone."""
+        self._uploads._end(*self._uploads._empty(self._of))
 
 
 class Uploads:
-    """The uploads that arrive and wait. A name that `arriving` did not give, or that was read, is not there.
+    """The uploads that arrive, wait and are kept. A name that `arriving` did not give, or that was used, is not there.
 
-    Who knows an upload's name has been told it in the answer to the upload: it is the right to read the file.
-    `session_of` says whose page sent a key; the page sets it. Any thread may call any method.
+    Who knows an upload's name has been told it in the answer to the upload: it is the right to read the file, unless
+    a page sent it, which is then the only one that may. `session_of` says whose page sent a key; the page sets it.
+    Any thread may call any method.
     """
 
     def __init__(
@@ -114,16 +93,17 @@ class Uploads:
             return self._total()
 
     @contextmanager
-    def arriving(self, owner: str, declared: int = 0) -> Iterator[Upload]:
+    def arriving(self, owner: str, declared: int = 0, session: str = "") -> Iterator[Upload]:
         """An upload to be written, whose files wait under its names from the end of the block on; without error only.
 
-        Raises QuotaError, CrowdedError, StorageError, before anything is written where `declared` bytes have no room.
+        `session` is the page that alone may open it. Raises QuotaError, CrowdedError, StorageError, before anything is
+        written where `declared` bytes have no room.
         """
         with self._lock:
             self._admit(owner, max(0, declared - FORM_BYTES), anew=True)
             self._require_disk(declared)
             file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(self.root))  # noqa: SIM115
-            upload = Upload(file, owner, self._grow)
+            upload = Upload(file, owner, session, self._grow)
             self._uploads.add(upload)
         try:
             yield upload
@@ -150,23 +130,26 @@ class Uploads:
             with self._lock:
                 self._elsewhere -= declared
 
-    def read(self, names: Iterable[str], decode: Callable[[list[bytes]], T]) -> T:
-        """What `decode` makes of the files, which are gone before, whether they can be decoded or not.
+    def keep(self, names: Iterable[str], session: str) -> Kept:
+        """The files of these names, for a page that opens them; from now on they are its alone, and have no names.
 
-        Raises NotFoundError, touching no file, when one of the names is not of a file that waits; InputError without
-        names; and what decoding raises.
+        Raises GoneError, touching no file, when one of the names is not of a file that waits or is another page's;
+        InputError without names.
         """
-        taken = self._take(list(names))
-        try:
-            contents = [upload.content(number) for upload, number in taken]
-        finally:
-            self._end(*self._empty({upload for upload, _ in taken}))
-        if not contents:
+        names = list(names)
+        if not names:
             raise errors.InputError("Open a picture first.")
-        return decode(contents)
+        with self._lock:
+            parts = [self._waiting[name] for name in names if name in self._waiting]
+            if len(parts) != len(set(names)) or any(of.session not in ("", session) for of, _ in parts):
+                raise GoneError(GONE)
+            for name, (upload, _) in zip(names, parts, strict=True):
+                del self._waiting[name]
+                upload.owner = upload.session = session
+        return Kept(self, parts)
 
     def sweep(self) -> None:
-        """Something must call this every few seconds: what nobody has read in time is gone."""
+        """Something must call this every few seconds: what nobody has asked for in time is gone."""
         before = self._clock() - self._limits.lifetime
         with self._lock:
             old = [upload for upload in self._uploads if upload.since is not None and upload.since <= before]
@@ -184,11 +167,13 @@ class Uploads:
             left = list(self._uploads)
         self._end(*left)
 
-    def _take(self, names: list[str]) -> list[tuple[Upload, int]]:
+    def _mark(self, uploads: set[Upload], spare: bool) -> None:
+        """Somebody asks for them now. Raises GoneError where one is gone."""
         with self._lock:
-            if len(set(names)) != len(names) or not all(name in self._waiting for name in names):
-                raise errors.NotFoundError(GONE)
-            return [self._waiting.pop(name) for name in names]
+            if not uploads <= self._uploads:
+                raise GoneError(GONE)
+            for upload in uploads:
+                upload.since, upload.spare = self._clock(), spare
 
     def _empty(self, uploads: set[Upload]) -> list[Upload]:
         """Those of which nothing waits any more."""
@@ -198,11 +183,14 @@ class Uploads:
     def _end(self, *uploads: Upload) -> None:
         with self._lock:
             for upload in uploads:
-                self._uploads.discard(upload)
-                for name in upload.names:
-                    self._waiting.pop(name, None)
+                self._discard(upload)
         for upload in uploads:
             upload.close()
+
+    def _discard(self, upload: Upload) -> None:
+        self._uploads.discard(upload)
+        for name in upload.names:
+            self._waiting.pop(name, None)
 
     def _grow(self, upload: Upload, more: int) -> None:
         with self._lock:
@@ -210,10 +198,34 @@ class Uploads:
             upload.size += more
 
     def _admit(self, owner: str, more: int, anew: bool = False) -> None:
+        """Raises QuotaError, CrowdedError where there is no room, though all was given up that could be sent again."""
+        while True:
+            try:
+                self._check(owner, more, anew)
+            except QuotaError:
+                if not self._give_up({upload for upload in self._uploads if upload.owner == owner}):
+                    raise
+            except CrowdedError:
+                if not self._give_up(self._uploads):
+                    raise
+            else:
+                return
+
+    def _check(self, owner: str, more: int, anew: bool) -> None:
         own = [upload.size for upload in self._uploads if owner and upload.owner == owner]
         if owner:
             self._limits.admit_own(sum(own) + more, len(own) + anew)
         self._limits.admit_all(self._total() + more, len(self._uploads) + anew)
+
+    def _give_up(self, uploads: set[Upload]) -> bool:
+        """End the one of these that is only kept and was asked for longest ago; whether there was one."""
+        spare = [upload for upload in uploads if upload.spare]
+        if not spare:
+            return False
+        oldest = min(spare, key=lambda upload: upload.since or 0.0)
+        self._discard(oldest)
+        oldest.close()  # nobody is reading it
+        return True
 
     def _total(self) -> int:
         return self._elsewhere + sum(upload.size for upload in self._uploads)
@@ -222,10 +234,9 @@ class Uploads:
         """Raises StorageError where a disk has less room than an upload says that it needs."""
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            full = declared > IN_MEMORY and shutil.disk_usage(self.root).free < declared
+            while declared > IN_MEMORY and shutil.disk_usage(self.root).free < declared:
+                if not self._give_up(self._uploads):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            if declared <= IN_MEMORY:
-                return  # it may not need the disk at all
-            raise storage_error(error) from error
-        if full:
-            raise storage_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            if declared > IN_MEMORY:  # a small one may not need the disk at all
+                raise storage_error(error) from error

@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 from demo.door import Door, is_open
 from demo.server import build
 from demo.settings import Settings
-from demo.storage.uploads import GONE
+from demo.storage.upload import GONE
 from strokenext import errors
+from tests.helpers.page_desk import taken
 from tests.helpers.sites.live_site import routes_of
 
 #: Every route that the mounted Gradio has and the page does without. A route an update adds is in neither list:
@@ -165,15 +166,15 @@ def test_two_uploads_of_the_same_bytes_share_nothing(site):
     first, second = upload(site, b"same"), upload(site, b"same")
     assert first.split("/")[0] != second.split("/")[0]
     assert len(first.split("/")[0]) >= 32
-    assert site.door.uploads.read([first], list) == [b"same"]
-    assert site.door.uploads.read([second], list) == [b"same"]
+    assert taken(site.door.uploads, [first]) == [b"same"]
+    assert taken(site.door.uploads, [second]) == [b"same"]
 
 
 def test_an_upload_is_read_once(site):
     path = upload(site, b"x")
-    assert site.door.uploads.read([path], list) == [b"x"]
+    assert taken(site.door.uploads, [path]) == [b"x"]
     with pytest.raises(errors.NotFoundError, match=GONE):
-        site.door.uploads.read([path], list)
+        taken(site.door.uploads, [path])
 
 
 def test_what_was_not_handed_out_is_not_there_and_stays(site):
@@ -183,9 +184,9 @@ def test_what_was_not_handed_out_is_not_there_and_stays(site):
     foreign.write_bytes(b"foreign")
     for names in ([str(foreign)], ["0a1b/0"], [own, str(foreign)], [own, own], [f"{own}/../0"], ["/dev/zero"]):
         with pytest.raises(errors.NotFoundError, match=GONE):
-            site.door.uploads.read(names, list)
+            taken(site.door.uploads, names)
     assert foreign.read_bytes() == b"foreign"
-    assert site.door.uploads.read([own], list) == [b"own"]
+    assert taken(site.door.uploads, [own]) == [b"own"]
 
 
 def test_gradio_is_asked_who_is_logged_in_and_never_handed_an_upload(site, monkeypatch):

@@ -32,7 +32,7 @@ from strokenext.errors import InputError, TooLargeError
 from strokenext.frame.naming import file_stem
 from strokenext.overlay import COLORMAPS, STYLES, render
 from strokenext.types import Heat, Slice, Window
-from tests.helpers.page_desk import Desk, waiting
+from tests.helpers.page_desk import Desk, taken, waiting
 from tests.helpers.tiny_models import started
 
 STATIC = Path(viewer.__file__).parent / "static"
@@ -286,7 +286,7 @@ class TestHandlers:
         assert desk.tab.state.phase is Phase.SHOWN
         assert (len(desk.uploads), desk.uploads.size) == (0, 0)
         with pytest.raises(InputError, match="no longer there"):
-            desk.uploads.read(sent, desk.handlers.service.decode)
+            taken(desk.uploads, sent)
 
     def test_an_upload_is_gone_whether_it_can_be_read_or_not(self, desk, monkeypatch):
         sent = waiting(desk.uploads, b"no picture")
@@ -295,8 +295,8 @@ class TestHandlers:
         assert len(desk.uploads) == 0
 
         def cancelled(*_: object, cancel: Any, **__: object) -> None:
-            assert len(desk.uploads) == 0
             desk.close()
+            assert len(desk.uploads) == 0
             cancel.check()
 
         monkeypatch.setattr(desk.handlers.service, "offer", cancelled)
@@ -316,7 +316,7 @@ class TestHandlers:
             desk.handlers.open({"tab": desk.tab.key, "generation": number, "files": [name]})
             assert "no longer there" in desk.screen.answer, name
         assert secret.exists()
-        assert desk.uploads.read([own], list) == [secret.read_bytes()]
+        assert taken(desk.uploads, [own]) == [secret.read_bytes()]
 
     def test_closing_forgets(self, desk):
         desk.open(EXAMPLES / "normal.dcm")

@@ -26,6 +26,15 @@ def waiting(uploads: Uploads, *contents: bytes, owner: str = "", declared: int =
     return upload.names
 
 
+def taken(uploads: Uploads, names: list[str], page: str = "") -> list[bytes]:
+    """The content of these files, which are gone then, as a page takes what it opens and needs no more."""
+    kept = uploads.keep(names, page)
+    try:
+        return kept.read(list)
+    finally:
+        kept.forget()
+
+
 class Desk:
     """One tab on one service. `screens` are all that were shown since it was made, in order."""
 

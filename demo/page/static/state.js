@@ -72,25 +72,31 @@
 
     // --- what the reader does ---
 
-    /** Another picture: {files} or {example}, and which series of it. What was on the screen goes before anything is sent. */
-    async open(source) {
+    /** Another picture: {files} or {example}, and which series of it. What was on the screen goes before anything is sent.
+        `sent` says for which opening the server was sent these files; they go again only where it has them no longer. */
+    open({ files, ...source }) {
       this.begin("opening", this.says.reading);
-      this.offered(source);
+      this.offered({ files, ...source });
       const { generation } = this;
       const request = { generation, reader_first: this.parts.rail.readerFirst, ...source };
-      if (source.files) {
-        this.upload = new AbortController();
-        const sent = await this.arrive(source.files, generation).catch((error) => error);
-        if (generation !== this.generation) return;
-        this.upload = null;
-        if (sent instanceof Error) {
-          this.fail(sent.message || this.says.upload_failed);
-          return;
-        }
-        Object.assign(request, sent);
-        this.parts.viewer.sign(this.says.reading, true);
+      if (files && !source.sent) this.deliver(files, request);
+      else this.command("open", request, () => this.generation === generation, () => this.deliver(files, request));
+    }
+
+    /** Send the files of what is being opened, then have them opened. */
+    async deliver(files, request) {
+      const { generation } = request;
+      this.upload = new AbortController();
+      const names = await this.arrive(files, generation).catch((error) => error);
+      if (generation !== this.generation) return;
+      this.upload = null;
+      if (names instanceof Error) {
+        this.fail(names.message || this.says.upload_failed);
+        return;
       }
-      this.command("open", request, () => this.generation === generation);
+      this.source.sent = generation;
+      this.parts.viewer.sign(this.says.reading, true);
+      this.command("open", { ...request, ...names, sent: null }, () => this.generation === generation);
     }
 
     /** What a request says of files once they came to the server; `files` may be a promise. Rejects with a sentence or none. */
@@ -121,7 +127,7 @@
       if (keep) this.parts.rail.mark(null);
       else this.offered(null);
       const { generation } = this;
-      this.command("close", { generation }, () => this.generation === generation);
+      this.command("close", { generation, keep }, () => this.generation === generation);
     }
 
     /** An opening is as if never begun, but for the list its series was chosen from; a judgement ends, the picture stays. */
@@ -206,13 +212,14 @@
       this.command("ask", { ...asked, ...this.options }, () => this.isNamed(asked));
     }
 
-    /** Make a call until it is answered, while it is wanted. */
-    async command(name, request, wanted) {
+    /** Make a call until it is answered, while it is wanted; `gone` is done where it asks for files that are not there. */
+    async command(name, request, wanted, gone = null) {
       for (let tries = 0; wanted(); tries += 1) {
         const reply = await this.call(name, request);
         if (!wanted()) return;
         if (reply) {
-          this.accept(reply);
+          if (reply.gone && gone) gone();
+          else this.accept(reply);
           return;
         }
         await pause(PAUSES[Math.min(tries, PAUSES.length - 1)]);

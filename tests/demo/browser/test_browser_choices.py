@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,6 +14,11 @@ from tests.helpers.tiny_models import save_pair
 
 pytest.importorskip("gradio")
 pytest.importorskip("pydicom")
+
+from demo.page import app as pages
+from demo.service import Service
+from demo.storage.uploads import Uploads
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -34,15 +39,30 @@ LOOK = """() => {
   }; }"""
 
 
+class Site(NamedTuple):
+    """The address of the app, whose steps take up to half a second; the images it was asked to judge; what waits."""
+
+    address: str
+    judged: list[Any]
+    uploads: Uploads
+
+
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[Any]]]:
-    """The address of the app, whose steps take up to half a second, and the images it was asked to judge."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     from tests.helpers.sites import slow_site
 
     judged: list[Any] = []
+    built: list[Uploads] = []
+    build = pages.build
+
+    def noting(service: Service, uploads: Uploads) -> Any:
+        built.append(uploads)
+        return build(service, uploads)
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
         patched.setenv("STROKENEXT_ASSETS", str(save_pair(tmp_path_factory.mktemp("assets"))))
+        patched.setattr(pages, "build", noting)
         with slow_site.running(0.5, 3) as (address, service):
             predict = service.predict
 
@@ -51,11 +71,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, list[A
                 return predict(source, *arguments, **more)
 
             service.predict = noted  # type: ignore[method-assign]
-            yield address, judged
+            yield Site(address, judged, built[-1])
 
 
 @pytest.fixture
-def page(site: tuple[str, list[Any]]) -> Iterator[Any]:
+def page(site: Site) -> Iterator[Any]:
+    site.uploads.close()  # what the pages of other tests left, which have not been missed yet
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"], timeout=120_000
@@ -64,7 +85,7 @@ def page(site: tuple[str, list[Any]]) -> Iterator[Any]:
         page.set_default_timeout(60_000)
         errors: list[str] = []
         page.on("pageerror", lambda e: errors.append(str(e)))
-        page.goto(site[0])
+        page.goto(site.address)
         page.wait_for_selector(".s-ready", timeout=180_000)
         yield page
         assert not errors
@@ -125,15 +146,13 @@ def test_the_series_chosen_last_is_the_one_that_stays(page: Any, tmp_path: Path)
         assert (seen["open"], seen["air"]) == ([numbers[-1]], expected)
 
 
-def test_of_two_studies_none_is_judged_before_the_reader_chooses(
-    page: Any, site: tuple[str, list[Any]], tmp_path: Path
-) -> None:
-    site[1].clear()
+def test_of_two_studies_none_is_judged_before_the_reader_chooses(page: Any, site: Site, tmp_path: Path) -> None:
+    site.judged.clear()
     seen = opened(page, made.two_studies(tmp_path / "two.zip"), "choosing")
     page.wait_for_timeout(1000)
     seen = page.evaluate(LOOK)
     assert seen["phase"] == "choosing"
-    assert site[1] == []
+    assert site.judged == []
     assert (seen["case"], seen["air"], seen["count"], seen["open"]) == (None, None, 0, [])
     assert seen["headings"] == ["Study 1", "Study 2"]
     for said in (seen["panel"], seen["lead"], seen["stage"]):
@@ -165,3 +184,80 @@ def test_the_list_goes_with_the_next_upload(page: Any, tmp_path: Path) -> None:
     page.click("#example-normal-dcm")
     assert not page.evaluate(LOOK)["shown"]
     assert not rested(page)["shown"]
+
+
+def sending(page: Any) -> tuple[list[int], list[int]]:
+    """Bytes of the bodies that a page sends from now on: of its uploads, and of its calls to open something."""
+    uploads: list[int] = []
+    openings: list[int] = []
+
+    def note(request: Any) -> None:
+        body = request.post_data_buffer or b""
+        if request.url.endswith("/upload"):
+            uploads.append(int(request.header_value("content-length") or len(body)))
+        elif b'"page_open"' in body:
+            openings.append(len(body))
+
+    page.on("request", note)
+    return uploads, openings
+
+
+def test_another_series_is_opened_without_sending_the_files_again(page: Any, site: Site, tmp_path: Path) -> None:
+    path = made.several(tmp_path / "a.zip")
+    uploads, openings = sending(page)
+    soft = opened(page, path)["air"]
+    assert len(uploads) == 1
+    assert site.uploads.size == path.stat().st_size
+    for number, more in ((2, 7), (1, 3), (3, 0)):
+        page.click(f"[data-number='{number}']")
+        seen = rested(page)
+        assert (seen["open"], seen["air"]) == ([number], soft + more)
+        assert f"a.zip, series {number}" in page.inner_text(".v-tl")
+    assert len(uploads) == 1
+    assert len(openings) == 4
+    assert max(openings) < 1000 < path.stat().st_size
+    page.click("#close")
+    until_empty(page, site)
+
+
+def until_empty(page: Any, site: Site) -> None:
+    for _ in range(200):
+        if not len(site.uploads):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{site.uploads.size} bytes are still kept")
+
+
+def test_a_folder_is_named_once_however_many_files_it_has(page: Any, site: Site, tmp_path: Path) -> None:
+    """What is sent on the second choice does not grow with what was opened."""
+    tags = {"ConvolutionKernel": "H30s", "SliceThickness": 5}
+    for name, data in {**made.series("a", 6, 0, **tags), **made.series("b", 6, 4, **tags)}.items():
+        target = tmp_path / "scans" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    uploads, openings = sending(page)
+    page.set_input_files("#folder input", str(tmp_path / "scans"))
+    assert len(rested(page, "choosing")["rows"]) == 2
+    page.click("[data-number='1']")
+    assert rested(page)["open"] == [1]
+    assert "scans, series 1" in page.inner_text(".v-tl")
+    page.click("[data-number='2']")
+    assert rested(page)["open"] == [2]
+    assert "scans, series 2" in page.inner_text(".v-tl")
+    assert (len(uploads), len(openings)) == (1, 3)
+    assert max(openings[1:]) < 1000
+    page.click("#example-normal-dcm")
+    rested(page)
+    until_empty(page, site)
+
+
+def test_what_the_server_has_no_longer_is_sent_again_by_itself(page: Any, site: Site, tmp_path: Path) -> None:
+    uploads, _ = sending(page)
+    soft = opened(page, made.several(tmp_path / "a.zip"))["air"]
+    site.uploads.close()  # as after minutes, or where its room was needed
+    page.click("[data-number='2']")
+    seen = rested(page)
+    assert (seen["open"], seen["air"], len(uploads)) == ([2], soft + 7, 2)
+    page.click("[data-number='1']")
+    seen = rested(page)
+    assert (seen["open"], seen["air"], len(uploads)) == ([1], soft + 3, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,10 @@ def service(tiny_assets: None) -> Iterator[Service]:
 
 
 @pytest.fixture
-def desk(service: Service) -> Desk:
-    return Desk(service)
+def desk(service: Service) -> Iterator[Desk]:
+    desk = Desk(service)
+    yield desk
+    desk.uploads.close()
 
 
 def upload(desk: Desk, *paths: Path, **more: Any) -> dict[str, Any]:
@@ -46,6 +49,14 @@ def upload(desk: Desk, *paths: Path, **more: Any) -> dict[str, Any]:
     reply = desk.handlers.open({"tab": desk.tab.key, "generation": generation, "files": names, **more})
     assert "error" not in reply, reply
     return desk.tab.snapshot()
+
+
+def again(desk: Desk, series: int, sent: int = 1, tab: str = "", **more: Any) -> dict[str, Any]:
+    """Ask for another series of what was sent for the opening `sent`, as the browser does: no file, no name of one."""
+    generation = desk.handlers.tabs.get(tab or desk.tab.key).state.token.generation + 1
+    return desk.handlers.open(
+        {"tab": tab or desk.tab.key, "generation": generation, "series": series, "sent": sent, **more}
+    )
 
 
 def open_rows(seen: dict[str, Any]) -> list[int]:
@@ -86,6 +97,105 @@ def test_another_series_is_judged_in_place_of_the_first_whose_work_ends(desk: De
     codes = {caution.code for caution in desk.case.volume.cautions}
     assert {"several-series", "contrast"} <= codes
     assert "best guess" not in str(desk.case.volume.cautions)
+
+
+class TestAgain:
+    """Another series of an upload needs no other upload, as long as the server has it for this page alone."""
+
+    def test_it_is_judged_as_if_it_had_been_sent_again(self, desk: Desk, tmp_path: Path) -> None:
+        path = made.several(tmp_path / "a.zip")
+        upload(desk, path, places=["a.zip"])
+        before = brain(desk)
+        assert desk.uploads.size == path.stat().st_size
+        for series in (2, 1, 3):
+            seen = again(desk, series)
+            assert "error" not in seen
+            assert open_rows(desk.tab.snapshot()) == [series]
+            assert brain(desk) == before + {1: 3, 2: 7, 3: 0}[series]
+        assert len(desk.uploads) == 1
+
+    def test_a_first_choice_needs_no_other_upload_either(self, desk: Desk, tmp_path: Path) -> None:
+        assert upload(desk, made.two_studies(tmp_path / "two.zip"))["phase"] == Phase.CHOOSING
+        for series in (2, 1):
+            again(desk, series)
+            assert open_rows(desk.tab.snapshot()) == [series]
+
+    def test_nothing_is_kept_where_there_is_no_choice(self, desk: Desk, tmp_path: Path) -> None:
+        one = made.packed(
+            tmp_path / "a.zip", made.series("a", 4, ConvolutionKernel="H30s"), {"README.txt": b"no image"}
+        )
+        for path in (one, places.EXAMPLES / "normal.dcm", places.EXAMPLES / "series_hemorrhage.zip"):
+            upload(desk, path)
+            assert len(desk.uploads) == 0
+
+    def test_another_page_cannot_use_it(self, desk: Desk, tmp_path: Path) -> None:
+        upload(desk, made.several(tmp_path / "a.zip"))
+        for session in ("another", desk.tab.session):
+            other = desk.handlers.tabs.new(session)
+            reply = again(desk, 1, tab=other.key)
+            assert reply["gone"]
+            assert other.state.phase is Phase.EMPTY
+        assert again(desk, 1)["phase"] in ("shown", "refused")
+
+    def test_what_was_sent_by_a_page_is_not_opened_by_another_that_knows_its_name(self, desk: Desk) -> None:
+        with desk.uploads.arriving(desk.tab.session, session=desk.tab.session) as sent:
+            sent.begin_file()
+            sent.write((places.EXAMPLES / "normal.dcm").read_bytes())
+        other = desk.handlers.tabs.new("another")
+        desk.handlers.open({"tab": other.key, "generation": 1, "files": sent.names})
+        assert other.state.phase is Phase.FAILED
+        assert "no longer there" in other.screen.answer
+        desk.handlers.open({"tab": desk.tab.key, "generation": 1, "files": sent.names})
+        assert desk.tab.state.phase in (Phase.SHOWN, Phase.REFUSED)
+
+    @pytest.mark.parametrize("how", ["closed", "another", "example", "left", "expired", "late"])
+    def test_it_is_forgotten_with_its_case_and_the_page_is_told_to_send_it_again(
+        self, desk: Desk, tmp_path: Path, how: str
+    ) -> None:
+        upload(desk, made.several(tmp_path / "a.zip"))
+        assert len(desk.uploads) == 1
+        if how == "closed":
+            desk.close()
+        elif how == "another":
+            upload(desk, places.EXAMPLES / "normal.dcm")
+        elif how == "example":
+            desk.open(places.EXAMPLES / "normal.dcm")
+        elif how == "left":
+            desk.uploads.leave(desk.tab.session)
+        elif how == "expired":
+            desk.store.drop(desk.tab.state.case)
+            desk.handlers.look({"tab": desk.tab.key})
+        else:
+            desk.uploads._clock = lambda: time.monotonic() + Settings().upload_seconds
+            desk.uploads.sweep()
+        assert (len(desk.uploads), desk.uploads.size) == (0, 0)
+        before = desk.tab.state
+        reply = again(desk, 2)
+        assert reply["gone"]
+        assert reply["error"].endswith(".")
+        assert desk.tab.state is before  # the same opening may now come with the files
+
+    def test_an_opening_that_is_cancelled_keeps_it_only_while_the_list_stays(self, desk: Desk, tmp_path: Path) -> None:
+        upload(desk, made.two_studies(tmp_path / "two.zip"))
+        desk.handlers.close({"tab": desk.tab.key, "generation": 2, "keep": True})
+        assert again(desk, 1)["phase"] in ("shown", "refused")
+        desk.handlers.close({"tab": desk.tab.key, "generation": 4})
+        assert again(desk, 1)["gone"]
+
+    def test_a_series_that_cannot_be_read_leaves_the_others(self, desk: Desk, tmp_path: Path) -> None:
+        upload(desk, made.several(tmp_path / "a.zip"))
+        again(desk, 7)
+        assert desk.tab.state.phase is Phase.FAILED
+        again(desk, 1)
+        assert desk.tab.state.phase in (Phase.SHOWN, Phase.REFUSED)
+
+    def test_it_is_not_what_was_sent_for_another_opening(self, desk: Desk, tmp_path: Path) -> None:
+        upload(desk, made.several(tmp_path / "a.zip"))
+        for wrong in (0, 2, -1):
+            assert again(desk, 2, wrong)["gone"]
+        for wrong in ("1", True, 1.0):
+            assert not again(desk, 2, wrong)["gone"]  # type: ignore[arg-type]
+            assert desk.tab.state.token.generation == 1
 
 
 def test_two_studies_are_not_judged_before_one_is_chosen_and_never_mixed(desk: Desk, tmp_path: Path) -> None:

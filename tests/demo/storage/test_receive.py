@@ -18,6 +18,7 @@ import httpx
 import pytest
 from starlette.routing import Mount
 
+from tests.helpers.page_desk import taken
 from tests.helpers.places import EXAMPLES, ROOT
 from tests.helpers.tiny_models import pair
 
@@ -107,7 +108,7 @@ def test_an_upload_that_is_cut_short_is_gone_at_once(empty: Site) -> None:
 
 def test_what_is_sent_is_what_is_read(empty: Site) -> None:
     names = empty.send(b"one", BIG[:MEBI], b"").json()
-    assert empty.uploads.read(names, list) == [b"one", BIG[:MEBI], b""]
+    assert taken(empty.uploads, names) == [b"one", BIG[:MEBI], b""]
 
 
 def test_no_name_of_a_file_is_kept(empty: Site) -> None:
@@ -154,7 +155,7 @@ def test_one_reader_s_room_is_bounded(empty: Site) -> None:
         assert reply.status_code == 507
         assert "4 MiB that one reader may have here. Wait 3 minutes" in reply.json()["error"]["message"]
         assert empty.uploads.size == len(BIG)
-    empty.uploads.read([first], list)
+    taken(empty.uploads, [first])
     assert [empty.send(b"x").status_code for _ in range(4)] == [200, 200, 200, 507]
 
 

@@ -12,9 +12,10 @@ import pytest
 from demo.settings import MEBI, Settings, parse
 from demo.storage.limits import MOST_UPLOADS, CrowdedError, Limits, QuotaError
 from demo.storage.scratch import StorageError
-from demo.storage.uploads import GONE, Uploads
+from demo.storage.upload import GONE
+from demo.storage.uploads import Uploads
 from strokenext import errors
-from tests.helpers.page_desk import waiting
+from tests.helpers.page_desk import taken, waiting
 
 Make = Callable[..., Uploads]
 BIG = b"x" * (2 * MEBI)
@@ -47,8 +48,8 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Uploads]]:
 def test_files_of_one_upload_come_in_the_order_that_is_asked_for(make: Make) -> None:
     uploads = make()
     first, second, third = waiting(uploads, b"one", b"", BIG)
-    assert uploads.read([third, first], list) == [BIG, b"one"]
-    assert uploads.read([second], list) == [b""]
+    assert taken(uploads, [third, first]) == [BIG, b"one"]
+    assert taken(uploads, [second]) == [b""]
     assert len(uploads) == 0
 
 
@@ -56,7 +57,7 @@ def test_no_file_on_the_disk_has_a_name(make: Make, tmp_path: Path) -> None:
     uploads = make()
     names = waiting(uploads, BIG)
     assert list(tmp_path.iterdir()) == []
-    assert uploads.read(names, list) == [BIG]
+    assert taken(uploads, names) == [BIG]
 
 
 def test_an_upload_nobody_opens_is_gone_after_minutes_and_one_that_arrives_stays(make: Make) -> None:
@@ -72,9 +73,9 @@ def test_an_upload_nobody_opens_is_gone_after_minutes_and_one_that_arrives_stays
         assert len(uploads) == 2
         arriving.write(b"late")
     with pytest.raises(errors.NotFoundError, match=GONE):
-        uploads.read(names, list)
-    assert uploads.read(later, list) == [b"young"]
-    assert uploads.read(arriving.names, list) == [b"late"]
+        taken(uploads, names)
+    assert taken(uploads, later) == [b"young"]
+    assert taken(uploads, arriving.names) == [b"late"]
     assert Settings().upload_seconds <= 300
 
 
@@ -84,8 +85,8 @@ def test_what_waits_for_a_reader_who_has_gone_goes(make: Make) -> None:
     uploads.leave("a")
     assert uploads.size == 1
     with pytest.raises(errors.NotFoundError, match=GONE):
-        uploads.read(gone, list)
-    assert uploads.read(stays, list) == [b"x"]
+        taken(uploads, gone)
+    assert taken(uploads, stays) == [b"x"]
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(make: Make) -> None:
@@ -101,6 +102,91 @@ def test_an_upload_that_breaks_off_leaves_nothing(make: Make) -> None:
     with pytest.raises(StorageError):
         cut()
     assert (len(uploads), uploads.size) == (0, 0)
+
+
+class TestKept:
+    """What a page has opened and may open again, so that its reader need not send it twice."""
+
+    LIMITS = Limits(total=7 * MEBI, each=4 * MEBI, count=2, lifetime=180)
+
+    def test_it_is_read_again_and_again_until_it_is_forgotten(self, make: Make, tmp_path: Path) -> None:
+        uploads = make()
+        names = waiting(uploads, b"one", BIG, owner="a")
+        kept = uploads.keep(names, "a")
+        for _ in range(3):
+            assert kept.read(list) == [b"one", BIG]
+        assert list(tmp_path.iterdir()) == []
+        assert uploads.size == len(BIG) + 3
+        kept.forget()
+        assert uploads.size == 0
+        for again in (kept.ask, lambda: kept.read(list)):
+            with pytest.raises(errors.NotFoundError, match=GONE):
+                again()
+
+    def test_nobody_else_can_ask_for_it_before_or_after(self, make: Make) -> None:
+        uploads = make()
+        with uploads.arriving("a", session="a") as sent:
+            sent.begin_file()
+            sent.write(b"secret")
+        with pytest.raises(errors.NotFoundError, match=GONE):
+            uploads.keep(sent.names, "b")
+        kept = uploads.keep(sent.names, "a")
+        for page in ("a", "b", ""):  # its names are used up
+            with pytest.raises(errors.NotFoundError, match=GONE):
+                uploads.keep(sent.names, page)
+        assert kept.read(list) == [b"secret"]
+
+    def test_it_belongs_to_the_page_that_opened_it_and_goes_with_it(self, make: Make) -> None:
+        """Also where it was sent before that page had its key."""
+        uploads = make()
+        kept = uploads.keep(waiting(uploads, BIG, owner="at 127.0.0.1"), "a")
+        uploads.leave("at 127.0.0.1")
+        assert kept.read(list) == [BIG]
+        uploads.leave("a")
+        assert uploads.size == 0
+        with pytest.raises(errors.NotFoundError, match=GONE):
+            kept.read(list)
+
+    def test_it_is_gone_when_nobody_has_asked_for_it_for_minutes(self, make: Make) -> None:
+        clock = Clock()
+        uploads = make(self.LIMITS, clock=clock)
+        kept = uploads.keep(waiting(uploads, b"x", owner="a"), "a")
+        for clock.now in (100, 200, 300):  # each time within 180 s of the last
+            uploads.sweep()
+            assert kept.read(list) == [b"x"]
+        clock.now = 480
+        uploads.sweep()
+        assert len(uploads) == 0
+
+    def test_it_makes_room_for_what_is_sent_next(self, make: Make) -> None:
+        """In bytes and in number, of one reader and of all; the quota holds all the while."""
+        clock = Clock()
+        uploads = make(self.LIMITS, clock=clock)
+        first, second = (uploads.keep(waiting(uploads, BIG, owner="a"), "a") for _ in range(2))
+        for clock.now, kept in enumerate((second, first)):
+            kept.read(list)
+        waiting(uploads, b"small", owner="a")  # a third one, and only two are allowed
+        with pytest.raises(errors.NotFoundError, match=GONE):
+            second.read(list)  # was read longest ago
+        assert first.read(list) == [BIG]
+        waiting(uploads, BIG, BIG, owner="b")
+        assert first.read(list) == [BIG]
+        with uploads.arriving("c", 2 * MEBI + 100_000):
+            assert uploads.size <= self.LIMITS.total
+        with pytest.raises(errors.NotFoundError, match=GONE):
+            first.read(list)
+
+    def test_what_was_not_read_yet_makes_no_room(self, make: Make) -> None:
+        uploads = make(self.LIMITS)
+        kept = uploads.keep(waiting(uploads, BIG, owner="a"), "a")
+        with pytest.raises(QuotaError):
+            waiting(uploads, BIG, b"x", owner="a")
+        kept.read(list)
+        kept.ask()  # it is about to be read again
+        with pytest.raises(QuotaError):
+            waiting(uploads, BIG, b"x", owner="a")
+        assert kept.read(list) == [BIG]
+        assert taken(uploads, waiting(uploads, BIG, BIG, owner="a"), "a") == [BIG, BIG]
 
 
 class TestLimits:
@@ -119,7 +205,7 @@ class TestLimits:
             waiting(uploads, BIG, b"x", owner="a")
         assert uploads.size == 2 * MEBI
         waiting(uploads, BIG, owner="b")
-        uploads.read(names, list)
+        taken(uploads, names)
         waiting(uploads, BIG, owner="a")
         assert QuotaError.http_status == 507
 
@@ -181,13 +267,22 @@ class TestDisk:
         with pytest.raises(StorageError, match="is full"), uploads.arriving("a", 3 * MEBI):
             raise AssertionError  # it says so before anything is sent
         assert [record.getMessage() for record in caplog.records] == ["the disk takes no upload: ENOSPC"] * 2
-        assert uploads.read(first, list) == [BIG]
-        assert uploads.read(waiting(uploads, BIG), list) == [BIG]
+        assert taken(uploads, first) == [BIG]
+        assert taken(uploads, waiting(uploads, BIG)) == [BIG]
+
+    def test_it_takes_what_is_sent_next_where_something_is_only_kept(self, make: Make, full: Path) -> None:
+        uploads = make(root=full)
+        kept = uploads.keep(waiting(uploads, BIG), "a")
+        assert kept.read(list) == [BIG]
+        names = waiting(uploads, BIG, BIG[:MEBI], declared=3 * MEBI)
+        assert taken(uploads, names) == [BIG, BIG[:MEBI]]
+        with pytest.raises(errors.NotFoundError, match=GONE):
+            kept.read(list)
 
     def test_small_uploads_need_none(self, make: Make, full: Path) -> None:
         uploads = make(root=full)
         (full / "other").write_bytes(b"x" * (4 * MEBI - 4096))
-        assert uploads.read(waiting(uploads, b"small"), list) == [b"small"]
+        assert taken(uploads, waiting(uploads, b"small")) == [b"small"]
 
     @pytest.mark.parametrize("kind", ["read-only", "missing"])
     def test_one_that_cannot_be_written_is_a_sentence(self, make: Make, full: Path, kind: str) -> None:
