@@ -163,4 +163,5 @@ def _side() -> str:
     )
     values = _texts("CANCEL", "AGAIN", "COMMIT", "COMMIT_LABEL", "FORCE")
     values |= _texts("THRESHOLD_LABEL", "THRESHOLD_RESET", "METHOD_LABEL", "TECHNICAL")
+    values |= _texts("UNSAVED", "UNSAVED_WHY", "STAY", "LEAVE")
     return _filled("side.html", values | {"VERDICTS": verdicts, "METHODS": methods})

@@ -92,6 +92,11 @@ COMMIT = "Commit and show the model"
 COMMIT_MISSING = "Choose your reading first."
 VERDICTS = ("No stroke seen", "Ischemic stroke", "Hemorrhagic stroke", "Cannot tell")
 
+UNSAVED = "Your judgement is not saved"
+UNSAVED_WHY = "What you chose or wrote about this case is in none of your downloads. If you go on, it is discarded."
+STAY = "Stay with this case"
+LEAVE = "Discard it and go on"
+
 FORCE = "Judge anyway"
 FORCED = "Judged on your request although the picture was refused. Read the numbers with that in mind."
 

@@ -31,6 +31,7 @@
       this.find("#force").addEventListener("click", () => page.ask({ force: true }));
       this.find("#stored").addEventListener("click", () => page.ask({ threshold: null }));
       this.find("#method").addEventListener("change", (event) => page.ask({ method: event.target.value }));
+      page.unsaved.join(this.find("#unsaved"));
       this.find("#verdict").addEventListener("change", (event) => page.unsaved.note("reading", event.target.value));
       for (const input of root.querySelectorAll("#threshold input")) input.addEventListener("input", () => this.threshold(input));
       this.find("#commit-form").addEventListener("submit", (event) => {

@@ -72,9 +72,14 @@
 
     // --- what the reader does ---
 
-    /** Another picture: {files} or {example}, and which series of it. What was on the screen goes before anything is sent.
-        `sent` says for which opening the server was sent these files; they go again only where it has them no longer. */
-    open({ files, ...source }) {
+    /** Another picture: {files} or {example}, and which series of it; a judgement that would be lost is asked about first. */
+    open(source) {
+      this.unsaved.ask(() => this.leaveFor(source));
+    }
+
+    /** What was on the screen goes before anything is sent. `sent` says for which opening the server was sent these files;
+        they go again only where it has them no longer. */
+    leaveFor({ files, ...source }) {
       this.begin("opening", this.says.reading);
       this.offered({ files, ...source });
       const { generation } = this;
@@ -120,8 +125,12 @@
       else this.parts.rail.list(null);
     }
 
-    /** Nothing is to be open. */
-    close(sentence = this.says.empty_answer, kind = "empty", keep = false) {
+    /** Nothing is to be open; asks as `open`. */
+    close() {
+      this.unsaved.ask(() => this.shut(this.says.empty_answer, "empty"));
+    }
+
+    shut(sentence, kind, keep = false) {
       if (this.phase === "empty") return;
       this.begin("empty", sentence, kind);
       if (keep) this.parts.rail.mark(null);
@@ -132,7 +141,7 @@
 
     /** An opening is as if never begun, but for the list its series was chosen from; a judgement ends, the picture stays. */
     cancel() {
-      if (this.phase === "opening") this.close(this.says.cancelled, "wait", Boolean(this.source?.series));
+      if (this.phase === "opening") this.shut(this.says.cancelled, "wait", Boolean(this.source?.series));
       if (this.phase !== "judging") return;
       this.next();
       this.progress = null;

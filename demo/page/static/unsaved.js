@@ -1,4 +1,5 @@
-/* What the reader has judged of the open case and not yet taken away: the browser asks before the page is left. */
+/* What the reader has judged of the open case and not yet taken away: before it is lost, the reader is asked. The browser
+   asks when the page is left, the page when another case is opened or this one closed. */
 (() => {
   const ns = (window.StrokeNeXt = window.StrokeNeXt || {});
 
@@ -10,6 +11,29 @@
         event.preventDefault();
         event.returnValue = true; // browsers of before 2024 ask only then
       });
+    }
+
+    /** The dialog, a modal <dialog> whose buttons say "stay" and "leave"; Escape says neither. */
+    join(dialog) {
+      this.dialog = dialog;
+      dialog.addEventListener("close", () => {
+        if (dialog.open) return; // asked again since
+        const { go } = this;
+        this.go = null;
+        if (dialog.returnValue === "leave") go?.();
+      });
+    }
+
+    /** Do what loses the judgement, at once where there is none and else when the reader says so. What is wanted last counts. */
+    ask(go) {
+      if (!this.notes.size) {
+        this.dialog.close("stay"); // a question from before is about nothing any more
+        go();
+        return;
+      }
+      this.go = go;
+      this.dialog.returnValue = "";
+      if (!this.dialog.open) this.dialog.showModal();
     }
 
     /** Another case: what was judged of the last one can no longer be taken away. */

@@ -61,6 +61,16 @@ def test_axe_finds_nothing_on_the_list_of_keys_and_on_reader_first(open_page):
     open_page.page.uncheck("#reader-first input")
 
 
+def test_axe_finds_nothing_on_the_question_before_a_judgement_is_lost(open_page):
+    open_page.example("hemorrhage-dcm")
+    open_page.page.fill(".t-comment textarea", "Calcified.")
+    open_page.page.click("#close")
+    assert open_page.page.get_by_role("alertdialog").is_visible()
+    assert violations(open_page.page) == []
+    open_page.page.click("#unsaved [value=leave]")
+    open_page.page.wait_for_selector("body[data-phase=empty]")
+
+
 def test_axe_finds_nothing_on_a_tablet(browser, site):
     tab = Tab(browser, site[0], (768, 1024), bypass_csp=True)
     tab.example("series_hemorrhage-zip")

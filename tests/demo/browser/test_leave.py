@@ -1,10 +1,16 @@
-"""The browser asks before a page is left on which a judgement of the reader would be lost, and only then."""
+"""The reader is asked before a page or a case is left on which a judgement would be lost, and only then."""
 
 from __future__ import annotations
 
+import base64
+import re
+from pathlib import Path
+
 import pytest
 
+from tests.helpers import several_series
 from tests.helpers.browsing import NEEDS_CHROMIUM, Tab
+from tests.helpers.places import EXAMPLES
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = NEEDS_CHROMIUM
@@ -80,9 +86,105 @@ def test_who_has_judged_nothing_or_took_it_back_is_not_asked(tab):
     assert not asked(tab)
 
 
-def test_with_the_case_its_judgements_go(tab):
+WAYS = {
+    "close": lambda tab: tab.page.click("#close"),
+    "example": lambda tab: tab.page.click("#example-normal-dcm"),
+    "file": lambda tab: tab.page.set_input_files("#files input[type=file]", str(EXAMPLES / "normal.dcm")),
+    "drop": lambda tab: drop(tab, EXAMPLES / "normal.dcm"),
+}
+
+
+def drop(tab: Tab, path: Path) -> None:
+    tab.page.evaluate(
+        """([data, name]) => { const transfer = new DataTransfer();
+        transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+        for (const kind of ['dragenter', 'dragover', 'drop'])
+          document.querySelector('.v-stage').dispatchEvent(
+            new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true })); }""",
+        [base64.b64encode(path.read_bytes()).decode(), path.name],
+    )
+
+
+def judged(tab: Tab) -> str:
+    """A case on which the reader has written something; its key."""
     tab.example("hemorrhage-dcm")
     tab.page.fill(".t-comment textarea", "Calcified.")
-    tab.page.click("#close")
-    tab.page.wait_for_selector("body[data-phase=empty]")
-    assert not asked(tab)
+    return open_case(tab)
+
+
+def open_case(tab: Tab) -> str:
+    return tab.page.evaluate("window.StrokeNeXt.page.case")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_another_case_or_none_is_asked_about_and_to_stay_loses_nothing(tab, way):
+    case = judged(tab)
+    WAYS[way](tab)
+    dialog = tab.page.get_by_role("alertdialog", name="Your judgement is not saved")
+    sync_api.expect(dialog).to_be_visible()
+    sync_api.expect(dialog).to_have_accessible_description(re.compile("in none of your downloads.*it is discarded"))
+    sync_api.expect(tab.page.get_by_role("button", name="Stay with this case")).to_be_focused()
+    tab.page.keyboard.press("ArrowDown")  # keys of the viewer do nothing meanwhile
+    tab.page.keyboard.press("Escape")
+    assert dialog.is_hidden()
+    WAYS[way](tab)
+    sync_api.expect(dialog).to_be_visible()
+    tab.page.keyboard.press("Enter")  # on the button that has the focus
+    assert dialog.is_hidden()
+    tab.page.wait_for_timeout(300)
+    assert open_case(tab) == case
+    assert tab.page.input_value(".t-comment textarea") == "Calcified."
+    assert tab.page.is_visible(".a-number")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_another_case_or_none_comes_when_the_reader_says_so_by_key(tab, way):
+    case = judged(tab)
+    WAYS[way](tab)
+    tab.page.keyboard.press("Tab")
+    sync_api.expect(tab.page.get_by_role("button", name="Discard it and go on")).to_be_focused()
+    tab.page.keyboard.press("Enter")
+    if way == "close":
+        tab.page.wait_for_selector("body[data-phase=empty]")
+    else:
+        tab.page.wait_for_selector("body[data-phase=shown]")
+        tab.shown()
+        assert open_case(tab) not in (None, case)
+        assert tab.page.input_value(".t-comment textarea") == ""
+    assert not tab.page.is_visible("#unsaved")
+    assert not asked(tab)  # with the case its judgements have gone
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nothing_is_asked_where_nothing_is_unsaved(tab, way):
+    case = judged(tab)
+    save(tab, "json")
+    WAYS[way](tab)
+    assert not tab.page.is_visible("#unsaved")
+    tab.page.wait_for_function("(before) => window.StrokeNeXt.page.case !== before", arg=case)
+
+
+def test_a_click_opens_what_was_wanted_last_when_the_reader_goes_on(tab):
+    """Something is dropped while the question stands."""
+    judged(tab)
+    WAYS["close"](tab)
+    WAYS["drop"](tab)
+    tab.page.click("#unsaved [value=leave]")
+    tab.page.wait_for_selector("body[data-phase=shown]")
+    assert "normal.dcm" in tab.text(".v-tl")
+
+
+def test_another_series_is_asked_about_too(tab, tmp_path):
+    tab.upload(several_series.several(tmp_path / "a.zip"))
+    tab.page.wait_for_selector("body[data-phase=shown], body[data-phase=refused]")
+    tab.page.fill(".t-comment textarea", "Calcified.")
+    case = open_case(tab)
+    tab.page.click("[data-number='2']")
+    tab.page.keyboard.press("Escape")
+    assert open_case(tab) == case
+    assert tab.page.locator(".series-row[aria-current=true]").get_attribute("data-number") == "3"
+    assert tab.page.evaluate("document.activeElement.dataset.number") == "2"
+    tab.page.click("[data-number='2']")
+    tab.page.click("#unsaved [value=leave]")
+    tab.page.wait_for_function("window.StrokeNeXt.page.case", timeout=60_000)
+    assert tab.page.locator(".series-row[aria-current=true]").get_attribute("data-number") == "2"
