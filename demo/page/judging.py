@@ -58,9 +58,7 @@ class Judging:
         if not self.service.settings.case_names:
             first = image[0] if isinstance(image, Volume) else image
             return text.numbered(number, first.header.slice_thickness)
-        if len(offer.series) > 1 and offer.chosen is not None:
-            name = text.one_of_several(name, offer.chosen)
-        return case_label(image.label, name)
+        return case_label(image.label, name, offer.chosen if len(offer.series) > 1 else None)
 
     def pending(self, key: str, case: Case) -> Screen:
         """The screen of a case while a question about it is worked out: the picture, nothing of any answer."""

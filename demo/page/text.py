@@ -183,11 +183,6 @@ def numbered(number: int, thickness: float | None) -> str:
     return f"Case {number}" + ("" if thickness is None else f" · {thickness:g} mm")
 
 
-def one_of_several(name: str, series: int) -> str:
-    """A series of an upload that holds several."""
-    return f"{name}, series {series}"
-
-
 def title(image: Slice | Volume) -> str:
     """What is open, in neutral words: kind, size, unit; never a file name."""
     first = image[0] if isinstance(image, Volume) else image

@@ -39,8 +39,8 @@ class Reading:
     @property
     def label(self) -> str:
         """What the case is called: the file's name and, where they were asked for, its descriptions."""
-        name = self.path.absolute().name
-        return case_label(self.image.label, name if self.of == 1 else f"{name}, series {self.facts.number}")
+        series = None if self.of == 1 else self.facts.number
+        return case_label(self.image.label, self.path.absolute().name, series)
 
 
 def readings(

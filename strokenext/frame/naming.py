@@ -33,9 +33,13 @@ def readable(text: str, most: int = MOST) -> str:
     return f"{shown[: most - 1 - end]}…{shown[len(shown) - end :]}"
 
 
-def case_label(label: Label | None, name: str = "") -> str:
-    """Name, study, series, thickness and date, what there is of them: "CT7.zip · Head · 5 mm · 2024-05-03"."""
-    parts = [base_name(name)]
+def case_label(label: Label | None, name: str = "", series: int | None = None) -> str:
+    """Name, study, series, thickness and date, what there is of them: "CT7.zip · Head · 5 mm · 2024-05-03".
+
+    `series` is the number of one of several in what the name stands for: "CT7.zip, series 2 · Head".
+    """
+    named = base_name(name)
+    parts = [f"{named}, series {series}" if named and series is not None else named]
     if label is not None:
         thickness = "" if label.thickness is None else f"{label.thickness:g} mm"
         parts += [label.study, label.series, thickness, label.date]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strokenext.frame.naming import case_label, case_title, file_stem, readable
+from strokenext.frame.naming import MOST, case_label, case_title, file_stem, readable
 from strokenext.types import Label
 
 LABEL = Label("CT Kopf nativ", "Axial 5.0 H31s", "2024-05-03", 5.0)
@@ -20,6 +20,13 @@ def test_a_label_holds_what_there_is_once() -> None:
     assert case_label(None, "C:\\scans\\IM0001") == "IM0001"
     assert case_label(Label("Head", "Head"), "") == "Head"
     assert case_label(None) == ""
+
+
+def test_one_of_several_series_says_which_also_behind_a_long_name() -> None:
+    assert case_label(Label("Head"), "/home/me/CT7.zip", 2) == "CT7.zip, series 2 · Head"
+    assert case_label(None, "a" * 80 + ".zip", 12).endswith(".zip, series 12")
+    assert len(case_label(None, "a" * 80 + ".zip", 12)) == MOST
+    assert case_label(Label("Head"), "", 2) == "Head"
 
 
 def test_a_title_falls_back_to_the_checksum() -> None:
