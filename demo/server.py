@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from strokenext import StrokeNeXtError
 
 from . import zerogpu
-from .addresses import as_seen
 from .guard import names
 from .login import Password
 from .service import Service
@@ -29,7 +28,6 @@ from .storage.scratch import FolderError, Scratch
 from .storage.uploads import Uploads
 
 if TYPE_CHECKING:
-    import uvicorn
     from fastapi import FastAPI
 
 PORT_TAKEN = 9
@@ -103,6 +101,8 @@ def serve(settings: Settings, scratch: Scratch) -> None:
     """
     import uvicorn
 
+    from .guard.connections import config
+
     listener = open_port(settings.host, settings.port)
     with listener:
         app, service = build(settings)
@@ -128,21 +128,6 @@ def serve(settings: Settings, scratch: Scratch) -> None:
 
         server.handle_exit = stop  # type: ignore[method-assign, assignment]
         server.run(sockets=[listener])
-
-
-def config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    """How connections are held."""
-    import uvicorn
-
-    return uvicorn.Config(
-        app,
-        access_log=False,  # its lines hold the names of uploaded files
-        log_level="warning",
-        ws="none",
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=as_seen(settings.trusted_proxies),  # not FORWARDED_ALLOW_IPS of the environment
-        timeout_graceful_shutdown=3,  # the page keeps event streams open
-    )
 
 
 def _stop(*_: object) -> None:
@@ -222,7 +207,7 @@ def build_api(settings: Settings, uploads: Uploads | None = None) -> tuple[FastA
     from starlette.middleware.cors import CORSMiddleware
 
     from .api import routes as api
-    from .guard import headers, hosts, limits, login, replies
+    from .guard import deadlines, headers, hosts, limits, login, replies
 
     service = Service(replace(settings, case_names=shows_names(settings, os.environ)))
     uploads = Uploads(Limits.of(settings)) if uploads is None else uploads
@@ -238,6 +223,7 @@ def build_api(settings: Settings, uploads: Uploads | None = None) -> tuple[FastA
     trusted = names.hosts(settings, os.environ)
     # The last one added is the first to be asked.
     app.add_middleware(CORSMiddleware, allow_origins=())  # no other site; also keeps Gradio from allowing any
+    app.add_middleware(deadlines.BodyDeadline, whole=settings.request_seconds)
     app.add_middleware(limits.BodyLimit, limit=settings.max_upload)
     if settings.auth is not None:
         app.add_middleware(login.LoginGuard, password=Password(*settings.auth), embedded="SPACE_ID" in os.environ)

@@ -44,6 +44,10 @@ class Settings:
     max_stored_each: int = 512 * MEBI  # of one reader; never less than `max_upload`
     uploads_each: int = 16  # uploads of one reader that may wait
     upload_seconds: float = 180.0  # without being opened, for the first time or again, after which an upload is gone
+    connections: int = 600  # open at once, of all clients
+    connections_each: int = 300  # of one address
+    header_seconds: float = 10.0  # for the header of a request
+    request_seconds: float = 3600.0  # for a whole request to arrive
     idle: float = 30 * 60.0  # seconds without use after which an opened picture is forgotten
 
 
@@ -133,6 +137,10 @@ def build_parser(environment: Mapping[str, str] = os.environ) -> argparse.Argume
         base.upload_seconds,
         "seconds after which an upload nobody opens, or opens again, is gone",
     )
+    option("--connections", _many, base.connections, "connections open at once, of all clients")
+    option("--connections-each", _many, base.connections_each, "of one address that is no trusted proxy")
+    option("--header-seconds", _seconds, base.header_seconds, "seconds that the header of a request may take to arrive")
+    option("--request-seconds", _long, base.request_seconds, "seconds that a whole request may take to arrive")
     option("--idle", _minutes, base.idle / 60, "minutes without use after which an opened picture is forgotten")
     return parser
 
@@ -193,6 +201,10 @@ def _seconds(text: str) -> float:
     return _number(text, 1, 3600, "a time in seconds")
 
 
+def _long(text: str) -> float:
+    return _number(text, 1, 24 * 3600, "a time in seconds")
+
+
 def _address(text: str) -> float:
     return _number(text, 512, 1024 * 1024, "a size in MiB")
 
@@ -214,6 +226,12 @@ def _number(text: str, least: float, most: float, what: str) -> float:
 def _count(text: str) -> int:
     if not (text.isdecimal() and 1 <= int(text) <= 64):
         raise argparse.ArgumentTypeError(f"give a whole number from 1 to 64, not '{text}'")
+    return int(text)
+
+
+def _many(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 100_000):
+        raise argparse.ArgumentTypeError(f"give a whole number from 1 to 100000, not '{text}'")
     return int(text)
 
 

@@ -95,9 +95,11 @@ def serving(settings: Settings) -> Iterator[Live]:
     """The app as `python app.py` serves it, on a free port of this machine."""
     import uvicorn
 
+    from demo.guard import connections
+
     app, service = server.build(settings)
     listener = server.open_port("127.0.0.1", 0)
-    process = uvicorn.Server(server.config(app, settings))
+    process = uvicorn.Server(connections.config(app, settings))
     thread = threading.Thread(target=process.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
