@@ -326,9 +326,11 @@
       this.parts.viewer.go(index);
     }
 
+    /** A sentence in place of the answer, with which the evidence for that answer goes too. */
     fail(sentence, kind = "error") {
       this.phase = "failed";
       this.parts.viewer.sign(null);
+      if (this.case) this.parts.viewer.evidence(null);
       this.parts.side.note(sentence, kind);
       this.parts.side.forms({ commit: this.committing, again: Boolean(this.case) });
       this.draw();

@@ -73,3 +73,20 @@ def test_nothing_is_said_of_the_evidence_of_another_slice(tab):
     assert said == text.EVIDENCE_FAINT
     tab.page.evaluate("window.StrokeNeXt.viewer.show(window.StrokeNeXt.page.index - 1)")
     assert tab.text(".v-heat-says") == ""
+
+
+def test_it_goes_with_the_answer_when_a_judgement_is_cancelled(tab):
+    """By another threshold, which the answer had been waiting for in its place."""
+    tab.example("hemorrhage-dcm")
+    assert tab.page.get_attribute(".snx-viewer", "data-heat") == "yes"
+    seen = tab.page.evaluate(
+        """() => { const page = window.StrokeNeXt.page, box = document.querySelector('.snx-viewer');
+        page.ask({ threshold: 0.5 });
+        const waiting = [box.dataset.heat, Boolean(document.querySelector('#answer .a-number'))];
+        page.cancel();
+        return [waiting, [box.dataset.heat, Boolean(document.querySelector('#answer .a-number'))]]; }"""
+    )
+    assert seen == [["yes", True], ["no", False]]
+    tab.page.click("#again")
+    tab.page.wait_for_selector('.snx-viewer[data-heat="yes"]')
+    assert tab.page.is_visible(".a-number")
