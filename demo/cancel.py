@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from strokenext import StrokeNeXtError
+from strokenext import StrokeNeXtError, errors
 
 
 class CancelledError(StrokeNeXtError):
@@ -15,12 +15,20 @@ class CancelledError(StrokeNeXtError):
     http_status = 499  # as nginx logs a client that has gone; nobody is left to read it
 
 
+class StoppedError(errors.BusyError):
+    """The server is stopping."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is stopping. Try again once it is back.")
+
+
 class Cancel:
     """Given to a piece of work, kept by whoever may end it; any thread may call any method at any time."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
+        self._stopped = False
         self._listeners: dict[object, Callable[[], None]] = {}
 
     def cancel(self) -> None:
@@ -31,13 +39,20 @@ class Cancel:
         for listener in listeners.values():
             listener()
 
+    def stop(self) -> None:
+        """As `cancel`, because the server stops: whoever still waits hears so."""
+        self._stopped = self._stopped or not self._event.is_set()
+        self.cancel()
+
     @property
     def cancelled(self) -> bool:
         """Whether the work is to end."""
         return self._event.is_set()
 
     def check(self) -> None:
-        """Go on, or raise CancelledError."""
+        """Go on, or raise CancelledError, or StoppedError where the server stops."""
+        if self._event.is_set() and self._stopped:
+            raise StoppedError
         if self._event.is_set():
             raise CancelledError("This work was cancelled.")
 

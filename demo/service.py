@@ -157,8 +157,8 @@ class Service:
 
     def stop(self) -> None:
         """End all work at its next step, and what is done regularly. A stopped service starts no work."""
-        self.decoders.stop()  # first, so that who waits for a file hears that the server stops
-        self._stopping.cancel()
+        self._stopping.stop()
+        self.decoders.stop()
 
     def regularly(self, action: Callable[[], None]) -> None:
         """Do this every KEEPER_SECONDS from `start` to `stop`, on one thread for all that is done so."""
@@ -238,7 +238,7 @@ class Service:
         if not isinstance(source, Path | bytes | list):
             source = source.read()
         cancel = cancel or Cancel()
-        with self._stopping.calling(cancel.cancel):
+        with self._stopping.calling(cancel.stop):
             return self.decoders.decode([source] if isinstance(source, bytes) else source, owner, cancel)
 
     def offer(
@@ -256,7 +256,7 @@ class Service:
         With what the files call themselves where the setting `case_names` asks for it. Raises as `decode`.
         """
         cancel = cancel or Cancel()
-        with self._stopping.calling(cancel.cancel):
+        with self._stopping.calling(cancel.stop):
             options = {"labels": True} if self.settings.case_names else {}
             return self.decoders.offer(source, series, owner, cancel, options, places)
 
@@ -294,7 +294,7 @@ class Service:
     def slot(self, owner: str = "", cancel: Cancel | None = None) -> Iterator[Turn]:
         """Room for one piece of an owner's heavy work. Raises BusyError when `queue` others wait, CancelledError."""
         cancel = cancel or Cancel()
-        with self._stopping.calling(cancel.cancel), self._turns.turn(owner, cancel) as turn:
+        with self._stopping.calling(cancel.stop), self._turns.turn(owner, cancel) as turn:
             yield turn
 
     def _predict(self, image: Slice | Volume, task: str, options: Options, progress: Progress | None) -> Answer:

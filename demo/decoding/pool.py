@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import Any, BinaryIO, cast
 
 import strokenext
-from demo.cancel import Cancel
+from demo.cancel import Cancel, StoppedError
 from demo.settings import Settings
 from demo.turns import Turns
 from strokenext import Slice, StrokeNeXtError, Volume, errors
@@ -50,10 +50,6 @@ class DecodingFailedError(StrokeNeXtError):
     """Something unforeseen in a decoder process; the log has its place."""
 
     http_status = 500
-
-
-class StoppedError(errors.BusyError):
-    """The server is stopping."""
 
 
 class Decoder:
@@ -217,7 +213,7 @@ class Decoders:
 
     def _why(self, late: bool) -> StrokeNeXtError:
         if self._stopped:
-            return StoppedError("The server is stopping. Open the file again once it is back.")
+            return StoppedError()
         if late:
             seconds = self.settings.decode_seconds
             return DeadlineError(f"Reading this took longer than {seconds:g} seconds. Give the head series alone.")
@@ -261,7 +257,7 @@ class Decoders:
         order: Future[Decoder] = Future()
         with self._lock:
             if self._stopped:
-                order.set_exception(StoppedError("The server is stopping. Open the file again once it is back."))
+                order.set_exception(StoppedError())
                 return order
             if self._starter is None:
                 self._starter = threading.Thread(target=self._start_ordered, name="strokenext-decoders", daemon=True)

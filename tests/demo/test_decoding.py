@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 import strokenext
-from demo.cancel import Cancel, CancelledError
-from demo.decoding import pool, wire
+from demo.cancel import Cancel, CancelledError, StoppedError
+from demo.decoding import wire
 from demo.decoding.pool import DeadlineError, DecoderLostError, Decoders
 from demo.settings import Settings, parse
 from strokenext import Caution, Label, Slice, Volume, errors
@@ -220,7 +220,7 @@ class TestBounds:
         some, told = decoders(), list[str]()
 
         def work() -> None:
-            with pytest.raises(pool.StoppedError) as stopped:
+            with pytest.raises(StoppedError) as stopped:
                 some.decode([busy], "a", Cancel())
             told.append(str(stopped.value))
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import strokenext
-from demo.cancel import Cancel, CancelledError
+from demo.cancel import Cancel, CancelledError, StoppedError
 from demo.service import Options, Service
 from strokenext import Volume
 from tests.helpers.places import ROOT
@@ -59,6 +59,44 @@ def test_a_cancelled_wait_for_a_place_ends_while_the_other_still_works(service, 
         assert not ended.wait(0.1)
         cancel.cancel()
         assert ended.wait(1.0)
+
+
+@pytest.mark.parametrize("first", ["stop", "cancel"])
+def test_whoever_waits_hears_that_the_server_stops_unless_the_work_was_cancelled_before(first):
+    stopping, cancel = Cancel(), Cancel()
+    with stopping.calling(cancel.stop):
+        (stopping if first == "stop" else cancel).cancel()
+        (cancel if first == "stop" else stopping).cancel()
+    with pytest.raises(StoppedError if first == "stop" else CancelledError):
+        cancel.check()
+
+
+def test_work_of_every_step_hears_that_the_server_stops(volume, monkeypatch):
+    """Waiting for a place, judging, and what is sent afterwards: each says so, none that it was cancelled."""
+    monkeypatch.setenv("STROKENEXT_ASSETS", str(pair()))
+    service, judging, told = started(device="cpu", workers=1), threading.Event(), list[str]()
+
+    def work(progress=None) -> None:
+        with pytest.raises(StoppedError) as stopped:
+            service.predict(volume, "triage", Options(force=True), progress)
+        told.append(str(stopped.value))
+
+    def progress(_done: int, _total: int) -> None:
+        judging.set()
+        service._stopping.wait(PATIENCE)
+
+    threads = [threading.Thread(target=work, args=(progress,))]
+    threads[0].start()
+    assert judging.wait(PATIENCE)
+    threads += [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads[1:]:
+        thread.start()
+    service.stop()
+    for thread in threads:
+        thread.join(PATIENCE)
+    work()
+    assert len(told) == 5
+    assert set(told) == {"The server is stopping. Try again once it is back."}
 
 
 def test_a_picture_of_another_owner_is_answered_between_two_batches(service, volume):
