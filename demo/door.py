@@ -37,7 +37,7 @@ OPEN: tuple[tuple[str, str], ...] = (
     ("POST", r"/gradio_api/(upload|run/predict|component_server/?)"),
 )
 _OPEN = tuple((frozenset(methods.split("|")), re.compile(path)) for methods, path in OPEN)
-UPLOAD, LOGIN_CHECK = "/gradio_api/upload", "/gradio_api/login_check"
+UPLOAD = "/gradio_api/upload"
 HEARTBEAT = "/gradio_api/heartbeat/"
 OTHER_PAGE = "This page belongs to another login. Reload it."
 CROWDED = "Too many pages are open from this address. Close some, or try again in a few minutes."
@@ -45,8 +45,8 @@ RETRY = "180"
 #: Bodies in which Gradio looks for files and addresses.
 COMPONENT = "/gradio_api/component_server"
 BODIES = frozenset({"/gradio_api/run/predict", COMPONENT})
-#: What asks for a login, where there is one, beside an upload; the rest is looks, which the form needs too.
-CALLS = (HEARTBEAT, *BODIES)
+#: What asks for a login, where there is one; the rest is looks, which the form needs too, or asks by itself.
+CALLS = (HEARTBEAT, UPLOAD, *BODIES)
 #: Headers of a body that is not handed on.
 OF_BODY = frozenset({b"content-length", b"content-type"})
 #: Bytes of such a body: a folder of thousands of names is far below.
@@ -75,7 +75,8 @@ class Door:
         elif not is_open(scope["method"], scope["path"]):
             await problem(404, "not_found", "There is nothing at this address.")(scope, receive, send)
         elif scope["path"].startswith(CALLS) and not self._is_known(scope):
-            await _logged_out()(scope, receive, send)
+            await Incoming(scope, receive).drain()
+            await problem(401, "http_401", replies.SENTENCES[401])(scope, receive, send)
         elif scope["path"] == UPLOAD:
             await self._upload(scope, receive, send)
         elif scope["path"].startswith(HEARTBEAT):
@@ -90,10 +91,6 @@ class Door:
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The names under which the files wait; Gradio, which would leave what is cut short, is not asked."""
         incoming = Incoming(scope, receive)
-        if not await self._is_logged_in(scope):
-            await incoming.drain()
-            await _logged_out()(scope, receive, send)
-            return
         try:
             if not bodies.FORM.fullmatch(Headers(scope=scope).get("content-type", "").strip()):
                 raise errors.InputError(bodies.NO_FORM)
@@ -103,22 +100,6 @@ class Door:
             reply = refusal(error)
             reply.headers["Connection"] = "close"
         await reply(scope, receive, send)
-
-    async def _is_logged_in(self, scope: Scope) -> bool:
-        """Whether Gradio, which keeps the login, knows who sends this, or asks nobody."""
-        asked = {**scope, "method": "GET", "path": LOGIN_CHECK, "raw_path": LOGIN_CHECK.encode()}
-        asked["headers"] = _without_body(scope)
-        status = 0
-
-        async def nothing() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def note(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-
-        await self.app(asked, nothing, note)
-        return status == 200
 
     async def _body(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Gradio is handed what has been looked at, written anew, so that both have read the same."""
@@ -144,10 +125,11 @@ class Door:
         """What proves the login of a request, "" without one."""
         cookies = Request(scope).cookies
         names = (f"access-token-{self.app.cookie_id}", f"access-token-unsecure-{self.app.cookie_id}")
-        return next((cookies[name] for name in names if cookies.get(name) in self.app.tokens), "")
+        token = next((cookies[name] for name in names if cookies.get(name)), "")  # as Gradio, which keeps them, does
+        return token if token in self.app.tokens else ""
 
     def _is_known(self, scope: Scope) -> bool:
-        """Whether a request is of somebody who has logged in, where that is asked for; Gradio asks on some routes."""
+        """Whether a request is of somebody who has logged in, where that is asked for."""
         return self.app.auth is None or self._token(scope) != ""
 
     async def _enters(self, session: str, scope: Scope, receive: Receive, send: Send) -> bool:
@@ -162,10 +144,6 @@ class Door:
         elif entry is Entry.CROWDED:
             await problem(429, "too_many_pages", CROWDED, {"Retry-After": RETRY})(scope, receive, send)
         return entry is Entry.WELCOME
-
-
-def _logged_out() -> Response:
-    return problem(401, "http_401", replies.SENTENCES[401])
 
 
 def _without_body(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -112,6 +112,21 @@ def test_a_page_belongs_to_the_login_that_used_it_first(app):
         assert first.post("/gradio_api/component_server", json=call).status_code == 200
 
 
+@pytest.mark.parametrize("secure", ["", "right", "wrong"])
+@pytest.mark.parametrize("plain", ["", "right", "wrong"])
+def test_the_door_knows_whom_gradio_knows(app, secure, plain):
+    door = next(route.app for route in app.routes if isinstance(route, Mount))
+    door.app.tokens["right"] = "reader"
+    names = {"access-token": secure, "access-token-unsecure": plain}
+    cookies = {f"{name}-{door.app.cookie_id}": value for name, value in names.items() if value}
+    of_gradio = TestClient(door.app, cookies=cookies).get("/gradio_api/login_check").status_code
+    with TestClient(app, cookies=cookies) as client:
+        assert of_gradio == (200 if (secure or plain) == "right" else 401)
+        assert client.post("/gradio_api/upload", files={"files": b"x"}).status_code == of_gradio
+        # 400: known, and the call is none of the page's
+        assert client.post("/gradio_api/component_server", json={}).status_code == {200: 400, 401: 401}[of_gradio]
+
+
 class TestThrottle:
     def test_each_further_wrong_one_doubles_the_wait(self):
         clock = Clock()
