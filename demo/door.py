@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from demo.api.problems import problem, refusal
-from demo.guard import bodies, replies
+from demo.guard import bodies, cookies, replies
 from demo.guard.visitors import Entry, Visitors
 from demo.storage.receive import Incoming, take_in
 from demo.storage.upload import GONE
@@ -39,7 +39,7 @@ OPEN: tuple[tuple[str, str], ...] = (
 _OPEN = tuple((frozenset(methods.split("|")), re.compile(path)) for methods, path in OPEN)
 UPLOAD = "/gradio_api/upload"
 HEARTBEAT = "/gradio_api/heartbeat/"
-OTHER_PAGE = "This page belongs to another login. Reload it."
+OTHER_PAGE = "This page belongs to another login or another browser. Reload it."
 CROWDED = "Too many pages are open from this address. Close some, or try again in a few minutes."
 RETRY = "180"
 #: Bodies in which Gradio looks for files and addresses.
@@ -61,8 +61,8 @@ def is_open(method: str, path: str) -> bool:
 class Door:
     """ASGI app around Gradio's: refuses with a problem what the page does not need, before Gradio sees it."""
 
-    def __init__(self, app: App, uploads: Uploads) -> None:
-        self.app = app
+    def __init__(self, app: App, uploads: Uploads, embedded: bool = False) -> None:
+        self.app, self.embedded = app, embedded
         self.uploads = uploads
         self.visitors = Visitors()
         self._gradio = replies.Sentences(app)
@@ -85,8 +85,20 @@ class Door:
                 await self._gradio(scope, receive, send)
         elif scope["path"].rstrip("/") in BODIES:
             await self._body(scope, receive, send)
+        elif scope["path"] == "/" and self.app.auth is None:
+            await self._page(scope, receive, send)
         else:
             await self._gradio(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The page itself, with a cookie by which its browser is known again where nobody logs in."""
+
+        async def with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                cookies.give(message, scope, self.embedded)
+            await send(message)
+
+        await self._gradio(scope, receive, with_cookie)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The names under which the files wait; Gradio, which would leave what is cut short, is not asked."""
@@ -123,10 +135,14 @@ class Door:
 
     def _token(self, scope: Scope) -> str:
         """What proves the login of a request, "" without one."""
-        cookies = Request(scope).cookies
+        sent = Request(scope).cookies
         names = (f"access-token-{self.app.cookie_id}", f"access-token-unsecure-{self.app.cookie_id}")
-        token = next((cookies[name] for name in names if cookies.get(name)), "")  # as Gradio, which keeps them, does
+        token = next((sent[name] for name in names if sent.get(name)), "")  # as Gradio, which keeps them, does
         return token if token in self.app.tokens else ""
+
+    def _owner(self, scope: Scope) -> frozenset[str]:
+        """What proves whose a page is: the login, or where there is none what its browser was given."""
+        return cookies.visitor(scope) if self.app.auth is None else frozenset({self._token(scope)})
 
     def _is_known(self, scope: Scope) -> bool:
         """Whether a request is of somebody who has logged in, where that is asked for."""
@@ -138,7 +154,7 @@ class Door:
         if not bodies.is_session(session):
             await problem(400, "invalid", bodies.NO_CALL)(scope, receive, send)
             return False
-        entry = self.visitors.enter(session, self._token(scope), host)
+        entry = self.visitors.enter(session, self._owner(scope), host)
         if entry is Entry.FOREIGN:
             await problem(403, "other_page", OTHER_PAGE)(scope, receive, send)
         elif entry is Entry.CROWDED:

@@ -197,7 +197,7 @@ def build(settings: Settings) -> tuple[FastAPI, Service]:
     blocks.has_launched = True  # launch() was never called, and without it Gradio checks no path that it is given
     for mount in app.routes:
         if isinstance(mount, Mount) and isinstance(mount.app, App):
-            mount.app = Door(mount.app, uploads)
+            mount.app = Door(mount.app, uploads, embedded="SPACE_ID" in os.environ)
     return app, service
 
 

@@ -11,6 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from demo.api.problems import problem
 from demo.login import Password, Throttle
 
+from . import cookies
+
 WAIT = "The password was wrong too often. Try again in {seconds} s."
 log = logging.getLogger("strokenext.login")
 
@@ -65,12 +67,10 @@ def _own_cookies(start: Message, scope: Scope, embedded: bool) -> None:
     """Of Gradio's two cookies of one login the one that fits the connection, and sent to this site alone."""
     secure = scope["scheme"] == "https" or embedded
     headers = MutableHeaders(scope=start)
-    cookies = headers.getlist("set-cookie")
+    given = headers.getlist("set-cookie")
     del headers["set-cookie"]
-    for cookie in cookies:
+    for cookie in given:
         name, _, rest = cookie.partition("=")
         if name.startswith("access-token-") and name.startswith("access-token-unsecure-") == secure:
             continue
-        value = rest.split(";", 1)[0]
-        site = "SameSite=None; Secure; Partitioned" if embedded else "SameSite=Lax" + ("; Secure" if secure else "")
-        headers.append("set-cookie", f"{name}={value}; HttpOnly; Path=/; {site}")
+        headers.append("set-cookie", cookies.setting(name, rest.split(";", 1)[0], scope, embedded))

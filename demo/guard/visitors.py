@@ -1,11 +1,11 @@
 """Pages by the name that Gradio's script gives them: whose they are, and how many there may be.
 
 Such a name can be made up: Gradio would keep a state for each, and who knows another page's name could end its work.
+It is not made to be secret either; what proves whose a page is are cookies.
 """
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -25,13 +25,13 @@ class Entry(Enum):
     """Whether a request of a page may pass."""
 
     WELCOME = "welcome"
-    FOREIGN = "foreign"  # the page is another login's
+    FOREIGN = "foreign"  # the page is somebody else's
     CROWDED = "crowded"  # its address has too many pages
 
 
 @dataclass(frozen=True)
 class _Page:
-    owner: str
+    owner: frozenset[str]
     whose: str  # the party at its address
     used: float
 
@@ -47,8 +47,12 @@ class Visitors:
     def __len__(self) -> int:
         return len(self._pages)
 
-    def enter(self, session: str, owner: str, host: str) -> Entry:
-        """A request of the page `session` by the login `owner` ("" without one) from `host`; its first one binds it."""
+    def enter(self, session: str, owner: frozenset[str], host: str) -> Entry:
+        """A request of the page `session` from `host`; its first one binds it to `owner`.
+
+        `owner` is what proves whose it is, one of which is enough later; empty for a browser that keeps no cookies,
+        whose page is bound to nobody.
+        """
         with self._lock:
             self._sweep()
             page = self._pages.get(session)
@@ -57,7 +61,7 @@ class Visitors:
                 if Counter(p.whose for p in self._pages.values())[whose] >= MOST_OF_ADDRESS:
                     return Entry.CROWDED
                 page = _Page(owner, whose, 0.0)
-            elif not secrets.compare_digest(page.owner.encode(), owner.encode()):
+            elif page.owner and page.owner.isdisjoint(owner):
                 return Entry.FOREIGN
             self._pages[session] = replace(page, used=self._clock())
             self._pages.move_to_end(session)

@@ -95,12 +95,15 @@ def test_one_cookie_that_stays_on_this_site(app, scheme, more):
         assert client.get("/config").status_code == 401
 
 
-def test_a_page_belongs_to_the_login_that_used_it_first(app):
-    call = {"data": {}, "component_id": 0, "fn_name": "", "session_hash": "0a1b2c"}
+def look(app, session: str) -> dict[str, object]:
+    """What a page asks every few seconds."""
     blocks = next(route.app for route in app.routes if isinstance(route, Mount)).app.get_blocks()
-    for number, block in blocks.blocks.items():
-        if hasattr(block, "page_look"):
-            call |= {"component_id": number, "fn_name": "page_look"}
+    number = next(number for number, block in blocks.blocks.items() if hasattr(block, "page_look"))
+    return {"data": {}, "component_id": number, "fn_name": "page_look", "session_hash": session}
+
+
+def test_a_page_belongs_to_the_login_that_used_it_first(app):
+    call = look(app, "0a1b2c")
     with TestClient(app) as first, TestClient(app) as second:
         assert login(first).status_code == login(second).status_code == 200
         assert first.post("/gradio_api/component_server", json=call).status_code == 200
@@ -110,6 +113,56 @@ def test_a_page_belongs_to_the_login_that_used_it_first(app):
         assert second.get("/gradio_api/heartbeat/0a1b2c").status_code == 403
         assert second.post("/gradio_api/component_server", json=call | {"session_hash": "other"}).status_code == 200
         assert first.post("/gradio_api/component_server", json=call).status_code == 200
+
+
+class TestWithoutALogin:
+    @pytest.fixture
+    def open_app(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+        monkeypatch.setattr("demo.service.Service.start", lambda _self: None)
+        return build(Settings())[0]
+
+    def test_a_page_belongs_to_the_browser_that_used_it_first(self, open_app):
+        call = look(open_app, "0a1b2c")
+        with TestClient(open_app) as first, TestClient(open_app) as second, TestClient(open_app) as bare:
+            cookie = first.get("/").headers["set-cookie"]
+            assert {part.strip() for part in cookie.split(";")[1:]} == {"HttpOnly", "Path=/", "SameSite=Lax"}
+            assert "set-cookie" not in first.get("/").headers  # one for all its pages
+            second.get("/")
+            assert first.post("/gradio_api/component_server", json=call).status_code == 200
+            for other in (second, bare):
+                foreign = other.post("/gradio_api/component_server", json=call)
+                assert foreign.status_code == 403
+                assert foreign.json()["error"]["code"] == "other_page"
+                assert other.get("/gradio_api/heartbeat/0a1b2c").status_code == 403
+            assert first.post("/gradio_api/component_server", json=call).status_code == 200
+
+    def test_two_pages_opened_at_once_both_stay(self, open_app):
+        with TestClient(open_app) as early, TestClient(open_app) as late, TestClient(open_app) as browser:
+            browser.cookies.update(early.get("/").cookies)
+            assert browser.post("/gradio_api/component_server", json=look(open_app, "one")).status_code == 200
+            browser.cookies.update(late.get("/").cookies)  # asked for before the first cookie was there
+            for page in ("one", "two", "one"):
+                assert browser.post("/gradio_api/component_server", json=look(open_app, page)).status_code == 200
+
+    def test_a_frame_that_drops_cookies_works(self, open_app):
+        with TestClient(open_app) as frame:
+            for _ in range(2):
+                frame.get("/")
+                frame.cookies.clear()
+                assert frame.post("/gradio_api/component_server", json=look(open_app, "0a1b2c")).status_code == 200
+
+    def test_in_the_frame_of_a_space_it_is_sent_there_alone(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+        monkeypatch.setattr("demo.service.Service.start", lambda _self: None)
+        monkeypatch.setenv("SPACE_ID", "me/strokenext")
+        with TestClient(build(Settings())[0], base_url="http://me-strokenext.hf.space") as client:
+            cookie = client.get("/").headers["set-cookie"]
+        assert cookie.endswith("; HttpOnly; Path=/; SameSite=None; Secure; Partitioned")
+
+    def test_with_a_login_none_is_given(self, app):
+        with TestClient(app) as client:
+            assert "set-cookie" not in client.get("/").headers
 
 
 @pytest.mark.parametrize("secure", ["", "right", "wrong"])
@@ -176,11 +229,23 @@ class TestVisitors:
     def test_invented_names_are_bounded_and_end(self):
         clock = Clock()
         visitors = Visitors(clock)
-        entries = [visitors.enter(f"made{n}", "", "192.0.2.1") for n in range(MOST_OF_ADDRESS + 50)]
+        entries = [visitors.enter(f"made{n}", frozenset(), "192.0.2.1") for n in range(MOST_OF_ADDRESS + 50)]
         assert entries.count(Entry.WELCOME) == MOST_OF_ADDRESS
         assert entries.count(Entry.CROWDED) == 50
-        assert visitors.enter("real", "", "192.0.2.2") is Entry.WELCOME
-        assert visitors.enter("made0", "", "192.0.2.1") is Entry.WELCOME
+        assert visitors.enter("real", frozenset(), "192.0.2.2") is Entry.WELCOME
+        assert visitors.enter("made0", frozenset(), "192.0.2.1") is Entry.WELCOME
         clock.now += THERE + 1
-        assert visitors.enter("new", "", "192.0.2.1") is Entry.WELCOME
+        assert visitors.enter("new", frozenset(), "192.0.2.1") is Entry.WELCOME
         assert len(visitors) == 1
+
+    def test_one_of_the_cookies_it_began_with_is_enough(self):
+        visitors = Visitors(Clock())
+        assert visitors.enter("a", frozenset({"1", "2"}), "192.0.2.1") is Entry.WELCOME
+        assert visitors.enter("a", frozenset({"2", "3"}), "192.0.2.1") is Entry.WELCOME
+        for other in (frozenset({"3"}), frozenset()):
+            assert visitors.enter("a", other, "192.0.2.1") is Entry.FOREIGN
+
+    def test_a_page_without_cookies_is_bound_to_nobody(self):
+        visitors = Visitors(Clock())
+        for owner in (frozenset(), frozenset({"1"}), frozenset()):
+            assert visitors.enter("a", owner, "192.0.2.1") is Entry.WELCOME
