@@ -23,7 +23,7 @@ from demo.addresses import party
 from demo.cancel import Cancel
 from demo.login import Password
 from demo.service import Options, Result, Service
-from demo.storage.receive import Incoming, declared
+from demo.storage.receive import Incoming, address_of, declared
 from demo.storage.scratch import storage_error
 from demo.storage.uploads import Uploads
 from strokenext import Segmentation, StrokeNeXtError, errors, words
@@ -156,13 +156,14 @@ def _description_routes(app: FastAPI) -> APIRouter:
 async def _sent(request: Request, uploads: Uploads) -> AsyncIterator[tuple[Request, FormData]]:
     """The request, read to its end, and its form, whose files are kept while inside.
 
-    Raises CrowdedError, StorageError.
+    Raises QuotaError, CrowdedError, StorageError.
     """
     incoming = Incoming(request.scope, request.receive)
     request = Request(request.scope, incoming)
     with ExitStack() as room:
         try:
-            room.enter_context(uploads.elsewhere(declared(request.headers)))
+            whose = address_of(request)
+            incoming.count = room.enter_context(uploads.elsewhere(whose, declared(request.headers)))
             parts = await request.form(max_files=1, max_fields=16, max_part_size=4096)
         except OSError as error:
             await incoming.drain()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
@@ -27,24 +28,32 @@ BROKEN = "The upload could not be understood. Send the file again."
 
 
 class Incoming:
-    """A request's body as it comes, and whether more of it is to come."""
+    """A request's body as it comes, and whether more of it is to come; `count` is told the bytes so far."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
+        self.count: Callable[[int], None] = _nobody
+        self._size = 0
         # A client that asks before it sends has sent nothing to read away.
         self.more = "expect" not in Headers(scope=scope)
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self.more = message["type"] == "http.request" and bool(message.get("more_body"))
+        self._size += len(message.get("body", b""))
+        self.count(self._size)
         return message
 
     async def drain(self, most: int = DRAIN_BYTES) -> None:
         """Read `most` bytes away at most: a client still sending would see a broken connection, not the answer."""
-        left = most
+        left, self.count = most, _nobody
         with anyio.move_on_after(DRAIN_SECONDS):
             while self.more and left > 0:
                 left -= len((await self()).get("body", b""))
+
+
+def _nobody(_size: int) -> None:
+    """What is read away takes no room."""
 
 
 def declared(headers: Headers) -> int:
@@ -65,7 +74,7 @@ async def take_in(scope: Scope, incoming: Incoming, uploads: Uploads) -> list[st
     if kind != b"multipart/form-data" or not boundary:
         raise errors.InputError(BROKEN)
     session = uploads.session_of(request.headers.get(PAGE, ""))
-    with uploads.arriving(session or _address(request), declared(request.headers), session) as upload:
+    with uploads.arriving(session or address_of(request), declared(request.headers), session) as upload:
         form = _Form(upload)
         parser = MultipartParser(boundary, form.callbacks)
         try:
@@ -80,7 +89,7 @@ async def take_in(scope: Scope, incoming: Incoming, uploads: Uploads) -> list[st
     return upload.names
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
     """Whose room an upload takes where no page is named: whoever is at that address."""
     return f"at {party(request.client.host) if request.client else ''}"
 

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,7 +76,7 @@ class Uploads:
         self.session_of: Callable[[str], str] = lambda _key: ""
         self._uploads: set[Upload] = set()
         self._waiting: dict[str, tuple[Upload, int]] = {}
-        self._elsewhere = 0  # bytes of requests that keep their files themselves
+        self._elsewhere: Counter[str] = Counter()  # bytes of each owner's requests that keep their files themselves
         self._lock = threading.Lock()
 
     @property
@@ -118,17 +119,29 @@ class Uploads:
             self._waiting |= {name: (upload, number) for number, name in enumerate(upload.names)}
 
     @contextmanager
-    def elsewhere(self, declared: int) -> Iterator[None]:
-        """Room for a request that keeps its files itself. Raises CrowdedError, StorageError."""
+    def elsewhere(self, owner: str, declared: int) -> Iterator[Callable[[int], None]]:
+        """Room for a request that keeps its files itself; tell what is given how many bytes of it have come.
+
+        Both raise QuotaError, CrowdedError, where there is no room; StorageError before anything has come.
+        """
+        taken = 0  # bytes
+
+        def take(size: int) -> None:
+            nonlocal taken
+            with self._lock:
+                more = max(0, size - FORM_BYTES - taken)
+                self._admit(owner, more)
+                taken += more
+                self._elsewhere[owner] += more
+
         with self._lock:
-            self._admit("", declared)
             self._require_disk(declared)
-            self._elsewhere += declared
+        take(declared)
         try:
-            yield
+            yield take
         finally:
             with self._lock:
-                self._elsewhere -= declared
+                self._elsewhere -= Counter({owner: taken})  # which forgets who has none
 
     def keep(self, names: Iterable[str], session: str) -> Kept:
         """The files of these names, for a page that opens them; from now on they are its alone, and have no names.
@@ -214,7 +227,7 @@ class Uploads:
     def _check(self, owner: str, more: int, anew: bool) -> None:
         own = [upload.size for upload in self._uploads if owner and upload.owner == owner]
         if owner:
-            self._limits.admit_own(sum(own) + more, len(own) + anew)
+            self._limits.admit_own(sum(own) + self._elsewhere[owner] + more, len(own) + anew)
         self._limits.admit_all(self._total() + more, len(self._uploads) + anew)
 
     def _give_up(self, uploads: set[Upload]) -> bool:
@@ -228,7 +241,7 @@ class Uploads:
         return True
 
     def _total(self) -> int:
-        return self._elsewhere + sum(upload.size for upload in self._uploads)
+        return self._elsewhere.total() + sum(upload.size for upload in self._uploads)
 
     def _require_disk(self, declared: int) -> None:
         """Raises StorageError where a disk has less room than an upload says that it needs."""

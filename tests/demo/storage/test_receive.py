@@ -151,7 +151,12 @@ def test_too_many_files_are_a_sentence(empty: Site, monkeypatch: pytest.MonkeyPa
 def test_one_reader_s_room_is_bounded(empty: Site) -> None:
     """The client gets the sentence while it sends, and has room again once something is opened."""
     (first,) = empty.send(BIG).json()
-    for reply in (empty.send(BIG), _undeclared(f"{empty.url}/gradio_api/upload", "files")):
+    for reply in (
+        empty.send(BIG),
+        _undeclared(f"{empty.url}/gradio_api/upload", "files"),
+        _declared(f"{empty.url}/predict", "file"),
+        _undeclared(f"{empty.url}/predict", "file"),
+    ):
         assert reply.status_code == 507
         assert "4 MiB that one reader may have here. Wait 3 minutes" in reply.json()["error"]["message"]
         assert empty.uploads.size == len(BIG)
@@ -160,10 +165,11 @@ def test_one_reader_s_room_is_bounded(empty: Site) -> None:
 
 
 def test_the_room_of_all_readers_is_bounded_for_page_and_api(empty: Site) -> None:
-    with empty.uploads.elsewhere(6 * MEBI):
+    with empty.uploads.elsewhere("", 6 * MEBI):
         for reply in (
             empty.send(BIG),
             httpx.post(f"{empty.url}/predict", files={"file": BIG}, timeout=PATIENCE),
+            _undeclared(f"{empty.url}/predict", "file"),
         ):
             assert reply.status_code == 503
             assert int(reply.headers["retry-after"]) > 0

@@ -13,7 +13,7 @@ from demo.settings import MEBI, Settings, parse
 from demo.storage.limits import MOST_UPLOADS, CrowdedError, Limits, QuotaError
 from demo.storage.scratch import StorageError
 from demo.storage.upload import GONE
-from demo.storage.uploads import Uploads
+from demo.storage.uploads import FORM_BYTES, Uploads
 from strokenext import errors
 from tests.helpers.page_desk import taken, waiting
 
@@ -220,13 +220,28 @@ class TestLimits:
     def test_bytes_of_all_readers_pass(self, make: Make) -> None:
         uploads = make(self.LIMITS)
         waiting(uploads, BIG, owner="a")
-        with uploads.elsewhere(3 * MEBI), pytest.raises(CrowdedError, match="Try again"):
+        with uploads.elsewhere("", 3 * MEBI + FORM_BYTES), pytest.raises(CrowdedError, match="Try again"):
             waiting(uploads, BIG, owner="b")
         waiting(uploads, BIG, owner="b")
-        with pytest.raises(CrowdedError, match="other readers"), uploads.elsewhere(3 * MEBI):
+        with pytest.raises(CrowdedError, match="other readers"), uploads.elsewhere("", 3 * MEBI + FORM_BYTES):
             raise AssertionError
         assert uploads.size == 4 * MEBI
         assert CrowdedError.http_status == 503
+
+    def test_requests_that_keep_their_files_count_as_they_come(self, make: Make) -> None:
+        uploads = make(self.LIMITS)
+        waiting(uploads, BIG, owner="at x")
+        with uploads.elsewhere("at x", 0) as came:
+            for size in (MEBI // 2, MEBI, 2 * MEBI + FORM_BYTES):
+                came(size)
+            assert uploads.size == 4 * MEBI
+            with pytest.raises(QuotaError):
+                came(2 * MEBI + FORM_BYTES + 1)
+            with uploads.elsewhere("at y", 0) as other:
+                other(MEBI + FORM_BYTES)
+                with pytest.raises(CrowdedError), uploads.elsewhere("at z", 2 * MEBI + FORM_BYTES):
+                    raise AssertionError
+        assert uploads.size == 2 * MEBI  # nothing is left of what was refused either
 
     def test_uploads_of_all_readers(self, make: Make) -> None:
         uploads = make()
