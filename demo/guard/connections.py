@@ -30,7 +30,7 @@ LEAVING_SECONDS, MOST_LEAVING = 1.0, 64
 #: Seconds between two looks at a connection's deadlines.
 LOOK_SECONDS = 0.5
 #: Connections that wait to be accepted, and open files of this process that are no connections.
-BACKLOG, OTHER_FILES = 64, 420
+BACKLOG, OTHER_FILES = 128, 500
 SENTENCES = {
     400: "The request is not one of HTTP.",
     408: "The request took too long to arrive.",
@@ -54,10 +54,11 @@ class Bounds:
 
     @classmethod
     def of(cls, settings: Settings) -> Bounds:
-        """Those of a start, within the open files that the system allows this process."""
-        room = max(1, allow_files(settings.connections + OTHER_FILES) - OTHER_FILES)
-        total = min(settings.connections, room)
-        return cls(total, settings.connections_each, settings.header_seconds, settings.trusted_proxies)
+        """Those of a start, within the open files that the system allows; one address has half of them at most."""
+        files = allow_files(settings.connections + OTHER_FILES)
+        total = min(settings.connections, max(files - OTHER_FILES, files // 4))
+        each = min(settings.connections_each, (total + 1) // 2)
+        return cls(total, each, settings.header_seconds, settings.trusted_proxies)
 
 
 def allow_files(count: int) -> int:
@@ -188,13 +189,14 @@ class Connection(H11Protocol):
 
 def config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """How uvicorn holds the connections of a start."""
+    bounds = Bounds.of(settings)
     return uvicorn.Config(
         app,
         access_log=False,  # its lines hold the names of uploaded files
         log_level="warning",
         ws="none",
-        http=type("BoundedConnection", (Connection,), {"bounds": Bounds.of(settings)}),
-        backlog=BACKLOG,
+        http=type("BoundedConnection", (Connection,), {"bounds": bounds}),
+        backlog=min(BACKLOG, bounds.total),
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=as_seen(settings.trusted_proxies),  # not FORWARDED_ALLOW_IPS of the environment
         timeout_graceful_shutdown=3,  # the page keeps event streams open

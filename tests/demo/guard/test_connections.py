@@ -285,6 +285,9 @@ class TestNumbers:
         monkeypatch.setattr(resource, "setrlimit", lambda _kind, pair: given.append(pair))
         assert connections.Bounds.of(Settings()).total == 900 - connections.OTHER_FILES
         assert given == [(900, 900)]
+        monkeypatch.setattr(resource, "getrlimit", lambda _kind: (256, 256))
+        few = connections.Bounds.of(Settings())
+        assert (few.total, few.each) == (64, 32)  # one address never takes all
         monkeypatch.setattr(resource, "getrlimit", lambda _kind: (1024, 10**6))
         assert connections.Bounds.of(Settings(connections=5000)).total == 5000
 
