@@ -44,11 +44,18 @@ curl -F file=@slice.png -F threshold=0.05 {base}/predict"""
 ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": schemas.Problem, "description": "The image or an option cannot be used; the sentence says why."},
     401: {"model": schemas.Problem, "description": "The service was started with a password."},
+    408: {"model": schemas.Problem, "description": "The request took too long to arrive."},
     413: {"model": schemas.Problem, "description": "The request is larger than the service takes."},
     500: {"model": schemas.Problem, "description": "A model is missing, or the service failed."},
     429: {"model": schemas.Problem, "description": "Too many images of this address wait already: see Retry-After."},
-    503: {"model": schemas.Problem, "description": "Models still loading, or too many waiting: see Retry-After."},
-    507: {"model": schemas.Problem, "description": "The disk of the server takes no file; the sentence says why."},
+    503: {
+        "model": schemas.Problem,
+        "description": "Loading, stopping, or too many waiting: see Retry-After.",
+    },
+    507: {
+        "model": schemas.Problem,
+        "description": "The disk takes no file, or no more of this reader; the sentence says why.",
+    },
 }
 
 
