@@ -17,8 +17,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from strokenext.preprocess.head import brain_level, find_head
-from strokenext.preprocess.outline import AIR, border
+from strokenext.preprocess.head import brain_level, edge_distance, find_head
+from strokenext.preprocess.outline import AIR, border, solidity
 
 from .types import NEUTRAL_MODALITIES, BoolArray, ByteArray, FloatArray, Gate, Slice
 from .windows import BRAIN, grey01
@@ -37,6 +37,11 @@ ENCLOSED = 0.87
 #: tongue and neck muscle between jaw and spine are enclosed so far too, up to 0.31 of the head.
 HALF_ENCLOSED = 0.6
 OPEN_BRAIN = 0.40
+#: A side of the head's box along which the head runs for more than the first is where the picture or a frame cuts it;
+#: for more than the second, about a quarter of the head is missing.
+FLAT, MOST_CUT = 0.25, 0.9
+#: Where the picture cuts the head in more directions than the rest of this share, no skull can be told.
+LEAST_SEEN = 0.12
 #: DICOM body parts that no head scan carries. Neck and spine are left to the pixels: combined scans name them.
 OTHER_PARTS = (
     *("CHEST", "THORAX", "LUNG", "HEART", "BREAST", "ABDOMEN", "LIVER", "PELVIS", "HIP", "KNEE", "LEG", "FOOT"),
@@ -50,18 +55,25 @@ HEAD_MM = (40.0, 290.0)
 class Evidence:
     """What the gate measures; shares are 0..1.
 
-    `skull` is the share of directions from the head's centre in which bone lies in the outer third of the way,
-    `white` the share in which that part reaches the top of the grey scale; `saturation` the share of bone pixels
-    at the top of the grey scale; `brain` the share of the head that is broad, even tissue enclosed by bone,
-    `open_brain` the same where a part of the skull may be missing; `bone` the share that is bone; `cut` the share of
-    the head's box outline along which soft tissue runs into the picture's edge; `area` the share of the picture that
-    the head covers; `rings` the number of closed skulls; `texture` the fine grain of the brain relative to its
-    level; `level` the grey of the brain.
+    `seen` is the share of directions from the head's centre in which nothing straight cuts the head; of these,
+    `skull` is the share in which bone lies in the outer third of the way, `white` in which that part reaches the top of
+    the grey scale and `bright` in which it comes near. `saturation` is the share of bone pixels at the top of the grey
+    scale, `rim` the share of bone in the outer eighth of the head, `contrast` the grey of bone over that of brain.
+    `brain` is the share of the head that is broad, even tissue enclosed by bone, `open_brain` the same where a part of
+    the skull may be missing; `bone` the share that is bone; `cut` the longest share of a side of the head's box along
+    which the head is cut straight; `area` the share of the picture that the head covers; `rings` the number of closed
+    skulls; `texture` the fine grain of the brain relative to its level, which a camera adds to anything, and `relief`
+    its broader ups and downs, uneven light taken off, which ventricles, sulci and cortex make; `level` the grey of the
+    brain.
     """
 
+    seen: float
     skull: float
     white: float
+    bright: float
     saturation: float
+    rim: float
+    contrast: float
     brain: float
     open_brain: float
     bone: float
@@ -69,7 +81,20 @@ class Evidence:
     area: float
     rings: int
     texture: float
+    relief: float
     level: float
+
+    @property
+    def closed(self) -> bool:
+        """A whole skull around brain: what is straight about the head's outline is then a page or a frame beside it."""
+        return self.rings == 1 and self.brain > 0.5 and self.seen > LEAST_SEEN and self.skull > 0.9
+
+    @property
+    def ringed(self) -> bool:
+        """A ring of bone around brain, cut by a crop or kept from the top of the grey scale by noise, light, camera."""
+        brain = self.brain > 0.25 or (self.brain > 0.08 and self.open_brain > 0.5)
+        bone = self.skull > 0.7 and self.bright > 0.6 and self.rim > 0.12 and self.contrast > 1.3
+        return brain and bone and (self.bone < 0.5 or self.area < 0.5)
 
 
 class _Rule(NamedTuple):
@@ -87,17 +112,18 @@ _SEVERAL = "The picture shows several slices. Give one slice at a time, or the s
 #: Asked in this order; the first broken rule gives the reason.
 RULES: tuple[_Rule, ...] = (
     _Rule(
+        "cropped",
+        lambda e: e.cut > MOST_CUT and e.bone > 0.03 and not e.closed,
+        "The picture cuts through the head, so part of the brain is missing. Give the whole slice.",
+    ),
+    _Rule(
         "no-background",
-        lambda e: e.area > 0.93 and (e.white < 0.9 or e.saturation < 0.6),
+        lambda e: e.area > 0.93 and (e.white < 0.9 or e.saturation < 0.6) and not e.ringed,
         "No dark background was found around a head, so its outline cannot be measured: a very tight crop, a grey "
         "surround, a photograph or a document is like that. Give the whole slice on black.",
     ),
-    _Rule("no-skull", lambda e: e.bone < 0.07 or e.saturation + e.white < 1.1, _NO_SKULL),
-    _Rule(
-        "cropped",
-        lambda e: e.cut > 0.16 and e.skull < 0.85,
-        "The picture cuts through the head, so part of the brain is missing. Give the whole slice.",
-    ),
+    _Rule("no-skull", lambda e: (e.bone < 0.07 or e.saturation + e.white < 1.1) and not e.ringed, _NO_SKULL),
+    _Rule("no-skull", lambda e: e.contrast < 1.12, _NO_SKULL),
     _Rule("several", lambda e: e.rings > 1, _SEVERAL),
     _Rule(
         "vertex",
@@ -107,15 +133,15 @@ RULES: tuple[_Rule, ...] = (
     ),
     _Rule(
         "no-brain",
-        lambda e: e.open_brain < OPEN_BRAIN and (e.brain < 0.09 or (e.brain < 0.2 and e.skull < 0.6)),
+        lambda e: e.open_brain < OPEN_BRAIN and (e.brain < 0.09 or (e.brain < 0.2 and e.skull < 0.8)),
         "The slice shows almost no brain inside the skull: it lies at the skull base, the face or the neck, or it is "
         "another part of the body.",
     ),
-    _Rule("no-skull", lambda e: e.white < 0.45, _NO_SKULL),
+    _Rule("no-skull", lambda e: e.white < 0.45 and not e.ringed, _NO_SKULL),
     _Rule(
         "drawing",
-        lambda e: e.texture < 0.004,
-        "The picture is a drawing: its tissue has none of the grain of a CT image.",
+        lambda e: e.texture < 0.004 or e.relief < 0.016,
+        "The picture is a drawing: its tissue has none of the grain, or none of the structure, of a CT image.",
     ),
 )
 
@@ -190,30 +216,52 @@ def _evidence(grey: FloatArray, mask: BoolArray) -> Evidence:
     small, inside = _crop(grey, mask)
     count = max(int(inside.sum()), 1)
     level, top = brain_level(small, inside), float(np.percentile(small[inside], 99.5))
+    flat = _flat(mask)
+    beyond = _beyond(inside, flat > FLAT)
     bone = broad = half = np.zeros_like(inside)
     for _ in range(2):  # the second round reads the brain's level where the first found enclosed tissue
         threshold = level + BONE_SHARE * (top - level)
         bone = (small >= threshold) & inside
-        enclosure, soft = _enclosure(bone), inside & ~bone
+        enclosure, soft = _enclosure(bone | beyond), inside & ~bone
         broad = _broad(small, soft & (enclosure >= ENCLOSED), level, threshold)
         half = _broad(small, soft & (enclosure >= HALF_ENCLOSED), level, threshold)
         if half.sum() > 50:
             level = float(np.median(small[broad if broad.sum() > 50 else half]))
-    skull, white = _skull(small, bone, inside, 0.95 * top)
+    seen, skull, white, bright = _skull(small, bone, inside, flat > FLAT, top)
     grain = (small - cv2.GaussianBlur(small, (0, 0), 1.5))[broad]
+    depth = edge_distance(inside)
     return Evidence(
+        seen=seen,
         skull=skull,
         white=white,
+        bright=bright,
         saturation=float((small[bone] > 0.97 * top).mean()) if bone.any() else 0.0,
+        rim=float(bone[(depth > 0) & (depth < SIZE / 8)].mean()),
+        contrast=float(np.median(small[bone]) / max(level, 0.02)) if bone.any() else 0.0,
         brain=float(broad.sum() / count),
         open_brain=float(half.sum() / count),
         bone=float(bone.sum() / count),
-        cut=_cut(grey, mask, 0.5 * level, level + BONE_SHARE * (top - level)),
+        cut=float(flat.max()),
         area=float(mask.mean()),
         rings=_rings(bone, broad),
         texture=float(np.median(np.abs(grain)) / max(level, 0.02)) if grain.size > 20 else 1.0,
+        relief=_relief(small, half, level),
         level=level,
     )
+
+
+def _relief(small: FloatArray, tissue: BoolArray, level: float) -> float:
+    """Standard deviation of the smoothed tissue around its best quadratic surface, relative to its level; 1 where
+    there is too little tissue to tell."""
+    deep = cv2.erode(tissue.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    if deep.sum() < 200:
+        return 1.0
+    weight = cv2.GaussianBlur(tissue.astype(np.float32), (0, 0), 2.5)
+    smooth = cv2.GaussianBlur(small * tissue, (0, 0), 2.5) / np.maximum(weight, 0.01)
+    y, x = ((axis - axis.mean()) / SIZE for axis in np.nonzero(deep))
+    surface = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
+    fit, *_ = np.linalg.lstsq(surface, smooth[deep], rcond=None)
+    return float(np.std(smooth[deep] - surface @ fit) / max(level, 0.02))
 
 
 def _crop(grey: FloatArray, mask: BoolArray) -> tuple[FloatArray, BoolArray]:
@@ -262,26 +310,48 @@ def _enclosure(bone: BoolArray) -> FloatArray:
     return total / np.float32(16)
 
 
-def _skull(small: FloatArray, bone: BoolArray, inside: BoolArray, full: float) -> tuple[float, float]:
-    """Shares of 96 directions from the head's centre with bone, and with white (`full` grey), in the outer third."""
+def _skull(
+    small: FloatArray, bone: BoolArray, inside: BoolArray, cut: BoolArray, top: float
+) -> tuple[float, float, float, float]:
+    """Of 96 directions from the head's centre the share that is not cut, and the shares of these with bone, with white
+    (`top` grey) and with nearly white in the outer third of the way; 0 where most of the head is cut."""
     rows, columns = np.nonzero(inside)
     angle = np.arange(96, dtype=np.float32)[:, None] * np.float32(2 * np.pi / 96)
     radius = np.arange(SIZE, dtype=np.float32)[None]
     x = (columns.mean() + radius * np.cos(angle)).astype(np.float32)
     y = (rows.mean() + radius * np.sin(angle)).astype(np.float32)
     along = cv2.remap(inside.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
-    rim = np.where(along, radius, 0).max(axis=1, keepdims=True)
+    last = np.where(along, radius, 0).argmax(axis=1)[:, None]
+    rim = last.astype(np.float32)
     outer = along & (radius >= 0.64 * rim) & (radius <= rim)
+    at_x, at_y = np.take_along_axis(x, last, 1)[:, 0], np.take_along_axis(y, last, 1)[:, 0]
+    near = (at_y < rows.min() + 2, at_y > rows.max() - 2, at_x < columns.min() + 2, at_x > columns.max() - 2)
+    kept = ~np.any([close & edge for close, edge in zip(near, cut, strict=True)], axis=0)
+    if kept.mean() < LEAST_SEEN:
+        return float(kept.mean()), 0.0, 0.0, 0.0
     hit = cv2.remap(bone.astype(np.uint8), x, y, cv2.INTER_NEAREST) > 0
-    white = cv2.remap(small, x, y, cv2.INTER_LINEAR) >= full
-    return float((hit & outer).any(axis=1).mean()), float((white & outer).any(axis=1).mean())
+    grey = cv2.remap(small, x, y, cv2.INTER_LINEAR)
+    shares = [float((what & outer).any(axis=1)[kept].mean()) for what in (hit, grey >= 0.95 * top, grey >= 0.85 * top)]
+    return float(kept.mean()), shares[0], shares[1], shares[2]
 
 
-def _cut(grey: FloatArray, mask: BoolArray, low: float, high: float) -> float:
-    """Share of the head's box outline along which soft tissue runs into the edge of the picture."""
-    soft = mask & (grey > low) & (grey < high)
-    _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
-    return int(border(soft).sum()) / (2 * (width + height))
+def _flat(mask: BoolArray) -> FloatArray:
+    """For top, bottom, left and right the share of that side of the mask's box along which the mask runs: small where
+    it is round, large where an edge of the picture or of a frame cuts it."""
+    x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    box = mask[y : y + height, x : x + width]
+    dy, dx = height // 150, width // 150  # a softened edge wavers
+    return np.array([side.mean() for side in (box[dy], box[-1 - dy], box[:, dx], box[:, -1 - dx])], dtype=np.float32)
+
+
+def _beyond(inside: BoolArray, cut: BoolArray) -> BoolArray:
+    """The lines just outside the cut sides of the head's box: skull that is not in the picture encloses too."""
+    x, y, width, height = cv2.boundingRect(inside.astype(np.uint8))
+    out = np.zeros_like(inside)
+    out[[y - 1, y + height]] = cut[:2, None]
+    out[:, x - 1] |= cut[2]
+    out[:, x + width] |= cut[3]
+    return out
 
 
 def _rings(bone: BoolArray, brain: BoolArray) -> int:
@@ -297,12 +367,14 @@ def _rings(bone: BoolArray, brain: BoolArray) -> int:
 
 
 def _more_heads(grey: FloatArray, mask: BoolArray) -> bool:
-    """Whether another part of the picture, at least a third of the head's size, is a head with brain too."""
-    rest = np.where(cv2.dilate(mask.astype(np.uint8), _disc(5)) > 0, np.float32(0), grey)
+    """Whether another part of the picture, at least a third of the head's size, is as solid as a head, with bone."""
+    away = cv2.dilate(mask.astype(np.uint8), _disc(5)) > 0
+    around = (cv2.dilate(mask.astype(np.uint8), _disc(15)) > 0) & ~away
+    rest = np.where(away, np.float32(np.median(grey[around]) if around.any() else 0), grey)
     if float((rest > AIR).mean()) < 0.2 * float(mask.mean()):
         return False
     head = find_head(rest)
-    if head is None or head.mask.sum() < mask.sum() / 3:
+    if head is None or not mask.sum() / 3 < head.mask.sum() < 1.5 * mask.sum() or solidity(head.mask) < 0.85:
         return False
     second = _evidence(rest, head.mask)
-    return second.skull > 0.8 and second.saturation > 0.6 and second.brain > 0.2
+    return second.skull > 0.7 and second.bright > 0.5 and second.bone > 0.07 and second.brain > 0.2

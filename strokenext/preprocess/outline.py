@@ -7,6 +7,7 @@ by the corners of the picture: a head, however tightly cropped, leaves them free
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import cv2
@@ -35,8 +36,13 @@ LEAST_INNER = 0.3
 HEAD_AREA, ELONGATED = (0.04, 0.9), 1.9
 #: ... fills this share of its convex hull, and of the closest box around it less than a window on a page does.
 SOLID, WINDOW = 0.85, 0.9
+#: A crop through jaw and nose fills less of its hull; taken where nothing else has the shape of a head.
+LESS_SOLID = 0.78
 #: Glow around a head is at least the rest of what stands out.
 GLOW = 0.9
+#: Along all but this share of an outline the head is this much brighter than what is around; the light of a screen
+#: and the bands of a camera end without such a step. Both sides are averaged over so many pixels.
+STEP, WEAK, REACH = 0.05, 0.2, 7
 #: A window is turned by less than this, degrees: a photograph of a screen.
 ASKEW = 8.0
 #: What is left off on each side of a photograph that shows more than the screen, a share of it.
@@ -46,15 +52,16 @@ AROUND = 0.05
 def outline(grey: FloatArray, depth: int = 2) -> BoolArray | None:
     """(H, W) the head in grey levels 0..1, its holes filled, or None where nothing stands out from the background.
 
-    On black it is the largest part. Else the first that stands out from frame, air, surround or page and has the shape
-    of a head; where none has, as in a picture that cuts the head, what stands out from the air inside a frame.
+    On black it is the largest part. Else the first that stands out from frame, air, surround or page, has the shape
+    of a head and ends in a step; where none has, one of less even shape, or, as in a picture that cuts the head, what
+    stands out from the air inside a frame.
     """
     if _on_black(grey):
         found = _largest_filled(grey > AIR)
         if found is None or _like_head(found):
             return found
         return _inside(grey, found, depth)
-    fallback = None
+    fallback: list[tuple[bool, BoolArray]] = []
     for region in dict.fromkeys((_unframed(grey), _whole(grey), _inset(grey))):
         part = grey[_slices(region)]
         for number, found in enumerate(_candidates(part)):
@@ -62,21 +69,25 @@ def outline(grey: FloatArray, depth: int = 2) -> BoolArray | None:
                 continue
             cut = number == 0 and _cut_head(found)
             mask = _inside(part, found, depth)
-            if cut or _like_head(mask):
+            if cut or (_like_head(mask) and _steps(part, mask)):
                 return _placed(mask, region, grey.shape)
-            fallback = _placed(found, region, grey.shape) if fallback is None else fallback
-    return fallback
+            uneven = _like_head(found, LESS_SOLID) and _steps(part, found)
+            fallback.append((uneven, _placed(found, region, grey.shape)))
+    return max(fallback, key=itemgetter(0))[1] if fallback else None  # of equals the first
 
 
 def _inside(grey: FloatArray, mask: BoolArray, depth: int) -> BoolArray:
     """(H, W) the head in a window on a page or in a screen that glows, or the mask where it is neither."""
     window = _window(mask) if depth else None
     found = None if window is None else outline(grey[_slices(window)], depth - 1)
-    if window is not None and found is not None and _like_head(found):
+    if window is not None and found is not None and _like_head(found) and _steps(grey[_slices(window)], found):
         return _placed(found, window, grey.shape)
+    glows = not _steps(grey, mask)
     for limit in LIMITS:
         brighter = _largest_filled((grey > limit) & mask)
         if brighter is not None and brighter.sum() < GLOW * mask.sum() and _like_head(brighter):
+            if glows and _steps(grey, brighter):
+                return brighter
             around = mask & (cv2.dilate(brighter.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0)
             if around.any() and np.ptp(np.percentile(grey[around], (12, 88))) < 2 * PLAIN:
                 return brighter
@@ -100,11 +111,24 @@ def _candidates(grey: FloatArray) -> Iterator[BoolArray | None]:
             yield _largest_filled(grey > limit)
 
 
-def _like_head(mask: BoolArray) -> bool:
+def _like_head(mask: BoolArray, solid: float = SOLID) -> bool:
     """Whether a mask has the size and shape of a head that lies free in the picture."""
     shape = _shape(mask)
     free = _in_corners(mask) < FREE and HEAD_AREA[0] < mask.mean() < HEAD_AREA[1]
-    return free and shape.solid > SOLID and shape.box < WINDOW and max(shape.sides) < ELONGATED * min(shape.sides)
+    return free and shape.solid > solid and shape.box < WINDOW and max(shape.sides) < ELONGATED * min(shape.sides)
+
+
+def _steps(grey: FloatArray, mask: BoolArray) -> bool:
+    """Whether a mask ends in a step down all around, where the picture goes on beyond it."""
+    inside, outside = (part.astype(np.float32) for part in (mask, ~mask))
+    size = (REACH, REACH)
+    shares = [cv2.boxFilter(part, -1, size, borderType=cv2.BORDER_CONSTANT) for part in (inside, outside)]
+    means = [
+        cv2.boxFilter(grey * part, -1, size, borderType=cv2.BORDER_CONSTANT) / np.maximum(share, 1e-3)
+        for part, share in zip((inside, outside), shares, strict=True)
+    ]
+    edge = mask & (cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1) == 0)
+    return bool(edge.any() and np.percentile((means[0] - means[1])[edge], 100 * WEAK) > STEP)
 
 
 def _cut_head(mask: BoolArray) -> bool:
@@ -135,6 +159,11 @@ def _shape(mask: BoolArray) -> _Shape:
 def border(picture: NDArray[Any]) -> NDArray[Any]:
     """The values along the four edges of a picture (H, W), the corners twice."""
     return np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+
+
+def solidity(mask: BoolArray) -> float:
+    """The share that a mask fills of its convex hull, 0..1."""
+    return _shape(mask)[0]
 
 
 def filled(mask: BoolArray) -> BoolArray:

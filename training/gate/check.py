@@ -29,6 +29,8 @@ from training.measure.bootstrap import wilson
 from training.measure.estimate import text
 
 from .pictures import ALTERED, NOT_CT
+from .variations import EXPORTS, VARIATIONS
+from .varied import SAME_HEAD, Varied, exported, varied
 
 #: Pictures of each drawn kind.
 SEEDS = 6
@@ -43,11 +45,48 @@ BANDS = (
 )
 #: phe_sich patient 0163 was scanned from the chest up: images 0 to 30 show chest, shoulders and neck.
 BODY_PATIENT, BODY_LAST, BODY_UNSURE = "0163", 30, 45
+#: Relative heights at which slices show brain, and the sources that are varied there.
+BRAIN_BAND = (0.35, 0.9)
+VARIED_SOURCES = ("ct_ich", "phe_sich", "aisd", "mbh")
+#: Slices between them that show neck, face or bone alone, no brain: of all that the gate refuses as they are, looked at
+#: one by one, those without any; the thirteen with a little brain count as refused.
+NO_BRAIN = frozenset(
+    [
+        "049_13",
+        "049_14",
+        "049_15",
+        "049_16",
+        "054_20",
+        "054_21",
+        "054_22",
+        "054_23",
+        "123_14",
+        "0012_27",
+        "0021_27",
+        "0024_32",
+        "0024_33",
+        "0030_69",
+        "0032_25",
+        "0032_26",
+        "0036_27",
+        "0038_69",
+        "0043_33",
+        "0043_34",
+        "0043_35",
+        "0068_27",
+        "0118_25",
+        "0118_26",
+        "0129_27",
+    ]
+)
 
 
 @dataclass(frozen=True)
 class GatePicture:
-    """One picture of the shared data: `height` 0..1 in its series, `lesion` marked by an expert, `body` no head."""
+    """One picture of the shared data: `height` 0..1 in its series, `lesion` marked by an expert, `body` no head.
+
+    `no_brain` is a slice at brain height that was looked at and shows bone alone, no brain.
+    """
 
     path: Path
     source: str
@@ -55,6 +94,7 @@ class GatePicture:
     lesion: bool
     blank: bool
     body: bool
+    no_brain: bool
     second_half: bool
 
 
@@ -107,6 +147,7 @@ def _picture(folder: Path, row: dict[str, str], height: float, second_half: bool
         lesion=any(row.get(key, "0") not in ("", "0") for key in ("hemorrhage", "edema_pixels", "lesion_pixels")),
         blank=row.get("near_blank", "0") == "1",
         body=folder.name == "phe_sich" and row["patient"] == BODY_PATIENT and int(row["slice"]) <= BODY_UNSURE,
+        no_brain=row["image"].split("/")[-1].split(".")[0] in NO_BRAIN,
         second_half=second_half,
     )
 
@@ -182,12 +223,53 @@ def _without_header(image: Slice) -> Slice:
 def alterations(checked: Sequence[Checked], count: int = 60) -> list[Rate]:
     """Refused copies of accepted slices at brain height, after what web sites and slides do to pictures."""
     usable = [c for c, g in checked if g.accepted and not c.body and 0.4 <= c.height <= 0.85]
-    picked = [usable[i] for i in np.linspace(0, len(usable) - 1, min(count, len(usable))).astype(int)]
-    pictures = [read_slice(c.path).pixels for c in picked]
+    pictures = [read_slice(c.path).pixels for c in _spread(usable, count)]
     return [
         _rate(name, (check_scope(Slice(change(p.copy()), "grey")) for p in pictures), accepted=False)
         for name, change in ALTERED.items()
     ]
+
+
+def variations(chosen: Sequence[GatePicture], count: int) -> tuple[list[Rate], list[Rate]]:
+    """Refused slices at brain height after each variation, by source and in all; and heads found elsewhere.
+
+    At most `count` slices of a source, spread over its patients, accepted as they are or not.
+    """
+    brain = [c for c in chosen if BRAIN_BAND[0] <= c.height < BRAIN_BAND[1] and not (c.blank or c.body or c.no_brain)]
+    answers: dict[str, list[Varied]] = {}
+    for source in VARIED_SOURCES:
+        pictures = _spread([c for c in brain if c.source == source], count)
+        answers[source] = [answer for seed, c in enumerate(pictures) for answer in varied(c.path, seed)]
+    together = [answer for found in answers.values() for answer in found]
+    refused, elsewhere = [], []
+    for name in VARIATIONS:
+        for source, found in answers.items():
+            gates = [answer.gate for answer in found if answer.variation == name]
+            refused.append(_rate(f"{name}, {source}", gates, accepted=False))
+        stayed = [answer.overlap for answer in together if answer.variation == name]
+        elsewhere.append(Rate(name, len(stayed), sum(overlap < SAME_HEAD for overlap in stayed), {}))
+    refused.append(_rate("all of them", [answer.gate for answer in together], accepted=False))
+    return refused, elsewhere
+
+
+def exports(root: Path) -> list[Rate]:
+    """Accepted pictures that are no head CT, after what is done to any picture on its way."""
+    screenshots = sorted((root / "not_ct" / "mr_dwi_png").glob("*.png"))
+    bare = [_without_header(read_slice(p)).pixels for p in sorted((root / "dicom" / "not_ct_mr_dwi").glob("*.dcm"))]
+    kinds = {
+        "diffusion MRI": [read_slice(path).pixels for path in screenshots] + bare,
+        "drawn": [make(np.random.default_rng(seed)) for make in NOT_CT.values() for seed in range(SEEDS // 2)],
+    }
+    return [
+        _rate(f"{kind}, {name}", exported(pictures, variation), accepted=True)
+        for kind, pictures in kinds.items()
+        for name, variation in EXPORTS.items()
+    ]
+
+
+def _spread(pictures: Sequence[GatePicture], count: int) -> list[GatePicture]:
+    """So many of the pictures, evenly spread."""
+    return [pictures[i] for i in np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int)]
 
 
 def table(tables: dict[str, list[Rate]]) -> str:
@@ -196,6 +278,9 @@ def table(tables: dict[str, list[Rate]]) -> str:
         "refused": ("Head CT, second half of the patients", "refused"),
         "accepted": ("Not a head CT slice with brain", "accepted"),
         "altered": ("Accepted slices after an alteration", "refused"),
+        "varied": ("Head CT at brain height, varied at random", "refused"),
+        "framed": ("The same, by where the head was found", "elsewhere"),
+        "exported": ("Not a head CT slice, exported", "accepted"),
     }
     lines: list[str] = []
     for key, (title, verb) in titles.items():
@@ -223,16 +308,23 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the figures are written")
     parser.add_argument("--half", choices=("first", "second"), default="second", help="which patients to check")
     parser.add_argument("--every", type=int, default=1, help="check only every n-th slice")
+    parser.add_argument("--varied", type=int, default=60, help="slices of a source that go through every variation")
     options = parser.parse_args(argv)
     if not options.data.is_dir():
         raise NotFoundError(f"The shared data are not at {options.data}; name them with --data.")
     pictures, half = gate_pictures(options.data), options.half == "second"
     chosen = [c for c in pictures if c.body or c.source == "aisd" or c.second_half == half][:: options.every]
     checked = [(c, check_scope(read_slice(c.path))) for c in chosen]
+    refused, elsewhere = variations(
+        [c for c in pictures if c.source == "aisd" or c.second_half == half], options.varied
+    )
     tables = {
         "refused": refusals(checked) + series(options.data),
         "accepted": acceptances(options.data, checked),
         "altered": alterations(checked),
+        "varied": refused,
+        "framed": elsewhere,
+        "exported": exports(options.data),
     }
     record = {key: [rate.record() for rate in rates] for key, rates in tables.items()}
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -108,7 +108,13 @@ def _figures(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def gate_tables(record: Mapping[str, Any]) -> list[Table]:
     """Refusals of head CT, and acceptances of everything else."""
-    heads = {"refused": "head CT, second half of the patients", "accepted": "no head CT slice with brain"}
+    tables = {
+        "refused": ("head CT, second half of the patients", "refused"),
+        "varied": ("head CT at brain height, varied at random", "refused"),
+        "framed": ("the same, by where the head was found", "elsewhere"),
+        "accepted": ("no head CT slice with brain", "accepted"),
+        "exported": ("the same, exported", "accepted"),
+    }
 
     def share(rate: Mapping[str, Any]) -> str:
         low, high = rate["interval"]
@@ -116,7 +122,7 @@ def gate_tables(record: Mapping[str, Any]) -> list[Table]:
 
     return [
         Table.of(
-            record[verb],
+            record[key],
             {
                 title: lambda r: r["group"],
                 "n": lambda r: str(r["n"]),
@@ -124,7 +130,8 @@ def gate_tables(record: Mapping[str, Any]) -> list[Table]:
                 "share (95 % interval)": share,
             },
         )
-        for verb, title in heads.items()
+        for key, (title, verb) in tables.items()
+        if record.get(key)
     ]
 
 

@@ -13,26 +13,11 @@ from strokenext.preprocess import head
 from strokenext.types import FloatArray
 from training.drawing.phantom.head import Kind, head_phantom
 from training.gate.variations import VARIATIONS, unvaried
+from training.gate.varied import box_overlap, moved
 
 
 def picture(size: int = 256, kind: Kind = "normal") -> FloatArray:
     return np.asarray(windows.apply(head_phantom(kind, size=size, seed=3).hu, windows.BRAIN), dtype=np.float32)
-
-
-def box(mask: np.ndarray) -> tuple[float, float, float, float]:
-    """Left, right, top, bottom of a mask, single far pixels left out."""
-    rows, columns = np.nonzero(mask)
-    left, right = np.percentile(columns, (0.3, 99.7))
-    top, bottom = np.percentile(rows, (0.3, 99.7))
-    return left, right, top, bottom
-
-
-def overlap(mask: np.ndarray, other: np.ndarray) -> float:
-    """What the boxes of two masks share of what they take together."""
-    a, b = box(mask), box(other)
-    width, height = min(a[1], b[1]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[2], b[2])
-    common = max(width, 0) * max(height, 0)
-    return common / ((a[1] - a[0]) * (a[3] - a[2]) + (b[1] - b[0]) * (b[3] - b[2]) - common)
 
 
 @pytest.mark.parametrize("kind", ["normal", "hemorrhage"])
@@ -44,9 +29,8 @@ def test_the_box_of_the_head_is_the_same_however_the_picture_was_exported(name: 
     for seed in range(4):
         export = VARIATIONS[name](unvaried(255 * grey), np.random.default_rng(seed))
         found = head.find_head(export.grey / np.float32(255))
-        expected = cv2.warpPerspective(plain.mask.astype(np.uint8), export.place, export.grey.shape[::-1])
         assert found is not None
-        assert overlap(found.mask, expected) > 0.8, seed
+        assert box_overlap(found.mask, moved(plain.mask, export)) > 0.8, seed
 
 
 SURROUNDS: dict[str, Callable[[FloatArray, float], FloatArray]] = {
@@ -64,8 +48,8 @@ def test_grey_instead_of_black_around_the_head_is_not_the_head(name: str, level:
     plain, found = head.find_head(grey), head.find_head(np.asarray(SURROUNDS[name](grey, level), dtype=np.float32))
     assert plain is not None
     assert found is not None
-    moved = np.pad(plain.mask, ((30, 50), (0, 40))) if name == "frame" else plain.mask
-    assert overlap(found.mask, moved) > 0.87  # a surround as bright as the scalp takes it away, never more
+    expected = np.pad(plain.mask, ((30, 50), (0, 40))) if name == "frame" else plain.mask
+    assert box_overlap(found.mask, expected) > 0.87  # a surround as bright as the scalp takes it away, never more
     assert found.tilt == pytest.approx(plain.tilt, abs=2)
 
 
@@ -75,7 +59,7 @@ def test_letters_on_a_frame_leave_it_a_frame() -> None:
     found, plain = head.find_head(lettered / np.float32(255)), head.find_head(picture())
     assert found is not None
     assert plain is not None
-    assert overlap(found.mask, np.pad(plain.mask, 40)) > 0.95
+    assert box_overlap(found.mask, np.pad(plain.mask, 40)) > 0.95
 
 
 def test_a_window_on_a_black_page_is_looked_into() -> None:
@@ -83,7 +67,7 @@ def test_a_window_on_a_black_page_is_looked_into() -> None:
     found, plain = head.find_head(np.pad(window, ((20, 60), (90, 10)))), head.find_head(picture())
     assert found is not None
     assert plain is not None
-    assert overlap(found.mask, np.pad(plain.mask, ((20, 60), (90, 10)))) > 0.9
+    assert box_overlap(found.mask, np.pad(plain.mask, ((20, 60), (90, 10)))) > 0.9
 
 
 def test_where_the_picture_cuts_the_head_its_edge_is_the_edge_of_the_head() -> None:
@@ -91,13 +75,13 @@ def test_where_the_picture_cuts_the_head_its_edge_is_the_edge_of_the_head() -> N
     grey = picture()
     plain = head.find_head(grey)
     assert plain is not None
-    left, right, top, bottom = (round(v) for v in box(plain.mask))
-    cut = grey[top + 10 : bottom - 10, left + 10 : right - 10]
+    rows, columns = np.nonzero(plain.mask)
+    cut = grey[rows.min() + 12 : rows.max() - 12, columns.min() + 12 : columns.max() - 12]
     for page in (0.0, 1.0, 0.5):
         found = head.find_head(np.pad(cut, 30, constant_values=page))
         assert found is not None
         expected = np.pad(np.ones(cut.shape, np.bool_), 30)
-        assert overlap(found.mask, expected) > 0.93, page
+        assert box_overlap(found.mask, expected) > 0.93, page
 
 
 def test_tissue_that_the_picture_cuts_is_no_surround() -> None:
