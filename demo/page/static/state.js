@@ -131,10 +131,11 @@
     }
 
     shut(sentence, kind, keep = false) {
-      if (this.phase === "empty") return;
+      if (!this.closable) return;
       this.begin("empty", sentence, kind);
       if (keep) this.parts.rail.mark(null);
       else this.offered(null);
+      this.draw();
       const { generation } = this;
       this.command("close", { generation, keep }, () => this.generation === generation);
     }
@@ -341,10 +342,15 @@
       this.parts.viewer.sign(this.says.sending.replace("{share}", Math.round(100 * share)), true);
     }
 
-    /** What depends on the phase alone. */
+    /** Whether there is something to close: a case, what is on its way, or the list that a cancelled choice left. */
+    get closable() {
+      return this.phase !== "empty" || Boolean(this.source);
+    }
+
+    /** What depends on the phase. */
     draw() {
       document.body.dataset.phase = this.phase;
-      this.parts.rail?.draw(this.phase !== "empty");
+      this.parts.rail?.draw(this.closable);
       this.parts.takeaway?.draw(this.answered ? this.named() : null);
       this.parts.side?.stoppable(BUSY.includes(this.phase));
     }

@@ -15,6 +15,7 @@ from tests.helpers.tiny_models import save_pair
 pytest.importorskip("gradio")
 pytest.importorskip("pydicom")
 
+from demo import presence
 from demo.page import app as pages
 from demo.service import Service
 from demo.storage.uploads import Uploads
@@ -179,6 +180,18 @@ def test_an_opening_that_is_cancelled_leaves_the_list_to_choose_again(page: Any,
     assert not page.evaluate(LOOK)["shown"]
 
 
+def test_a_list_that_a_cancelled_choice_left_can_be_closed(page: Any, site: Site, tmp_path: Path) -> None:
+    assert page.is_disabled("#close")
+    opened(page, made.two_studies(tmp_path / "two.zip"), "choosing")
+    page.click("[data-number='1']")
+    page.evaluate("document.querySelector('#cancel').click()")
+    assert page.evaluate(LOOK)["shown"]
+    page.click("#close")
+    assert not page.evaluate(LOOK)["shown"]
+    assert page.is_disabled("#close")
+    until_empty(page, site)
+
+
 def test_the_list_goes_with_the_next_upload(page: Any, tmp_path: Path) -> None:
     opened(page, made.several(tmp_path / "a.zip"))
     page.click("#example-normal-dcm")
@@ -249,6 +262,20 @@ def test_a_folder_is_named_once_however_many_files_it_has(page: Any, site: Site,
     page.click("#example-normal-dcm")
     rested(page)
     until_empty(page, site)
+
+
+def test_what_is_kept_goes_with_its_page(
+    page: Any, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "GRACE_SECONDS", 0.5)
+    opened(page, made.several(tmp_path / "a.zip"))
+    page.wait_for_timeout(1000)
+    assert len(site.uploads) == 1
+    other = page.context.browser.new_page()  # another reader
+    other.goto(site.address)
+    other.wait_for_selector(".s-ready")
+    page.close()
+    until_empty(other, site)
 
 
 def test_what_the_server_has_no_longer_is_sent_again_by_itself(page: Any, site: Site, tmp_path: Path) -> None:
