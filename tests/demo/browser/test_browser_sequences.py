@@ -131,7 +131,7 @@ class Reader:
         """Do something at random, then look. What is tried depends on the number of the step alone."""
         self.random = random.Random(f"{self.seed} {len(self.log)}")
         acts = {
-            self.choose: 4, self.pick: 6, self.scroll: 9, self.cancel: 2, self.close: 1, self.cut: 2, self.mend: 4,
+            self.choose: 4, self.pick: 14, self.scroll: 9, self.cancel: 2, self.close: 1, self.cut: 2, self.mend: 4,
             self.slow: 1, self.save: 6, self.reader_first: 1, self.read: 3, self.judge: 1, self.again: 1, self.wait: 9,
             self.force: 1, self.agree: 3,
         }  # fmt: skip
@@ -161,9 +161,12 @@ class Reader:
         number, stay = self.random.randint(1, 3), self.random.random() < 0.4
         upload = self.random.choice([one for one in self.sources if one.rows])
         self.log[-1] += f" {number} or {upload.name}"
+        patience = self.random.choice([0, 1500])
+        if self.open and self.open.rows and not self.look()["listed"]:
+            self.page.wait_for_timeout(patience)
         if self.look()["listed"]:
-            self.pick_again(number, stay)
-        else:
+            self.pick_again(1 + number % len(self.listed.rows), stay)
+        elif not (self.open and self.open.rows):
             self.choose_again(upload, stay)
 
     def pick_again(self, number: int, stay: bool = False) -> None:
