@@ -22,6 +22,7 @@ from training.cache.store import Cache, PlaneSet
 from training.classify import card as classify_card
 from training.classify import evaluate as classify_evaluate
 from training.classify import finish as classify_finish
+from training.classify.distil import Distil
 from training.classify.fuse import Fuse, Outline
 from training.classify.lesions import LesionsFeed
 from training.classify.objective import Classify
@@ -51,9 +52,9 @@ class System:
     """One way from slices to a model.
 
     `kind` is that of its models. `feeds` and `objectives` by the names that a recipe uses; an objective
-    with `takes_encoder` is also given the run its encoder starts from. `finish` calibrates and tests a trained run
-    and returns the model's record with what `card` needs besides; `evaluate` measures a loaded network; `flags` adds
-    what only this system's evaluation can be asked.
+    with `takes_encoder` is also given the run its encoder starts from, one with `takes_teachers` the runs it learns
+    from. `finish` calibrates and tests a trained run and returns the model's record with what `card` needs besides;
+    `evaluate` measures a loaded network; `flags` adds what only this system's evaluation can be asked.
     """
 
     name: str
@@ -71,7 +72,7 @@ SYSTEMS: tuple[System, ...] = (
     System(
         "classifier of slices", "slice", SLICE_PLANES,
         {"pictures": PicturesFeed, "lesions": LesionsFeed},
-        {"classify": Classify, "outline": Outline, "fuse": Fuse},
+        {"classify": Classify, "outline": Outline, "distil": Distil, "fuse": Fuse},
         classify_finish.finish, classify_card.write_card, classify_evaluate.evaluate, classify_evaluate.flags,
     ),
     System(
@@ -115,13 +116,19 @@ def make_feed(recipe: Recipe, cache: Cache, split: Split, device: torch.device |
     return system_of(recipe).feeds[recipe.feed](recipe, cache, split, torch.device(device))
 
 
-def make_objective(recipe: Recipe, encoder_from: Sequence[Path] = ()) -> Objective:
-    """The recipe's objective with a network of its own. Raises OptionError where `encoder_from` means nothing."""
+def make_objective(recipe: Recipe, encoder_from: Sequence[Path] = (), teachers: Sequence[Path] = ()) -> Objective:
+    """The recipe's objective with a network of its own. Raises OptionError where a given run means nothing to it."""
     kind = system_of(recipe).objectives[recipe.objective]
-    takes_encoder = getattr(kind, "takes_encoder", False)
-    if encoder_from and not takes_encoder:
-        raise OptionError(f"--encoder-from means nothing to the objective '{recipe.objective}'; omit it.")
-    return cast(Objective, kind(recipe, encoder_from) if takes_encoder else kind(recipe))
+    given: dict[str, Sequence[Path]] = {}
+    for flag, wanted, name, runs in (
+        ("--encoder-from", "takes_encoder", "encoder_from", encoder_from),
+        ("--teacher", "takes_teachers", "teachers", teachers),
+    ):
+        if getattr(kind, wanted, False):
+            given[name] = runs
+        elif runs:
+            raise OptionError(f"{flag} means nothing to the objective '{recipe.objective}'; omit it.")
+    return cast(Objective, kind(recipe, **given))
 
 
 def load_run(run: Path) -> tuple[nn.Module, Recipe]:

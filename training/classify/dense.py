@@ -48,7 +48,7 @@ class Decoder(nn.Module):
 
 
 class DenseEncoder(nn.Module):
-    """(N, 3, S, S) -> class logits (N, 3) and outline logits (N, 2, S/4, S/4)."""
+    """(N, 3, S, S) -> class logits (N, 3) and outline logits (N, 2, S/4, S/4); with `maps` also the stages' maps."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -56,9 +56,14 @@ class DenseEncoder(nn.Module):
         self.decoder = Decoder(encoder.widths[1:])
         self.classifier = nn.Sequential(nn.BatchNorm1d(encoder.width), nn.Dropout(0.2), nn.Linear(encoder.width, 3))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, maps: bool = False) -> tuple[Tensor, ...]:
+        classes, outlines, stages = self.seen(x)
+        return (classes, outlines, stages) if maps else (classes, outlines)  # type: ignore[return-value]
+
+    def seen(self, x: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Class logits, outline logits and the maps of the four stages."""
         maps = self.encoder.maps(x)
-        return self.classifier(maps[-1].mean(dim=(2, 3))), self.decoder(maps)
+        return self.classifier(maps[-1].mean(dim=(2, 3))), self.decoder(maps), maps
 
 
 def dense_loss(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:

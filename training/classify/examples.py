@@ -26,6 +26,8 @@ from training.drawing.mimics.mimic import mimic
 from training.train.recipe import Mixture
 
 NORMAL, ISCHEMIC, HEMORRHAGIC = 0, 1, 2
+#: Label of a slice of which nobody said what it shows: teachers answer for it.
+UNLABELLED = -1
 #: Stride of the dense target: lesion masks at a quarter of the input's side.
 DENSE_STRIDE = 4
 
@@ -52,6 +54,8 @@ class Pools:
         free = [[i for i in r if cache.rows[i].lesion_free(away)] for r in of_source.values()]
         self.normals = [r for r in free if r]
         self.backgrounds = [r for pool in free if (r := [i for i in pool if cache.rows[i].brain >= MIN_BRAIN])]
+        unsaid = [[i for i in r if cache.rows[i].presence is None] for r in of_source.values()]
+        self.unlabelled = [left for r in unsaid if (left := [i for i in r if not cache.rows[i].lesion_free(away)])]
         self.infarcts, self.bleeds = (
             [r for pool in of_source.values() if (r := [i for i in pool if cache.rows[i].subtype == kind])]
             for kind in (0, 1)
@@ -66,6 +70,7 @@ class Pools:
             (mixture.normal + mixture.infarct + mixture.bleed, self.backgrounds, "lesion-free slice with enough brain"),
             (mixture.real_bleed, self.bleeds, "slice labelled hemorrhagic"),
             (mixture.real_infarct, self.infarcts, "slice labelled ischemic"),
+            (mixture.unlabelled, self.unlabelled, "unlabelled slice"),
         ):
             if share > 0 and not pools:
                 raise DataError(f"The split's part holds no {what}, of which the recipe's mixture wants {share:.0%}.")
@@ -78,7 +83,7 @@ class Pools:
 
 def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mixture) -> SliceExample:
     """One augmented example at `size` pixels a side."""
-    kind = int(rng.choice(5, p=mixture.shares()))
+    kind = int(rng.choice(6, p=mixture.shares()))
     cached = pools.cache.size
     planes = augment.warp(_planes(rng, pools, kind), augment.geometry(rng, cached, size), size)
     if rng.random() < 0.5:
@@ -100,14 +105,15 @@ def make_example(rng: np.random.Generator, pools: Pools, size: int, mixture: Mix
     grey = augment.erase(rng, augment.relevel(grey, inner, float(np.exp(rng.normal(0, 0.03)))))
     dense = np.stack([_coarse(dead), _coarse(blood)])
     known = np.repeat((_coarse(ignore.astype(np.float32)) <= 0.1).astype(np.float32)[None], 2, axis=0)
-    label = (NORMAL, ISCHEMIC, HEMORRHAGIC, HEMORRHAGIC, ISCHEMIC)[kind]
+    label = (NORMAL, ISCHEMIC, HEMORRHAGIC, HEMORRHAGIC, ISCHEMIC, UNLABELLED)[kind]
+    known *= label != UNLABELLED
     return SliceExample(grey.astype(np.float32), label, dense, known)
 
 
 def _planes(rng: np.random.Generator, pools: Pools, kind: int) -> np.ndarray:
     """(S, S, P) uint8 of a slice for that kind of example."""
     if kind >= 3:
-        return pools.draw(rng, pools.bleeds if kind == 3 else pools.infarcts)
+        return pools.draw(rng, (pools.bleeds, pools.infarcts, pools.unlabelled)[kind - 3])
     if kind == 0 and rng.random() < 0.35:
         return pools.draw(rng, pools.normals)  # skull base and vertex too, which no lesion is drawn on
     return pools.draw(rng, pools.backgrounds)

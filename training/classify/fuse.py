@@ -24,6 +24,7 @@ from training.train.objective import held_out_logits
 from training.train.recipe import Recipe
 
 from .dense import DenseEncoder, dense_encoders, dense_loss
+from .examples import UNLABELLED
 from .objective import task_labels, task_scores
 
 #: Heat below which an image counts as having none; the second keeps the ratio finite (see `heat_loss`).
@@ -45,9 +46,8 @@ class Outline:
     def loss(self, module: nn.Module, batch: Batch, step: int) -> tuple[Tensor, dict[str, Any]]:
         """Cross-entropy over normal, ischemic, hemorrhagic, plus the outline loss where the truth is known."""
         classes, outlines = module(batch.pixels)
-        named = cross_entropy(classes.float(), batch.labels, label_smoothing=self.recipe.label_smoothing)
-        drawn = dense_loss(outlines.float(), *_outlines(batch))
-        return named + drawn, {"right": (classes.detach().argmax(1) == batch.labels).sum()}
+        loss = outline_loss(classes, outlines, batch, self.recipe)
+        return loss, {"right": (classes.detach().argmax(1) == batch.labels).sum()}
 
     def score(self, module: nn.Module, feed: Feed) -> dict[str, Any]:
         """As for `classify`, of any lesion (presence) or of blood against infarct (subtype), from the three classes."""
@@ -55,6 +55,13 @@ class Outline:
         logits = held_out_logits(lambda x: module(x)[0], self.held_out)
         lesion = torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
         return task_scores(lesion if self.recipe.task == "presence" else logits[:, 1:], self.held_out, self.recipe)
+
+
+def outline_loss(classes: Tensor, outlines: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    """Cross-entropy of the labelled images (mean over these) plus the outline loss where the truth is known."""
+    smoothing, labelled = recipe.label_smoothing, batch.labels != UNLABELLED
+    named = cross_entropy(classes.float()[labelled], batch.labels[labelled], label_smoothing=smoothing)
+    return (named if labelled.any() else 0) + dense_loss(outlines.float(), *_outlines(batch))
 
 
 class Pair(nn.Module):

@@ -37,6 +37,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUN",
         help="run of an `outline` recipe to start encoders from; given twice, A from the first and B from the second",
     )
+    p.add_argument(
+        "--teacher",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="run of an `outline` recipe that a `distil` recipe learns from; their mean where given several times",
+    )
     p.add_argument("--random-labels", nargs="?", const="images", choices=("images", "patients"), help="the control run")
     p.add_argument("--epochs", type=int)
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="another recipe entry; repeatable")
@@ -52,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     recipe = read_recipe(o.recipe, o.set).override(epochs=o.epochs, random_labels=o.random_labels)
     finished = launch(
         prepare,
-        *(recipe, o.cache, o.split, o.run, tuple(o.encoder_from)),
+        *(recipe, o.cache, o.split, o.run, tuple(o.encoder_from), tuple(o.teacher)),
         device=o.device,
         processes=o.processes,
         precision=recipe.precision,
@@ -61,7 +69,15 @@ def main(argv: Sequence[str]) -> int:
     return 0 if finished else 130
 
 
-def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path, encoder_from: Sequence[Path]) -> bool:
+def prepare(
+    fabric: Fabric,
+    recipe: Recipe,
+    cache: Path,
+    split: Path,
+    run: Path,
+    encoder_from: Sequence[Path] = (),
+    teachers: Sequence[Path] = (),
+) -> bool:
     """Data and model of one process, then training. Returns False when a signal stopped it."""
     slices = open_cache(cache)
     if recipe.size > slices.size:
@@ -71,10 +87,11 @@ def prepare(fabric: Fabric, recipe: Recipe, cache: Path, split: Path, run: Path,
         )
     feed = make_feed(recipe, slices, read_split(split), fabric.device)
     torch.manual_seed(recipe.seed)
-    objective = make_objective(recipe, encoder_from)
+    objective = make_objective(recipe, encoder_from, teachers)
     data = {"cache": sha256(cache / "rows.jsonl"), "split": sha256(split), "split_file": split.name}
-    for place, source in zip(("", "_b"), encoder_from, strict=False):
+    starts = zip(("encoder", "encoder_b"), encoder_from, strict=False)
+    for name, source in (*starts, *((f"teacher_{i}", source) for i, source in enumerate(teachers, 1))):
         kept = BEST if (source / BEST).exists() else LAST
-        data |= {f"encoder{place}": sha256(source / kept), f"encoder{place}_from": source.name}
+        data |= {name: sha256(source / kept), f"{name}_from": source.name}
     start_run(run, recipe, data, str(fabric.device))
     return train(fabric, recipe, objective, feed, run)

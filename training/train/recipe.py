@@ -36,10 +36,11 @@ class Mixture:
     real_bleed: float = 0.20
     severity: tuple[float, float] = (3.0, 24.0)
     real_infarct: float = 0.0
+    unlabelled: float = 0.0  # real slices of which nobody said what they show, for teachers to answer
 
     def shares(self) -> FloatArray:
-        """In the order normal, infarct, simulated bleed, real bleed, real infarct; sums to 1."""
-        order = (self.normal, self.infarct, self.bleed, self.real_bleed, self.real_infarct)
+        """In the order normal, infarct, simulated bleed, real bleed, real infarct, unlabelled; sums to 1."""
+        order = (self.normal, self.infarct, self.bleed, self.real_bleed, self.real_infarct, self.unlabelled)
         parts = np.array(order, dtype=np.float32)
         return np.asarray(parts / parts.sum(), dtype=np.float32)
 
@@ -111,6 +112,9 @@ class Recipe:
     outline_weight: float = 0.3
     cell_weight: float = 0.0  # asks the head about each cell too
     heat_weight: float = 0.0  # wants the Grad-CAM of the true class inside the lesion
+    # from teachers
+    label_weight: float = 0.5  # of what is labelled, beside what the teachers say
+    places_weight: float = 4.0  # wants places of an image as like each other as the teachers see them
     # what is kept
     select: str = "auroc"
     patience: int = 0
