@@ -1,8 +1,9 @@
 """What is said of pictures unlike the training ones: `python -m training inputs`.
 
-Reads the manifest, the split and the shared data, writes results/inputs.json (figures only). Three questions, on test
+Reads the manifest, the split and the shared data, writes results/inputs.json (figures only). Four questions, on test
 patients and on sources that neither the models nor what is measured here were trained on: of which pictures do the
-validation figures speak, do decisions that another window changes carry a caution, and is a turned head found.
+validation figures speak, do decisions that another window changes carry a caution, does a model answer the same after a
+crop, a page, a compression, a camera, and is a turned head found.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from training.gate.check import RESULTS, SHARED, Rate
 from training.splits.held_out import records_of
 from training.splits.split import Split, read_split
 
+from .exported import exported
 from .familiar import experience
 from .measures import Area, changed, likeness, turns, warned
 
@@ -77,6 +79,7 @@ def measured(manifest: Manifest, split: Split, root: Path, models: Sequence[Pred
             inside = {s: images for s, images in by_source.items() if s in {r.source for r, _ in test}}
             tables["left out"] += likeness(left, inside, {}, title=f"{source} left out: ")
     tables["windows"] = [*warned(models, by_source), *changed(models, with_hu)]
+    tables["exported"] = list(exported(models, by_source))
     upright = [(r, i) for r, i in (*test, *unseen) if r.source != "mbh" and r.unit not in UPSIDE_DOWN]
     tables["turned"] = list(turns(upright))
     return tables

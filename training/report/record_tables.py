@@ -141,6 +141,7 @@ def inputs_tables(record: Mapping[str, Any]) -> list[Table]:
         "known": ("test patients and other sources", "figures do not speak"),
         "left out": ("one source left out", "figures do not speak"),
         "windows": ("pictures without HU", "of those"),
+        "exported": ("pictures cropped, framed, compressed, photographed", "decision changed"),
         "turned": ("pictures turned and mirrored", "wrong"),
     }
     return [_inputs_table(record[key], *names) for key, names in titles.items() if record.get(key)]

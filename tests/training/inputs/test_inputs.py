@@ -10,13 +10,17 @@ import pytest
 import torch
 from torch import nn
 
+from strokenext.loader import load
 from strokenext.preprocess import orientation as found
+from strokenext.slice.predictor import Predictor
 from strokenext.types import Slice, Window
 from training.cache.planes import SLICE_PLANES
 from training.cache.store import Cache, build
 from training.data.manifest import Manifest, Record
 from training.drawing.phantom.head import head_phantom
+from training.gate.variations import VARIATIONS, unvaried
 from training.inputs import orientation
+from training.inputs.exported import exported
 from training.inputs.familiar import experience
 from training.inputs.measures import likeness, turns
 from training.inputs.windows import filled_hu, through
@@ -38,6 +42,13 @@ def drawn(folder: Path, patients: int, upside_down: tuple[int, ...] = ()) -> Man
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     folder = tmp_path_factory.mktemp("drawn")
     return build(drawn(folder, 6, upside_down=(4,)), folder / "cache", SLICE_PLANES)
+
+
+@pytest.fixture(scope="module")
+def bundled() -> list[Predictor]:
+    """The bundled models."""
+    tasks = ("presence", "subtype")
+    return [load(None, task=task, device="cpu", kind="slice") for task in tasks]
 
 
 def test_a_picture_in_the_brain_window_is_filled_to_hu() -> None:
@@ -104,6 +115,24 @@ def test_rates_of_known_and_of_turned_pictures(tmp_path: Path) -> None:
         "90 degrees, s, slice by slice: wrong",
     }
     assert turned[0].record()["hits"] == 0
+
+
+def test_what_an_export_changes_is_counted_against_the_answer_before_it(bundled: list[Predictor]) -> None:
+    images = [through(head_phantom("hemorrhage", 256, seed, 0.4).as_slice(), Window(80, 40)) for seed in range(4)]
+    rates = {rate.group: rate for rate in exported(bundled, {"s": images, "HU": [head_phantom().as_slice()]})}
+    assert set(rates) == {f"{m.task}, {name}" for m in bundled for name in list(VARIATIONS)[1:]}
+    for rate in rates.values():
+        assert rate.n + rate.codes["refused"] == 4  # what has HU is no picture that was exported
+        assert rate.codes["turned into the opposite"] <= rate.hits <= rate.n
+        assert rate.codes["changed without a new caution"] <= rate.hits
+    name = "border"
+    flips = 0
+    for seed, image in enumerate(images):
+        number = list(VARIATIONS).index(name)
+        grey = VARIATIONS[name](unvaried(image.pixels.copy()), np.random.default_rng((seed, number))).grey
+        one = bundled[0].predict(Slice(grey, "grey", kind="png"), explain=False)
+        flips += one.decision != bundled[0].predict(image, explain=False).decision
+    assert rates[f"presence, {name}"].hits == flips
 
 
 def test_without_a_picture_that_the_gate_accepts_there_is_no_experience(tmp_path: Path) -> None:
