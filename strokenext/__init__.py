@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from strokenext.explain.methods import METHODS
     from strokenext.segment.segmentation import Segmentation
     from strokenext.segment.segmenter import Segmenter
+    from strokenext.segment.series import Extent, SeriesSegmentation
     from strokenext.slice.prediction import Prediction, SeriesPrediction
     from strokenext.slice.predictor import Predictor
     from strokenext.volume.prediction import VolumePrediction
@@ -76,6 +77,7 @@ _ROOMS = {
     "slice.predictor": ("Predictor",),
     "segment.segmentation": ("Segmentation",),
     "segment.segmenter": ("Segmenter",),
+    "segment.series": ("Extent", "SeriesSegmentation"),
     "volume.prediction": ("VolumePrediction",),
     "volume.predictor": ("VolumePredictor",),
     "loader": ("load",),
@@ -93,6 +95,7 @@ __all__ = [
     "Caption",
     "Caution",
     "CautionCode",
+    "Extent",
     "Gate",
     "Header",
     "Heat",
@@ -110,6 +113,7 @@ __all__ = [
     "Segmenter",
     "SeriesFacts",
     "SeriesPrediction",
+    "SeriesSegmentation",
     "SeriesTriage",
     "Slice",
     "StrokeNeXtError",

@@ -110,6 +110,14 @@ class Region:
         return None if self.spacing is None else self.pixels * self.spacing[0] * self.spacing[1]
 
     @property
+    def diameter(self) -> float | None:
+        """The longest straight line between two corners of one connected part, in mm; None without pixel size."""
+        if self.spacing is None:
+            return None
+        count, labels = cv2.connectedComponents(self.mask.astype(np.uint8), connectivity=8)
+        return max((_longest(labels == part, self.spacing) for part in range(1, count)), default=0.0)
+
+    @property
     def parts(self) -> int:
         """How many connected parts there are."""
         return int(cv2.connectedComponents(self.mask.astype(np.uint8), connectivity=8)[0]) - 1
@@ -136,11 +144,20 @@ class Region:
             "says": self.says,
             "pixels": self.pixels,
             "area_mm2": None if self.area is None else round(self.area, 2),
+            "diameter_mm": None if self.diameter is None else round(self.diameter, 2),
             "parts": self.parts,
             "box": None if self.box is None else list(self.box),
             "threshold": self.threshold,
             "peak_probability": round(self.peak, 6),
         }
+
+
+def _longest(mask: BoolArray, spacing: tuple[float, float]) -> float:
+    """mm between the two farthest corners of pixels of a mask (H, W)."""
+    rows, columns = np.nonzero(mask)
+    corners = np.concatenate([np.stack([columns + x, rows + y], axis=1) for x in (0, 1) for y in (0, 1)])
+    hull = cv2.convexHull((corners * (spacing[1], spacing[0])).astype(np.float32))[:, 0].astype(np.float64)
+    return float(np.sqrt(((hull[:, None] - hull[None]) ** 2).sum(axis=-1)).max())
 
 
 def without_specks(mask: BoolArray, least: float) -> BoolArray:

@@ -7,14 +7,16 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from strokenext.loader import load
 from strokenext.segment.segmentation import Segmentation
 from strokenext.segment.segmenter import Segmenter
+from strokenext.segment.series import SeriesSegmentation
 from strokenext.show import words
-from strokenext.types import Slice
+from strokenext.types import Slice, Volume
 from strokenext.version import __version__
 from strokenext.visible import visible
 
@@ -32,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     check_target(options.json)
     items, failures = find(options.paths)
     outcomes: list[Outcome] = []
+    wholes: list[dict[str, Any]] = []
     unused: list[Unused] = []
     try:
         if items:
@@ -40,26 +43,41 @@ def run(options: argparse.Namespace) -> int:
                 with collected(item, failures):
                     for reading in readings(item, failures, unused, lambda done, total: None, options.case_names):
                         with collected(Item(reading.path, reading.name), failures):
-                            _mark(reading, segmenter, options, outcomes)
+                            _mark(reading, segmenter, options, outcomes, wholes)
     finally:  # also when it is told to end: what has been marked is accounted for
         complain(unused, failures)
         if options.json:
-            write(options.json, _json(outcomes, failures, unused))
+            write(options.json, _json(outcomes, wholes, failures, unused))
     return exit_code(outcomes, failures)
 
 
-def _mark(reading: Reading, segmenter: Segmenter, options: argparse.Namespace, outcomes: list[Outcome]) -> None:
-    """Mark every slice of a series, each in a folder of its own."""
+def _mark(
+    reading: Reading,
+    segmenter: Segmenter,
+    options: argparse.Namespace,
+    outcomes: list[Outcome],
+    wholes: list[dict[str, Any]],
+) -> None:
+    """Mark every slice of a series, each in a folder of its own, and measure the whole."""
+    facts, done = reading.facts, []
+    place_of = (facts.study, facts.number, facts.words)
     for number, (place, marked) in enumerate(_each(reading, segmenter, options.force)):
+        done.append(marked)
         folder = marked.save(Path(options.out) / place)
         body = marked.to_json() | {"folder": str(folder)}
-        facts = reading.facts
         names = reading.names[number : number + 1]
-        place_of = (facts.study, facts.number, facts.words)
         outcomes.append(Outcome(str(reading.path), "slice", body, *place_of, names, label=reading.label))
-        line = f"{place}: {words.marked(marked)}"
-        if options.json != STDOUT:
-            tqdm.write(visible(" ".join(filter(None, (line, words.warning(marked.cautions))))), file=sys.stdout)
+        _say(f"{place}: {words.marked(marked)}", marked, options)
+    if isinstance(reading.image, Volume):
+        whole = SeriesSegmentation.of(reading.image, done)
+        named = {"path": str(reading.path), "case": reading.label, "study": facts.study, "series": facts.number}
+        wholes.append(named | {"segmentation": {k: v for k, v in whole.to_json().items() if k != "slices"}})
+        _say(f"{reading.name}: {words.extents(whole)}", whole, options)
+
+
+def _say(line: str, about: words.Cautioned, options: argparse.Namespace) -> None:
+    if options.json != STDOUT:
+        tqdm.write(visible(" ".join(filter(None, (line, words.warning(about.cautions))))), file=sys.stdout)
 
 
 def _each(reading: Reading, segmenter: Segmenter, force: bool) -> Iterator[tuple[str, Segmentation]]:
@@ -67,11 +85,11 @@ def _each(reading: Reading, segmenter: Segmenter, force: bool) -> Iterator[tuple
     if isinstance(reading.image, Slice):
         yield reading.name, segmenter.segment(reading.image, force=force)
         return
-    for number, one in enumerate(reading.image):
-        yield f"{reading.name}/slice-{number:04d}", segmenter.segment(one, force=force)
+    for number, one in enumerate(segmenter.each(reading.image, force=force)):
+        yield f"{reading.name}/slice-{number:04d}", one
 
 
-def _json(outcomes: list[Outcome], failures: list[Failure], unused: list[Unused]) -> str:
+def _json(outcomes: list[Outcome], wholes: list[dict[str, Any]], failures: list[Failure], unused: list[Unused]) -> str:
     results = [
         {
             "path": o.path,
@@ -84,6 +102,6 @@ def _json(outcomes: list[Outcome], failures: list[Failure], unused: list[Unused]
         for o in outcomes
     ]
     errors = [failure.to_json() for failure in failures]
-    record = {"schema": SCHEMA, "version": __version__, "results": results, "errors": errors}
+    record = {"schema": SCHEMA, "version": __version__, "results": results, "series": wholes, "errors": errors}
     record["left_out"] = [dict(vars(one)) for one in unused]
     return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -2,10 +2,13 @@
 
 segmentation = strokenext.load("assets/unet-ich", kind="segmentation").segment("slice.dcm")
 segmentation.regions[0].name, segmentation.regions[0].area, segmentation.save("out")
+series = strokenext.load("assets/unet-ich", kind="segmentation").segment_series("series.zip")
+series.extents[0].volume, series.extents[0].diameter  # ml, mm
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from strokenext.regions import Region
 from strokenext.types import FloatArray, Gate, Slice, Volume
 
 from .segmentation import Segmentation
+from .series import SeriesSegmentation
 
 
 class Segmenter(Checkpoint):
@@ -39,10 +43,38 @@ class Segmenter(Checkpoint):
         """
         given, name = read_named(image)
         if isinstance(given, Volume):
-            raise InputError(f"This is a series of {len(given)} slices. Mark its slices one by one.")
+            raise InputError(f"This is a series of {len(given)} slices. Mark it with segment_series.")
         checked = check_scope(given) if gate is None else gate
-        looked = checked.accepted or force
-        angle = angle_of([given]) if looked else None
+        angle = angle_of([given]) if checked.accepted or force else None
+        return self._segment(given, name, checked, checked.accepted or force, angle)
+
+    def segment_series(
+        self, series: Any, *, force: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> SeriesSegmentation:
+        """Mark every slice of a series: a Volume, or anything `read_any` takes that holds one, and measure the whole.
+
+        The gate is asked of each slice, which way up the head lies of all together; `progress` hears how many of how
+        many are done. Raises InputError for a single slice, and what `segment` raises.
+        """
+        volume, name = read_named(series)
+        if not isinstance(volume, Volume):
+            raise InputError("This is a single slice. Mark it with segment, or give the whole series.")
+        return SeriesSegmentation.of(volume, tuple(self.each(volume, name, force=force, progress=progress)))
+
+    def each(
+        self, volume: Volume, name: str = "", *, force: bool = False, progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[Segmentation]:
+        """The slices of a series one after the other, as `segment_series` marks them."""
+        gates = [check_scope(one) for one in volume]
+        looked = [gate.accepted or force for gate in gates]
+        upright = angle_of([one for one, look in zip(volume, looked, strict=True) if look]) if any(looked) else None
+        for done, (one, gate, look) in enumerate(zip(volume, gates, looked, strict=True), 1):
+            yield self._segment(one, name, gate, look, upright if look else None)
+            if progress is not None:
+                progress(done, len(volume))
+
+    def _segment(self, given: Slice, name: str, checked: Gate, looked: bool, angle: float | None) -> Segmentation:
+        """One slice, looked at or not, of a head that lies at that angle."""
         prepared = prepared_upright(given, self.config.preprocess, angle) if looked else None
         regions = () if prepared is None else self._regions(given, prepared)
         window = None if prepared is None else prepared.window

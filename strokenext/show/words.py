@@ -13,6 +13,7 @@ from typing import Protocol
 from strokenext.explain.methods import METHODS
 from strokenext.regions import Region
 from strokenext.segment.segmentation import Segmentation
+from strokenext.segment.series import Extent, SeriesSegmentation
 from strokenext.slice.prediction import Prediction, SeriesPrediction
 from strokenext.types import Caution, Heat
 from strokenext.volume.prediction import VolumePrediction
@@ -124,6 +125,26 @@ def marked(segmentation: Segmentation) -> str:
         return f"Not marked. {segmentation.gate.reason}".strip()
     sentence = "; ".join(f"{region.name}: {size(region)}" for region in segmentation.regions)
     return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def extents(series: SeriesSegmentation) -> str:
+    """How large each class is in a series, in one sentence: "Hematoma: 12.3 ml on 8 slices, up to 41 mm across."."""
+    if not series.looked:
+        return f"Not marked: none of the {len(series)} slices could be looked at."
+    sentence = "; ".join(f"{extent.name}: {_extent(extent)}" for extent in series.extents)
+    passed = len(series) - series.looked
+    left = f" {passed} of {len(series)} slices were not looked at." if passed else ""
+    return f"{sentence[:1].upper()}{sentence[1:]}.{left}"
+
+
+def _extent(extent: Extent) -> str:
+    if not extent.slices:
+        return "nothing marked"
+    on = f"on {len(extent.slices)} slice{'s' * (len(extent.slices) > 1)}"
+    across = "" if extent.diameter is None else f", up to {extent.diameter:.0f} mm across"
+    if extent.volume is None:
+        return f"{on}{across}, no volume without the slices' positions"
+    return f"{extent.volume:.1f} ml {on}{across}"
 
 
 class Cautioned(Protocol):

@@ -69,6 +69,21 @@ class TestCommandLine:
         assert one["regions"][0]["area_mm2"] == pytest.approx(expected.regions[0].area, abs=0.01)
         assert one["regions"][1]["says"] == "The rim, never the blood."
 
+    def test_a_series_is_measured_as_a_whole(self, folder, tmp_path, capsys):
+        record = tmp_path / "all.json"
+        flags = ["--model", str(folder), "--device", "cpu", "--out", str(tmp_path / "out"), "--json", str(record)]
+        assert cli.main(["segment", *flags, str(SERIES)]) == 0
+        whole = strokenext.load(folder, device="cpu", kind="segmentation").segment_series(SERIES)
+        assert f"series_hemorrhage.zip: {words.extents(whole)}" in capsys.readouterr().out
+        body = json.loads(record.read_text())
+        (one,) = body["series"]
+        assert one["path"] == str(SERIES)
+        assert one["segmentation"]["extents"] == [extent.to_json() for extent in whole.extents]
+        assert one["segmentation"]["extents"][0]["volume_ml"] > 1
+        assert len(body["results"]) == len(whole)
+        for result, slice_ in zip(body["results"], whole.slices, strict=True):
+            assert (result["segmentation"]["regions"] is None) == slice_.refused
+
     def test_a_bad_input_does_not_end_the_run(self, folder, tmp_path, capsys):
         text_file = tmp_path / "x.png"
         text_file.write_text("no picture")

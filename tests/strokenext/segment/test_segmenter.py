@@ -146,7 +146,7 @@ class TestSegmenter:
         assert edge.any()
 
     def test_what_it_cannot_do_is_a_sentence(self, segmenter: Segmenter, folder: Path, monkeypatch) -> None:
-        with pytest.raises(InputError, match="one by one"):
+        with pytest.raises(InputError, match="segment_series"):
             segmenter.segment(Volume((bleeding(0, 64).as_slice(),) * 2))
         with pytest.raises(ModelMismatchError, match=r"marks lesions.*kind='segmentation'"):
             strokenext.load(folder, device="cpu", kind="slice")
