@@ -121,7 +121,7 @@ class Judging:
             commit=case.hidden,
             force=refused and not case.hidden,
             tuning=not case.hidden and not refused,
-            threshold=None if case.hidden else round(triage.presence.threshold, 3),
+            threshold=None if case.hidden else triage.presence.threshold,
         )
 
     def commit(self, key: str, verdict: str | None) -> None:

@@ -125,7 +125,8 @@
       this.find("#tuning").hidden = !tuning;
       this.find("#again").hidden = !again;
       if (threshold === null) return;
-      for (const input of this.root.querySelectorAll("#threshold input")) if (input !== document.activeElement) input.value = threshold;
+      const said = threshold.toFixed(2); // as the answer says it
+      for (const input of this.root.querySelectorAll("#threshold input")) if (input !== document.activeElement) input.value = said;
     }
   }
 

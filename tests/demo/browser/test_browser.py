@@ -243,6 +243,8 @@ def test_a_report_with_feedback_is_downloaded_and_no_file_is_left(tab, site):
 def test_the_threshold_slider_changes_the_decision(tab):
     tab.example("normal-dcm")
     tab.page.wait_for_selector('.a-card[data-decision="non-stroke"]')
+    stated = tab.page.inner_text(".a-dim:has-text('Threshold')")
+    assert f"Threshold {tab.page.input_value('#threshold input[type=number]')}, " in stated
     tab.page.fill("#threshold input[type=number]", "0.05")  # the probability, 0.06, is then inside the band
     tab.page.keyboard.press("Tab")
     tab.page.wait_for_selector('.a-card[data-decision="indeterminate"]')
