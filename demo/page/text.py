@@ -62,6 +62,10 @@ NOT_YET = "The answer for this slice is still being worked out. Try again in a m
 
 SENDING = "Sending the file, {share} %."
 UPLOAD_FAILED = "The file did not arrive: the connection was lost. Open it again."
+UPLOAD_REFUSED = (
+    "The file did not arrive: something between this page and the server refused it (HTTP {status}). It may be too "
+    "large for it: send less at once, or ask whoever runs the server."
+)
 LINE_LOST = "The connection to the server is lost. Trying again."
 SLICE_LOST = "Slice {slice} could not be fetched. Trying again."
 SLICE_READING = "Reading slice {slice}."
@@ -77,9 +81,9 @@ DOWNLOAD_LOST = "The file could not be fetched. Check the connection and try aga
 IN_THE_BROWSER = (
     "EVIDENCE_OFF", "EVIDENCE_FAINT",
     "DROP_HERE", "NOTHING_DROPPED",
-    "READING", "EMPTY_ANSWER", "CANCELLED", "COMMIT_MISSING", "HIDDEN", "SENDING", "UPLOAD_FAILED", "LINE_LOST",
-    "SLICE_LOST", "SLICE_READING", "SLICE_PENDING", "SLICE_PROGRESS", "PREPARING", "MOVED_ON", "SAVED", "DOWNLOAD_LOST",
-    "SERIES_OPEN", "STUDY", "CHOOSE_FIRST",
+    "READING", "EMPTY_ANSWER", "CANCELLED", "COMMIT_MISSING", "HIDDEN", "SENDING", "UPLOAD_FAILED", "UPLOAD_REFUSED",
+    "LINE_LOST", "SLICE_LOST", "SLICE_READING", "SLICE_PENDING", "SLICE_PROGRESS", "PREPARING", "MOVED_ON", "SAVED",
+    "DOWNLOAD_LOST", "SERIES_OPEN", "STUDY", "CHOOSE_FIRST",
 )  # fmt: skip
 
 READER_FIRST = "Reader first"

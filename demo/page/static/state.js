@@ -96,7 +96,8 @@
       if (generation !== this.generation) return;
       this.upload = null;
       if (names instanceof Error) {
-        this.fail(names.message || this.says.upload_failed);
+        const { upload_refused, upload_failed } = this.says;
+        this.fail(names.message || (names.status ? upload_refused.replace("{status}", names.status) : upload_failed));
         return;
       }
       this.source.sent = generation;

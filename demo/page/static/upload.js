@@ -3,7 +3,8 @@
   const ns = (window.StrokeNeXt = window.StrokeNeXt || {});
   const address = () => `${window.gradio_config?.root ?? ""}${window.gradio_config?.api_prefix ?? "/gradio_api"}/upload`;
 
-  /** Send the files of a page; the names that the server gave them, or an Error with a sentence or none. `sent(share)` is 0..1. */
+  /** Send the files of a page; the names that the server gave them, or an Error with a sentence or none, and the status
+      where anything answered. `sent(share)` is 0..1. */
   ns.upload = (files, page, signal, sent) =>
     new Promise((resolve, reject) => {
       const form = new FormData();
@@ -12,7 +13,10 @@
       request.open("POST", address());
       if (page) request.setRequestHeader("X-StrokeNeXt-Page", page); // its uploads go when it has gone
       request.upload.onprogress = (event) => event.lengthComputable && sent(event.loaded / event.total);
-      request.onload = () => (request.status === 200 ? resolve(JSON.parse(request.responseText)) : reject(new Error(refusal(request))));
+      request.onload = () => {
+        if (request.status === 200) resolve(JSON.parse(request.responseText));
+        else reject(Object.assign(new Error(refusal(request)), { status: request.status }));
+      };
       request.onerror = request.ontimeout = request.onabort = () => reject(new Error(""));
       signal.addEventListener("abort", () => request.abort());
       request.send(form);

@@ -157,3 +157,15 @@ def test_what_is_only_kept_for_another_choice_refuses_nothing(reader: Tab, littl
     reader.page.click("[data-number='2']")  # its files have gone, and go again by themselves
     reader.page.wait_for_selector("body[data-phase=shown], body[data-phase=refused]", timeout=60_000)
     assert "series 2" in reader.text(".v-tl")
+
+
+@pytest.mark.parametrize("status", [413, 502])
+def test_a_proxy_that_refuses_is_not_taken_for_a_lost_line(reader: Tab, status: int) -> None:
+    page = "<html><h1>Refused</h1></html>"
+    reader.page.route("**/upload", lambda r: r.fulfill(status=status, content_type="text/html", body=page))
+    said = refused(reader, EXAMPLES / "normal.dcm")
+    assert f"something between this page and the server refused it (HTTP {status})" in said
+    assert "ask whoever runs the server" in said
+    reader.page.unroute("**/upload")
+    reader.page.set_input_files("#files input[type=file]", str(EXAMPLES / "normal.dcm"))
+    reader.page.wait_for_selector("body[data-phase=shown]")
