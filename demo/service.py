@@ -19,6 +19,7 @@ from strokenext import (
     Prediction,
     Segmentation,
     SeriesPrediction,
+    SeriesSegmentation,
     SeriesTriage,
     Slice,
     StrokeNeXtError,
@@ -105,13 +106,15 @@ class Options:
 class Result:
     """A decoded image or series and what the models say of it.
 
-    `whole` is the volume model's answer about a series, `marks` the segmentation model's about one slice.
+    `whole` is the volume model's answer about a series, `marks` the segmentation model's about one slice and `measured`
+    its about all slices of a series.
     """
 
     image: Slice | Volume
     answer: Answer
     whole: VolumePrediction | None = None
     marks: Segmentation | None = None
+    measured: SeriesSegmentation | None = None
 
     @property
     def first(self) -> Prediction | SeriesPrediction:
@@ -146,6 +149,7 @@ class Service:
         self._compute = zerogpu.gpu(self._predict)
         self._compute_whole = zerogpu.gpu(self._predict_whole)
         self._compute_marks = zerogpu.gpu(self._segment)
+        self._compute_series_marks = zerogpu.gpu(self._segment_series)
 
     def start(self) -> None:
         """Begin to load the models and to do what `regularly` was given; does nothing the second time."""
@@ -285,6 +289,23 @@ class Service:
         with self.slot(owner, cancel):
             return self._compute_marks(image, gate, force)
 
+    def segment_series(
+        self, result: Result, force: bool = False, *, owner: str = "", cancel: Cancel | None = None
+    ) -> SeriesSegmentation | None:
+        """What the segmentation model marks in a series that `predict` has answered; None for a slice or without it.
+
+        Between slices other owners have their turn. Raises BusyError, CancelledError.
+        """
+        volume, series = result.image, result.first
+        if "segmentation" not in self._models or not (
+            isinstance(volume, Volume) and isinstance(series, SeriesPrediction)
+        ):
+            return None
+        with self.slot(owner, cancel) as turn:
+            gates = [p.gate for p in series.slices]
+            step = None if zerogpu.active() else lambda *_: turn.batch_done()
+            return self._compute_series_marks(volume, gates, force, step)
+
     @property
     def waiting(self) -> int:
         """How many pieces of work wait for their turn."""
@@ -318,6 +339,14 @@ class Service:
 
     def _segment(self, image: Slice, gate: Gate, force: bool) -> Segmentation:
         marks: Segmentation = self._models["segmentation"].segment(image, force=force, gate=gate)
+        return marks
+
+    def _segment_series(
+        self, volume: Volume, gates: list[Gate], force: bool, progress: Progress | None
+    ) -> SeriesSegmentation:
+        marks: SeriesSegmentation = self._models["segmentation"].segment_series(
+            volume, force=force, gates=gates, progress=progress
+        )
         return marks
 
     def _load(self) -> None:

@@ -27,7 +27,7 @@ def to_json(result: Result, form: schemas.PredictForm) -> dict[str, Any]:
         body = {**_headline(body), **body}
     body["cautions"] = [dict(vars(one)) for one in _cautions(result)]
     body["overlay"] = _overlay(result) if form.overlay else None
-    body["segmentation"] = None if result.marks is None else _marks(result.marks, result.first)
+    body["segmentation"] = None if result.marks is None else _marks(result.marks, result)
     return schema.model_validate(body).model_dump(by_alias=True)
 
 
@@ -56,13 +56,16 @@ def _overlay(result: Result) -> str | None:
 
 
 def _cautions(result: Result) -> tuple[Caution, ...]:
-    return words.cautions(result.answer, result.whole, result.marks)
+    return words.cautions(result.answer, result.whole, result.marks, result.measured)
 
 
-def _marks(marks: Segmentation, first: object) -> dict[str, Any]:
+def _marks(marks: Segmentation, result: Result) -> dict[str, Any]:
     labels = None if marks.refused else base64.b64encode(marks.labels()).decode("ascii")
-    peak = first.peak if isinstance(first, SeriesPrediction) else None
-    return marks.to_json() | {"labels": labels, "slice": peak}
+    peak = result.first.peak if isinstance(result.first, SeriesPrediction) else None
+    whole = result.measured
+    extents = None if whole is None else [extent.to_json() for extent in whole.extents]
+    looked = None if whole is None else whole.looked
+    return marks.to_json() | {"labels": labels, "slice": peak, "extents": extents, "looked_at": looked}
 
 
 def _headline(prediction: dict[str, Any]) -> dict[str, Any]:

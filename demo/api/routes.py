@@ -26,7 +26,7 @@ from demo.service import Options, Result, Service
 from demo.storage.receive import Incoming, address_of, declared
 from demo.storage.scratch import storage_error
 from demo.storage.uploads import Uploads
-from strokenext import Segmentation, StrokeNeXtError, errors, words
+from strokenext import SeriesPrediction, StrokeNeXtError, errors, words
 
 from . import docs, problems, reply, schemas
 
@@ -207,8 +207,8 @@ def _body(service: Service, source: BinaryIO, form: schemas.PredictForm, client:
         who: dict[str, Any] = vars(client)
         result = service.predict(source, form.task, options, **who)
         whole = service.predict_whole(result, options, **who)
-        marks = _marks(service, result, form.force, who) if form.segment else None
-        return reply.to_json(replace(result, whole=whole, marks=marks), form)
+        result = replace(result, whole=whole)
+        return reply.to_json(_marked(service, result, form.force, who) if form.segment else result, form)
     except StrokeNeXtError:
         raise
     except Exception as error:
@@ -217,13 +217,22 @@ def _body(service: Service, source: BinaryIO, form: schemas.PredictForm, client:
         raise HTTPException(500, "The service failed on this image. The server's log says where.") from None
 
 
-def _marks(service: Service, result: Result, force: bool, who: dict[str, Any]) -> Segmentation | None:
-    """What is marked on the slice that a picture would show. Raises OptionError without a segmentation model."""
+def _marked(service: Service, result: Result, force: bool, who: dict[str, Any]) -> Result:
+    """With what is marked on the slice that a picture would show, and in the whole series where there is one.
+
+    Raises OptionError without a segmentation model.
+    """
     if not service.state().segmentation:
         raise errors.OptionError(
             "No segmentation model is loaded here. Start the service with --segmentation, or leave segment out."
         )
-    return None if result.shown is None else service.segment(result.shown.image, result.shown.gate, force, **who)
+    measured = service.segment_series(result, force, **who)
+    if measured is not None:
+        peak = result.first.peak if isinstance(result.first, SeriesPrediction) else None
+        return replace(result, measured=measured, marks=None if peak is None else measured.slices[peak])
+    if result.shown is None:
+        return result
+    return replace(result, marks=service.segment(result.shown.image, result.shown.gate, force, **who))
 
 
 def _upload(parts: FormData) -> UploadFile:

@@ -29,7 +29,7 @@ class PredictForm(BaseModel):
     explain: bool = Field(True, description="Compute the evidence map.")
     overlay: bool = Field(False, description="Also answer the picture with its evidence as a base64 PNG.")
     segment: bool = Field(
-        False, description="Also mark lesions on the image, of a series on its peak slice; needs a segmentation model."
+        False, description="Also mark lesions on the image, and measure them in a series; needs a segmentation model."
     )
     force: bool = Field(False, description="Answer even where the image is outside the model's scope.")
 
@@ -103,10 +103,20 @@ class RegionOut(Answer):
     says: str
     pixels: int
     area_mm2: float | None = Field(description="Null where the file states no pixel spacing.")
+    diameter_mm: float | None = Field(description="The longest line within one part; null without pixel spacing.")
     parts: int = Field(description="Connected parts.")
     box: tuple[int, int, int, int] | None = Field(description="x, y, width, height in pixels around all of it.")
     threshold: float
     peak_probability: float
+
+
+class ExtentOut(Answer):
+    """How large one class is in a series; `slices` are the indices of those on which it is marked."""
+
+    name: str
+    volume_ml: float | None = Field(description="Null where the files state no positions or no pixel spacing.")
+    diameter_mm: float | None
+    slices: list[int]
 
 
 class SegmentationOut(Answer):
@@ -116,7 +126,9 @@ class SegmentationOut(Answer):
     gate: GateOut
     regions: list[RegionOut] | None
     labels: str | None = Field(description="Base64 PNG, as large as the image: 0 nothing, 1 first class, 2 second.")
-    slice: int | None = Field(description="Of a series: index of the slice that was looked at.")
+    slice: int | None = Field(description="Of a series: index of the slice that these regions are of, its peak.")
+    extents: list[ExtentOut] | None = Field(description="Of a series: how large each class is in all of it.")
+    looked_at: int | None = Field(description="Of a series: how many slices were looked at.")
     provenance: dict[str, Any]
     cautions: list[CautionOut]
 

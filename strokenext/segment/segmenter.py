@@ -8,7 +8,7 @@ series.extents[0].volume, series.extents[0].diameter  # ml, mm
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,23 +49,35 @@ class Segmenter(Checkpoint):
         return self._segment(given, name, checked, checked.accepted or force, angle)
 
     def segment_series(
-        self, series: Any, *, force: bool = False, progress: Callable[[int, int], None] | None = None
+        self,
+        series: Any,
+        *,
+        force: bool = False,
+        gates: Sequence[Gate] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> SeriesSegmentation:
         """Mark every slice of a series: a Volume, or anything `read_any` takes that holds one, and measure the whole.
 
-        The gate is asked of each slice, which way up the head lies of all together; `progress` hears how many of how
-        many are done. Raises InputError for a single slice, and what `segment` raises.
+        The gate is asked of each slice (`gates` are its answers at hand), which way up the head lies of all together;
+        `progress` hears how many of how many are done. Raises InputError for a single slice, and what `segment` raises.
         """
         volume, name = read_named(series)
         if not isinstance(volume, Volume):
             raise InputError("This is a single slice. Mark it with segment, or give the whole series.")
-        return SeriesSegmentation.of(volume, tuple(self.each(volume, name, force=force, progress=progress)))
+        each = self.each(volume, name, force=force, gates=gates, progress=progress)
+        return SeriesSegmentation.of(volume, tuple(each))
 
     def each(
-        self, volume: Volume, name: str = "", *, force: bool = False, progress: Callable[[int, int], None] | None = None
+        self,
+        volume: Volume,
+        name: str = "",
+        *,
+        force: bool = False,
+        gates: Sequence[Gate] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Iterator[Segmentation]:
-        """The slices of a series one after the other, as `segment_series` marks them."""
-        gates = [check_scope(one) for one in volume]
+        """The slices of a series one after the other, as `segment_series` marks them; `gates` are checks at hand."""
+        gates = [check_scope(one) for one in volume] if gates is None else gates
         looked = [gate.accepted or force for gate in gates]
         upright = angle_of([one for one, look in zip(volume, looked, strict=True) if look]) if any(looked) else None
         for done, (one, gate, look) in enumerate(zip(volume, gates, looked, strict=True), 1):

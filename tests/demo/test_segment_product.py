@@ -14,6 +14,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import strokenext
+from demo.cancel import Cancel, CancelledError
 from demo.page import takeaway, text
 from demo.server import build_api
 from demo.service import Options
@@ -129,6 +130,27 @@ class TestService:
             assert service.segment(strokenext.read_slice(BLEED), Gate(True)) is None
 
 
+class TestSeries:
+    def test_between_slices_others_have_their_turn_and_a_client_that_is_gone_ends_it(self, service):
+        result, cancel, asked = service.predict(SERIES.read_bytes(), "presence"), Cancel(), []
+        mark = service._models["segmentation"].each
+
+        def until_gone(*arguments, **more):
+            for one in mark(*arguments, **more):
+                asked.append(one)
+                if len(asked) == 3:
+                    cancel.cancel()
+                yield one
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(service._models["segmentation"], "each", until_gone)
+            with pytest.raises(CancelledError):
+                service.segment_series(result, cancel=cancel)
+        assert len(asked) < len(result.image)
+        assert service.waiting == 0
+        assert service.segment_series(service.predict(BLEED.read_bytes(), "presence")) is None
+
+
 class TestApi:
     def test_marks_come_when_asked_for(self, folder, expected):
         app, service = build_api(Settings(device="cpu", segmentation=str(folder)))
@@ -154,6 +176,12 @@ class TestApi:
             assert (changed <= expected.regions[0].mask).all()
             series = ask(SERIES, segment="true", explain="false", task="triage")
             assert series["segmentation"]["slice"] == series["peak"]
+            whole = strokenext.load(folder, device="cpu", kind="segmentation").segment_series(SERIES)
+            assert series["segmentation"]["extents"] == [extent.to_json() for extent in whole.extents]
+            assert series["segmentation"]["extents"][0]["volume_ml"] > 1
+            assert series["segmentation"]["looked_at"] == whole.looked
+            assert series["segmentation"]["regions"][0]["pixels"] == whole.slices[series["peak"]].regions[0].pixels
+            assert found["segmentation"]["extents"] is None
             assert "SegmentationOut" in client.get("/openapi.json").json()["components"]["schemas"]
 
     def test_without_a_model_the_wish_is_refused_with_a_sentence(self):
