@@ -112,11 +112,16 @@ def evidence_measured(heat: Heat) -> str:
 
 
 def size(region: Region) -> str:
-    """How much is marked: "412 mm² in 2 parts", in pixels where the file states no spacing, or that nothing is."""
+    """How much is marked: "412 mm² in 2 parts, up to 24 mm across", in pixels where the file states no spacing, or that
+    nothing is."""
     if not region.pixels:
         return "nothing marked"
     much = f"{region.pixels:,} pixels" if region.area is None else f"{region.area:,.0f} mm²"
-    return f"{much} in {region.parts} parts" if region.parts > 1 else much
+    parts, across = region.parts, region.diameter
+    apart = f" in {parts} parts" if parts > 1 else ""
+    if across is None:
+        return much + apart
+    return f"{much}{apart}, {'up to ' if parts > 1 else ''}{across:.0f} mm across"
 
 
 def marked(segmentation: Segmentation) -> str:

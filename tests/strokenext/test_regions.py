@@ -84,7 +84,8 @@ class TestRegion:
         found = region(square(slice(2, 6), slice(3, 8)) | square(slice(12, 14), slice(20, 22)), (0.5, 2.0))
         assert (found.pixels, found.parts, found.box) == (24, 2, (3, 2, 19, 12))
         assert found.area == pytest.approx(24.0)
-        assert words.size(found) == "24 mm² in 2 parts"
+        assert found.diameter == pytest.approx(np.hypot(2, 10))  # of the larger part, corner to corner
+        assert words.size(found) == "24 mm² in 2 parts, up to 10 mm across"
         assert words.size(replace(found, spacing=None)) == "24 pixels in 2 parts"
 
     def test_nothing(self) -> None:

@@ -85,7 +85,8 @@ class TestSegmenter:
         assert not edema.pixels
         assert not found.empty
         assert blood.area == pytest.approx(blood.pixels * phantom.spacing[0] * phantom.spacing[1])
-        assert words.marked(found) == f"Hematoma: {blood.area:.0f} mm²; perihematomal edema: nothing marked."
+        much = f"{blood.area:.0f} mm², {blood.diameter:.0f} mm across"
+        assert words.marked(found) == f"Hematoma: {much}; perihematomal edema: nothing marked."
 
     def test_a_head_that_lies_turned_is_marked_where_it_lies(self, segmenter: Segmenter) -> None:
         phantom = bleeding(0, 160)
