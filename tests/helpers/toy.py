@@ -103,11 +103,14 @@ def predictor(task: str = "presence", log_odds: float = 2.0, **changes: Any) -> 
 
 
 def head(seed: int = 0, side: int = 96) -> Slice:
-    """A skull of 1000 HU around a brain of 35 HU with noise, in air."""
+    """A skull of 1000 HU around a brain of 35 HU with white matter of 29 HU on both sides and noise, in air."""
     rng = np.random.default_rng(seed)
     yy, xx = np.mgrid[0:side, 0:side]
     radius = np.hypot((yy - side / 2) / 0.46, (xx - side / 2) / 0.38) / side
-    pixels = np.where(radius < 0.9, 35.0, np.where(radius < 1, 1000.0, -1000.0)) + rng.normal(0, 2, (side, side))
+    pixels = np.where(radius < 0.9, 35.0, np.where(radius < 1, 1000.0, -1000.0))
+    for middle in (0.4, 0.6):  # a brain that is all one grey is a drawing to the gate
+        pixels[np.hypot((yy / side - 0.5) / 0.2, (xx / side - middle) / 0.06) < 1] = 29.0
+    pixels = pixels + rng.normal(0, 2, (side, side))
     return Slice(pixels.astype(np.float32), "HU", spacing=(2.0, 2.0), kind="array", sha256=f"{seed:064x}")
 
 
