@@ -122,6 +122,11 @@ class Result:
         return self.answer.presence if isinstance(self.answer, Triage | SeriesTriage) else self.answer
 
     @property
+    def peak(self) -> int | None:
+        """Index of a series' slice that a picture shows, None where it has none, and for a slice."""
+        return self.first.peak if isinstance(self.first, SeriesPrediction) else None
+
+    @property
     def shown(self) -> Prediction | None:
         """What a picture shows: the slice's prediction, or that of a series' peak slice, None where it has none."""
         first = self.first

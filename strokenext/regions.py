@@ -139,12 +139,13 @@ class Region:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; the mask itself travels as a picture."""
+        across = self.diameter  # takes the parts apart, once
         return {
             "name": self.name,
             "says": self.says,
             "pixels": self.pixels,
             "area_mm2": None if self.area is None else round(self.area, 2),
-            "diameter_mm": None if self.diameter is None else round(self.diameter, 2),
+            "diameter_mm": None if across is None else round(across, 2),
             "parts": self.parts,
             "box": None if self.box is None else list(self.box),
             "threshold": self.threshold,

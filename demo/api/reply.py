@@ -61,11 +61,10 @@ def _cautions(result: Result) -> tuple[Caution, ...]:
 
 def _marks(marks: Segmentation, result: Result) -> dict[str, Any]:
     labels = None if marks.refused else base64.b64encode(marks.labels()).decode("ascii")
-    peak = result.first.peak if isinstance(result.first, SeriesPrediction) else None
     whole = result.measured
     extents = None if whole is None else [extent.to_json() for extent in whole.extents]
     looked = None if whole is None else whole.looked
-    return marks.to_json() | {"labels": labels, "slice": peak, "extents": extents, "looked_at": looked}
+    return marks.to_json() | {"labels": labels, "slice": result.peak, "extents": extents, "looked_at": looked}
 
 
 def _headline(prediction: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from demo.service import Options, Result, Service
 from demo.storage.receive import Incoming, address_of, declared
 from demo.storage.scratch import storage_error
 from demo.storage.uploads import Uploads
-from strokenext import SeriesPrediction, StrokeNeXtError, errors, words
+from strokenext import StrokeNeXtError, errors, words
 
 from . import docs, problems, reply, schemas
 
@@ -228,7 +228,7 @@ def _marked(service: Service, result: Result, force: bool, who: dict[str, Any]) 
         )
     measured = service.segment_series(result, force, **who)
     if measured is not None:
-        peak = result.first.peak if isinstance(result.first, SeriesPrediction) else None
+        peak = result.peak
         return replace(result, measured=measured, marks=None if peak is None else measured.slices[peak])
     if result.shown is None:
         return result

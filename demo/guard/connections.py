@@ -23,6 +23,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from demo.addresses import as_seen, holds, party
 from demo.settings import Settings
 
+from .deadlines import TOO_SLOW
+
 #: Seconds in which a client must take some of an answer, and may go on sending after one.
 STALLED_SECONDS, LINGER_SECONDS = 60.0, 10.0
 #: Seconds for which what a refused client still sends is read away, so that it sees why, and how many may do so.
@@ -33,7 +35,7 @@ LOOK_SECONDS = 0.5
 BACKLOG, OTHER_FILES = 128, 500
 SENTENCES = {
     400: "The request is not one of HTTP.",
-    408: "The request took too long to arrive.",
+    408: TOO_SLOW,
     503: "Too many connections are open. Try again in a few seconds.",
 }
 PHRASES = {400: b"Bad Request", 408: b"Request Timeout", 503: b"Service Unavailable"}
